@@ -1,0 +1,82 @@
+/**
+ * RunConfig: what the form edits, a run stores, the CLI reads and a parity case holds. Field names are the field's own
+ * (TRL, PEFT, transformers), so that it round-trips to a TRL script. Defaults are DESIGN.md's and the libraries'.
+ */
+import * as v from 'valibot';
+
+const positiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1));
+const nonNegative = v.pipe(v.number(), v.finite(), v.minValue(0));
+const fraction = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
+
+const quantizationSchema = v.looseObject({
+  load_in_4bit: v.optional(v.literal(true), true),
+  bnb_4bit_quant_type: v.optional(v.literal('nf4'), 'nf4'),
+  bnb_4bit_use_double_quant: v.optional(v.boolean(), true),
+  bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
+});
+
+const loraSchema = v.looseObject({
+  r: v.optional(positiveInteger, 16),
+  lora_alpha: v.optional(v.pipe(v.number(), v.gtValue(0)), 32),
+  /** Module names below a layer by their last part (`q_proj`), or all linears of the decoder. */
+  target_modules: v.optional(
+    v.union([v.literal('all-linear'), v.pipe(v.array(v.string()), v.minLength(1))]),
+    'all-linear',
+  ),
+  use_rslora: v.optional(v.boolean(), false),
+  lora_dropout: v.optional(v.literal(0), 0),
+});
+
+const trainingSchema = v.looseObject({
+  max_length: v.optional(positiveInteger, 1024),
+  per_device_train_batch_size: v.optional(positiveInteger, 1),
+  gradient_accumulation_steps: v.optional(positiveInteger, 8),
+  max_steps: v.optional(positiveInteger, 60),
+  learning_rate: v.optional(nonNegative, 2e-4),
+  lr_scheduler_type: v.optional(v.picklist(['constant', 'constant_with_warmup', 'linear', 'cosine']), 'linear'),
+  /** Steps when ≥ 1, a share of max_steps when below 1. */
+  warmup_steps: v.optional(nonNegative, 0),
+  max_grad_norm: v.optional(v.pipe(v.number(), v.gtValue(0)), 1),
+  weight_decay: v.optional(nonNegative, 0),
+  adam_beta1: v.optional(fraction, 0.9),
+  adam_beta2: v.optional(fraction, 0.999),
+  adam_epsilon: v.optional(v.pipe(v.number(), v.gtValue(0)), 1e-8),
+  optim: v.optional(v.picklist(['adamw']), 'adamw'),
+  train_sampling_strategy: v.optional(v.picklist(['sequential', 'random']), 'random'),
+  packing: v.optional(v.boolean(), false),
+  assistant_only_loss: v.optional(v.boolean(), false),
+  gradient_checkpointing: v.optional(v.boolean(), false),
+  seed: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff)), 42),
+  logging_steps: v.optional(positiveInteger, 1),
+  eval_steps: v.optional(positiveInteger),
+});
+
+export const runConfigSchema = v.looseObject({
+  name: v.optional(v.string(), 'run'),
+  /** A model folder or Hub id; a folder is relative to the RunConfig's own file. */
+  model: v.string(),
+  data: v.string(),
+  eval_data: v.optional(v.string()),
+  initial_adapter: v.optional(v.string()),
+  quantization: v.optional(quantizationSchema, {}),
+  lora: v.optional(loraSchema, {}),
+  training: v.optional(trainingSchema, {}),
+});
+
+export type RunConfig = v.InferOutput<typeof runConfigSchema>;
+export type LoraConfig = RunConfig['lora'];
+export type TrainingConfig = RunConfig['training'];
+export type QuantizationConfig = RunConfig['quantization'];
+
+export class RunConfigError extends Error {
+  override name = 'RunConfigError';
+}
+
+/** Checks and completes a RunConfig; names the first field that is wrong and what it may be. */
+export function parseRunConfig(value: unknown): RunConfig {
+  const result = v.safeParse(runConfigSchema, value);
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  const path = v.getDotPath(issue) ?? 'the file';
+  throw new RunConfigError(`RunConfig: ${path}: ${issue.message}. Correct that field and start again.`);
+}

@@ -1,0 +1,90 @@
+/**
+ * What the page (or the command line) and the worker say to each other: one discriminated union a direction, a runId
+ * on everything that belongs to a run. Plain data only, so that it crosses postMessage.
+ */
+import type { RunConfig } from '../formats/run_config.ts';
+
+/** Where a folder is: an HTTP folder that answers Range requests, or a folder on disk (Node only). */
+export type FolderLocation = { kind: 'http'; url: string } | { kind: 'disk'; path: string };
+
+/** Tensor values as they cross the worker's border. */
+export interface TensorData {
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+export type Command =
+  /** Trains. `base` is the folder that RunConfig's relative paths start from. */
+  | { type: 'train'; runId: string; config: RunConfig; base: FolderLocation }
+  /** Ends the run after the step in flight and keeps what was trained: `finished` follows with the adapter. */
+  | { type: 'stop'; runId: string }
+  /** Runs a golden case and compares it with what PyTorch got. `base` is the case's folder. */
+  | { type: 'parity'; runId: string; base: FolderLocation };
+
+export interface AdapterInfo {
+  readonly name: string;
+  readonly features: readonly string[];
+  readonly subgroupSize: number | null;
+}
+
+export type MemoryCategory = 'weights' | 'adapter' | 'optimizer' | 'activations' | 'logits' | 'staging';
+
+/** A line of log.jsonl. */
+export interface StepRecord {
+  readonly step: number;
+  readonly loss: number;
+  readonly grad_norm: number;
+  readonly learning_rate: number;
+  /** Trained tokens in the step's accumulation window. */
+  readonly num_tokens: number;
+  readonly mean_token_accuracy: number;
+}
+
+export interface DataSummary {
+  readonly examples: number;
+  readonly trainedTokens: number;
+  readonly truncated: number;
+  /** Rows left out, with file line (from 1) and reason. */
+  readonly dropped: readonly { line: number; reason: string }[];
+  readonly microBatchesPerEpoch: number;
+}
+
+/** One comparison of a parity case; passes when value ≤ limit. */
+export interface ParityCheck {
+  readonly name: string;
+  readonly value: number;
+  readonly limit: number;
+  readonly pass: boolean;
+}
+
+export interface ParityReport {
+  readonly case: string;
+  readonly pass: boolean;
+  readonly maxLossRelError: number;
+  readonly checks: readonly ParityCheck[];
+  readonly adapter: string;
+  /** Dispatches of each kernel during the training steps. */
+  readonly dispatches: Readonly<Record<string, number>>;
+  readonly steps: readonly StepRecord[];
+  readonly seconds: number;
+}
+
+export type WorkerEvent =
+  | { type: 'device'; runId: string; adapter: AdapterInfo }
+  | { type: 'loading'; runId: string; loadedBytes: number; totalBytes: number; tensor: string }
+  | { type: 'data'; runId: string; summary: DataSummary }
+  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
+  | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
+  | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
+  /** The run ended, at max_steps or by `stop`; `files` is the adapter folder (PEFT). */
+  | {
+      type: 'finished';
+      runId: string;
+      steps: number;
+      stopped: boolean;
+      files: readonly { path: string; bytes: Uint8Array<ArrayBuffer> }[];
+      dispatches: Readonly<Record<string, number>>;
+    }
+  | { type: 'parity'; runId: string; report: ParityReport }
+  /** The run ended by an error. `name` is the error's class; the message says what to do next. */
+  | { type: 'failed'; runId: string; name: string; message: string };
