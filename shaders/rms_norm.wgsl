@@ -1,0 +1,15 @@
+// y = x / √(mean(x²) + ε) · weight, statistics in f32 (Zhang & Sennrich 2019). A workgroup a token.
+#include "common/indexing.wgsl"
+#include "common/reduce.wgsl"
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let token = workgroup_index(group, groups);
+  if (token >= step.tokens) { return; }
+  let row = token * params.width;
+  var squares = 0.0;
+  for (var c = lane; c < params.width; c += GROUP) { squares += x[row + c] * x[row + c]; }
+  let mean = reduce_sum(squares, lane) / f32(params.width);
+  let scale = inverseSqrt(mean + params.epsilon);
+  for (var c = lane; c < params.width; c += GROUP) { y[row + c] = x[row + c] * scale * weight[params.weight_at + c]; }
+}

@@ -1,0 +1,83 @@
+/** Every GPU buffer has an owner and a category; the sums are shown, predicted and asserted zero after disposal. */
+
+export const MEMORY_CATEGORIES = ['weights', 'adapter', 'optimizer', 'activations', 'logits', 'staging'] as const;
+export type MemoryCategory = (typeof MEMORY_CATEGORIES)[number];
+
+export interface BufferRequest {
+  /** Who holds it, for error messages and GPU debuggers. */
+  readonly label: string;
+  /** Bytes; rounded up to a multiple of 4. */
+  readonly size: number;
+  readonly usage: GPUBufferUsageFlags;
+  readonly category: MemoryCategory;
+}
+
+export class GpuMemoryError extends Error {
+  override name = 'GpuMemoryError';
+}
+
+const readable = (bytes: number) =>
+  bytes < 2 ** 20
+    ? `${bytes} bytes`
+    : bytes < 2 ** 30
+      ? `${(bytes / 2 ** 20).toFixed(1)} MiB`
+      : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+
+/** Creates and destroys the buffers of one device, and knows what is allocated. */
+export class MemoryLedger {
+  readonly #device: GPUDevice;
+  readonly #live = new Map<GPUBuffer, { bytes: number; category: MemoryCategory }>();
+  #peak = 0;
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** Throws {@link GpuMemoryError} when the device's limit forbids a buffer of this size. */
+  create({ label, size, usage, category }: BufferRequest): GPUBuffer {
+    const bytes = Math.max(4, Math.ceil(size / 4) * 4);
+    if (bytes > this.#device.limits.maxBufferSize) {
+      throw new GpuMemoryError(
+        `${label} needs one buffer of ${readable(bytes)}; this device allows ${readable(this.#device.limits.maxBufferSize)}. ` +
+          'Try a shorter max_length, a smaller batch, or a smaller model.',
+      );
+    }
+    const buffer = this.#device.createBuffer({ label, size: bytes, usage });
+    this.#live.set(buffer, { bytes, category });
+    this.#peak = Math.max(this.#peak, this.total());
+    return buffer;
+  }
+
+  destroy(buffer: GPUBuffer): void {
+    if (!this.#live.delete(buffer)) throw new Error(`buffer ${buffer.label} is not in the ledger: destroyed twice?`);
+    buffer.destroy();
+  }
+
+  /** Bytes now allocated, by category. */
+  byCategory(): Record<MemoryCategory, number> {
+    const sums = Object.fromEntries(MEMORY_CATEGORIES.map((c) => [c, 0])) as Record<MemoryCategory, number>;
+    for (const { bytes, category } of this.#live.values()) sums[category] += bytes;
+    return sums;
+  }
+
+  total(): number {
+    let sum = 0;
+    for (const { bytes } of this.#live.values()) sum += bytes;
+    return sum;
+  }
+
+  /** The most bytes that were allocated at once. */
+  get peak(): number {
+    return this.#peak;
+  }
+
+  /** What is allocated now. */
+  buffers(): GPUBuffer[] {
+    return [...this.#live.keys()];
+  }
+
+  /** Labels of what is still allocated: empty after disposal. */
+  leaks(): string[] {
+    return [...this.#live.keys()].map((buffer) => buffer.label);
+  }
+}

@@ -1,0 +1,93 @@
+import type { PlanBuilder } from '../plan/plan.ts';
+import type { Tensor } from '../plan/tensor.ts';
+import { LOG_FIELDS } from './cross_entropy.ts';
+import { defineKernel, grid, inout, input, output } from './kernel.ts';
+
+/** Gradients a workgroup sums for the norm. */
+export const NORM_SPAN = 4096;
+const GROUP = 256;
+
+/** partials[first_partial + i] = Σ g² over the i-th span of NORM_SPAN gradients. */
+export const gradNormPartialsKernel = defineKernel({
+  name: 'grad_norm_partials',
+  shader: 'grad_norm_partials.wgsl',
+  bindings: { gradients: input('f32'), partials: output('f32') },
+  params: { elements: 'u32', first_partial: 'u32' },
+  constants: { GROUP, SPAN: NORM_SPAN },
+});
+
+export interface GradNormPartialsOptions {
+  readonly gradients: Tensor;
+  readonly partials: Tensor;
+  readonly elements: number;
+  readonly firstPartial: number;
+}
+
+export function gradNormPartials(plan: PlanBuilder, options: GradNormPartialsOptions): void {
+  const { gradients, partials, elements, firstPartial } = options;
+  plan.dispatch(gradNormPartialsKernel, {
+    bindings: { gradients, partials },
+    params: { elements, first_partial: firstPartial },
+    workgroups: () => grid(Math.ceil(elements / NORM_SPAN)),
+  });
+}
+
+/** clip[0] = min(1, max_grad_norm / (norm + 1e-6)), as torch's clip_grad_norm_; the norm goes to the log ring. */
+export const gradNormKernel = defineKernel({
+  name: 'grad_norm',
+  shader: 'grad_norm.wgsl',
+  bindings: { partials: input('f32'), clip: output('f32'), log_ring: inout('f32') },
+  params: { partials: 'u32' },
+  constants: { GROUP, LOG_FIELDS },
+});
+
+export interface GradNormOptions {
+  readonly partials: Tensor;
+  readonly count: number;
+  readonly clip: Tensor;
+  readonly logRing: Tensor;
+}
+
+export function gradNorm(plan: PlanBuilder, { partials, count, clip, logRing }: GradNormOptions): void {
+  plan.dispatch(gradNormKernel, {
+    bindings: { partials, clip, log_ring: logRing },
+    params: { partials: count },
+    workgroups: () => [1, 1, 1],
+  });
+}
+
+/**
+ * One AdamW update of `elements` parameters with the gradient times clip[0], decay first (Loshchilov & Hutter 2019,
+ * torch.optim.AdamW); rates and bias corrections come from the step. f32. Relative error ≤ 1e-5.
+ */
+export const adamwKernel = defineKernel({
+  name: 'adamw',
+  shader: 'adamw.wgsl',
+  bindings: {
+    parameters: inout('f32'),
+    gradients: input('f32'),
+    moment1: inout('f32'),
+    moment2: inout('f32'),
+    clip: input('f32'),
+  },
+  params: { elements: 'u32' },
+  constants: {},
+});
+
+export interface AdamwOptions {
+  readonly parameters: Tensor;
+  readonly gradients: Tensor;
+  readonly moment1: Tensor;
+  readonly moment2: Tensor;
+  readonly clip: Tensor;
+  readonly elements: number;
+}
+
+export function adamw(plan: PlanBuilder, options: AdamwOptions): void {
+  const { parameters, gradients, moment1, moment2, clip, elements } = options;
+  plan.dispatch(adamwKernel, {
+    bindings: { parameters, gradients, moment1, moment2, clip },
+    params: { elements },
+    workgroups: () => grid(Math.ceil(elements / GROUP)),
+  });
+}

@@ -1,0 +1,98 @@
+import type { FloatDtype } from '../weight_source.ts';
+import { embeddingReference } from './embedding.reference.ts';
+import { embedding } from './embedding.ts';
+import { randomTable, tableOfBits } from './testing/float_table.ts';
+import { EXACT, F32, type KernelCase, withBench } from './testing/harness.ts';
+import { Random } from './testing/random.ts';
+
+const shaderFiles = ['embedding.wgsl', 'common/indexing.wgsl', 'common/float_dtypes.wgsl'];
+
+interface Shape {
+  readonly dtype: FloatDtype;
+  readonly tokens: number;
+  readonly width: number;
+  readonly vocab: number;
+  readonly capacity?: number;
+  readonly subnormal?: boolean;
+  readonly scale?: number;
+  /** Row at which the table is cut into two shards. */
+  readonly cut?: number;
+}
+
+const embeddingCase = (shape: Shape): KernelCase => {
+  const { dtype, tokens, width, vocab, capacity = tokens, subnormal = false, scale = 1, cut } = shape;
+  const notes = [subnormal ? 'subnormals' : '', scale === 1 ? '' : `× ${scale}`, cut ? 'two shards' : ''];
+  return {
+    name: ['embedding', dtype, `${tokens} of ${capacity} × ${width}`, ...notes.filter(Boolean)].join(' '),
+    shaderFiles,
+    run: (gpu, seed) =>
+      withBench(gpu, { tokens, capacity }, async (bench) => {
+        const random = new Random(seed);
+        const table = randomTable(random, dtype, vocab * width, { subnormal });
+        const ids = random.integers(tokens, 0, vocab);
+        const idTensor = bench.input('ids', ids, capacity - tokens);
+        const y = bench.output('y', capacity * width);
+        const perWord = dtype === 'F32' ? 1 : 2;
+        const shards =
+          cut === undefined
+            ? [[0, vocab]]
+            : [
+                [0, cut],
+                [cut, vocab],
+              ];
+        for (const [first, end] of shards) {
+          const words = table.words.subarray((first * width) / perWord, Math.ceil((end * width) / perWord));
+          const rows = { first, count: end - first };
+          embedding(bench.plan, { ids: idTensor, table: bench.input('table', words), dtype, y, width, rows, scale });
+        }
+        await bench.run();
+        const reference = embeddingReference(ids, table.values, width, scale);
+        return { error: await bench.error(y, reference), tolerance: scale === 1 ? EXACT : F32 };
+      }),
+  };
+};
+
+/** Every finite f16 value once. */
+const everyHalf: KernelCase = {
+  name: 'embedding F16 every finite value',
+  shaderFiles,
+  run: (gpu) => {
+    const bits = Array.from({ length: 65536 }, (_, i) => i).filter((half) => ((half >> 10) & 31) !== 31);
+    const tokens = bits.length / 64;
+    return withBench(gpu, { tokens }, async (bench) => {
+      const table = tableOfBits('F16', bits);
+      const y = bench.output('y', bits.length);
+      embedding(bench.plan, {
+        ids: bench.input(
+          'ids',
+          Uint32Array.from({ length: tokens }, (_, i) => i),
+        ),
+        table: bench.input('table', table.words),
+        dtype: 'F16',
+        y,
+        width: 64,
+        rows: { first: 0, count: tokens },
+      });
+      await bench.run();
+      const expected = new Uint32Array(Float32Array.from(table.values).buffer);
+      return { error: await bench.wrongWords(y, expected), tolerance: EXACT };
+    });
+  },
+};
+
+export const cases: KernelCase[] = [
+  ...(
+    [
+      { dtype: 'F32', tokens: 1, width: 64, vocab: 5 },
+      { dtype: 'F32', tokens: 65, width: 33, vocab: 100, capacity: 70 },
+      { dtype: 'F16', tokens: 63, width: 33, vocab: 101 },
+      { dtype: 'F16', tokens: 7, width: 130, vocab: 9, subnormal: true },
+      { dtype: 'F16', tokens: 65, width: 65, vocab: 90, cut: 40, capacity: 80 },
+      { dtype: 'BF16', tokens: 1000, width: 7, vocab: 333 },
+      { dtype: 'BF16', tokens: 7, width: 63, vocab: 64, scale: 25.25, cut: 2 },
+      // More tokens than workgroups in one dimension.
+      { dtype: 'F32', tokens: 65_600, width: 1, vocab: 1000 },
+    ] satisfies Shape[]
+  ).map(embeddingCase),
+  everyHalf,
+];

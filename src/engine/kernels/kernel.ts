@@ -1,0 +1,137 @@
+/**
+ * What a kernel is. A kernel's TypeScript file declares its bindings, its parameters and its constants; the WGSL
+ * declarations are generated from them, so the two cannot disagree, and the WGSL file holds only the algorithm.
+ */
+import { assembleShader } from './shader_sources.ts';
+
+export type ElementType = 'f32' | 'u32' | 'i32' | 'vec2<u32>' | 'vec4<f32>' | 'atomic<u32>';
+/** How a dispatch uses a binding: liveness in the plan follows from it. */
+export type Access = 'in' | 'out' | 'inout';
+
+export interface Binding {
+  readonly access: Access;
+  readonly type: ElementType;
+}
+
+export const input = (type: ElementType): Binding => ({ access: 'in', type });
+export const output = (type: ElementType): Binding => ({ access: 'out', type });
+export const inout = (type: ElementType): Binding => ({ access: 'inout', type });
+
+export type ParamType = 'u32' | 'i32' | 'f32';
+export type Constants = Readonly<Record<string, number | boolean>>;
+
+export interface KernelDefinition<
+  B extends Record<string, Binding> = Record<string, Binding>,
+  P extends Record<string, ParamType> = Record<string, ParamType>,
+> {
+  /** The op's name: what dispatch counts and benchmarks are kept under. */
+  readonly name: string;
+  /** File below shaders/. */
+  readonly shader: string;
+  /** Storage buffers, in binding order. */
+  readonly bindings: B;
+  /** Fields of the dispatch's own uniform, fixed when the plan is made. */
+  readonly params: P;
+  /** Numbers become `const NAME: u32`, booleans also steer `#if NAME`. They make a variant: one pipeline each. */
+  readonly constants: Constants;
+}
+
+/** Values that change from step to step, in one uniform that all kernels see as `step`. */
+export const STEP_FIELDS = {
+  /** T: tokens in this micro-batch. */
+  tokens: 'u32',
+  /** 1 / trained tokens in the whole accumulation window. */
+  inverse_trained_tokens: 'f32',
+  /** Where in the log ring this step's figures go. */
+  log_slot: 'u32',
+  /** 0 for a window's first micro-batch: the log slot is written, not added to. */
+  micro_batch: 'u32',
+  /** 1 − lr · weight_decay. */
+  decay: 'f32',
+  /** lr / (1 − β1^t). */
+  step_size: 'f32',
+  /** 1 / √(1 − β2^t). */
+  inverse_sqrt_bias_correction2: 'f32',
+  beta1: 'f32',
+  beta2: 'f32',
+  /** Their own fields: 1 − f32(β) would lose half the digits of 1 − β. */
+  one_minus_beta1: 'f32',
+  one_minus_beta2: 'f32',
+  epsilon: 'f32',
+  max_grad_norm: 'f32',
+} as const satisfies Record<string, ParamType>;
+export type StepValues = Record<keyof typeof STEP_FIELDS, number>;
+
+/** Bytes of a uniform with these fields (all 4 bytes wide, the struct rounded to 16). */
+export const uniformBytes = (fields: Readonly<Record<string, ParamType>>) =>
+  Math.max(16, Math.ceil(Object.keys(fields).length / 4) * 16);
+
+/** Writes fields in order at a byte offset. Throws on a missing, negative or fractional value where it matters. */
+export function packUniform(
+  fields: Readonly<Record<string, ParamType>>,
+  values: Readonly<Record<string, number>>,
+  view: DataView,
+  offset: number,
+): void {
+  let at = offset;
+  for (const [name, type] of Object.entries(fields)) {
+    const value = values[name];
+    if (value === undefined || Number.isNaN(value)) throw new Error(`uniform ${name} has no value`);
+    if (type === 'f32') view.setFloat32(at, value, true);
+    else if (!Number.isInteger(value)) throw new Error(`uniform ${name} must be an integer, not ${value}`);
+    else if (type === 'u32') view.setUint32(at, value, true);
+    else view.setInt32(at, value, true);
+    at += 4;
+  }
+}
+
+export function defineKernel<B extends Record<string, Binding>, P extends Record<string, ParamType>>(
+  definition: KernelDefinition<B, P>,
+): KernelDefinition<B, P> {
+  return definition;
+}
+
+/** The complete WGSL of a kernel: generated declarations, then its file. */
+export function kernelSource(kernel: KernelDefinition): string {
+  const struct = (name: string, fields: Readonly<Record<string, ParamType>>) =>
+    `struct ${name} { ${Object.entries(fields)
+      .map(([field, type]) => `${field}: ${type}`)
+      .join(', ')} }`;
+  const bindings = Object.entries(kernel.bindings);
+  // Everything is read_write: activations share arena buffers, and WebGPU forbids one buffer to be both read-only and
+  // writable within a dispatch.
+  const storage = bindings.map(
+    ([name, { type }], i) => `@group(0) @binding(${i}) var<storage, read_write> ${name}: array<${type}>;`,
+  );
+  const hasParams = Object.keys(kernel.params).length > 0;
+  const constants = Object.entries(kernel.constants).map(([name, value]) =>
+    typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
+  );
+  const flags = Object.fromEntries(
+    Object.entries(kernel.constants).filter((entry): entry is [string, boolean] => typeof entry[1] === 'boolean'),
+  );
+  return [
+    `// ${kernel.name}`,
+    ...constants,
+    ...(hasParams ? [struct('Params', kernel.params)] : []),
+    struct('Step', STEP_FIELDS),
+    ...storage,
+    ...(hasParams ? [`@group(0) @binding(${bindings.length}) var<uniform> params: Params;`] : []),
+    `@group(0) @binding(${bindings.length + 1}) var<uniform> step: Step;`,
+    assembleShader(kernel.shader, flags),
+  ].join('\n');
+}
+
+/** A variant's identity: op and constants. Pinned by a run, shown in logs, the pipeline cache's key. */
+export function variantKey(kernel: KernelDefinition): string {
+  const constants = Object.entries(kernel.constants).map(([name, value]) => `${name}=${value}`);
+  return [kernel.name, kernel.shader, Object.keys(kernel.bindings).join(','), ...constants].join(' ');
+}
+
+/** Workgroups for `count` items in one dimension, folded into two where WebGPU's 65,535 would be passed. */
+export function grid(count: number): [number, number, number] {
+  const LIMIT = 65535;
+  if (count <= LIMIT) return [count, 1, 1];
+  const rows = Math.ceil(count / LIMIT);
+  return [Math.ceil(count / rows), rows, 1];
+}

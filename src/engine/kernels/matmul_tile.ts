@@ -1,0 +1,34 @@
+/** Tile shapes of the matmul family (shaders/common/matmul_tile.wgsl), and which one a shape gets. */
+import type { Capabilities } from '../device/gpu.ts';
+
+export interface Tile extends Readonly<Record<string, number>> {
+  /** Rows and columns of outputs a workgroup, and the depth of one step. */
+  readonly TILE_M: number;
+  readonly TILE_N: number;
+  readonly TILE_K: number;
+  /** Blocks of four rows and of four columns an invocation. */
+  readonly RM: number;
+  readonly RN: number;
+}
+
+export const LARGE: Tile = { TILE_M: 128, TILE_N: 128, TILE_K: 16, RM: 2, RN: 2 };
+export const MEDIUM: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 1, RN: 1 };
+export const SMALL: Tile = { TILE_M: 32, TILE_N: 32, TILE_K: 16, RM: 1, RN: 1 };
+
+/** Both tiles and the quantization tables. */
+const workgroupBytes = (tile: Tile) => (tile.TILE_M + tile.TILE_N) * tile.TILE_K * 4 + (16 + 256) * 4;
+
+/** Workgroups that keep a large GPU busy: below this a smaller tile is faster than a better one. */
+const ENOUGH_WORKGROUPS = 96;
+
+/**
+ * The largest tile that fits the device's workgroup memory and still makes enough workgroups. `rows` is the plan's
+ * capacity, not one batch's, so that a run keeps its variant and with it its summation order.
+ */
+export function chooseTile(rows: number, columns: number, capabilities: Capabilities): Tile {
+  for (const tile of [LARGE, MEDIUM]) {
+    const groups = Math.ceil(rows / tile.TILE_M) * Math.ceil(columns / tile.TILE_N);
+    if (workgroupBytes(tile) <= capabilities.workgroupStorageBytes && groups >= ENOUGH_WORKGROUPS) return tile;
+  }
+  return SMALL;
+}

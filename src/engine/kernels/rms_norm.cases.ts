@@ -1,0 +1,40 @@
+import { rmsNormReference } from './rms_norm.reference.ts';
+import { rmsNorm } from './rms_norm.ts';
+import { F32, type KernelCase, placeRows, withBench } from './testing/harness.ts';
+import { Random } from './testing/random.ts';
+
+const EPSILON = 1e-5;
+const shaderFiles = ['rms_norm.wgsl', 'common/indexing.wgsl', 'common/reduce.wgsl'];
+
+interface Shape {
+  readonly tokens: number;
+  readonly width: number;
+  readonly capacity?: number;
+}
+
+const rmsNormCase = ({ tokens, width, capacity = tokens }: Shape): KernelCase => ({
+  name: `rms_norm ${tokens} of ${capacity} × ${width}`,
+  shaderFiles,
+  run: (gpu, seed) =>
+    withBench(gpu, { tokens, capacity }, async (bench) => {
+      const random = new Random(seed);
+      const x = random.normal(tokens * width, 3);
+      const norms = random.normal(width + 5);
+      const y = bench.output('y', capacity * width);
+      rmsNorm(bench.plan, {
+        x: bench.input('x', placeRows(x, { width, capacity })),
+        weight: { tensor: bench.input('weight', norms), at: 5, width, epsilon: EPSILON },
+        y,
+      });
+      await bench.run();
+      return { error: await bench.error(y, rmsNormReference(x, norms.subarray(5), EPSILON)), tolerance: F32 };
+    }),
+});
+
+export const cases: KernelCase[] = [
+  { tokens: 1, width: 64 },
+  { tokens: 7, width: 33 },
+  { tokens: 63, width: 130, capacity: 70 },
+  { tokens: 65, width: 7, capacity: 66 },
+  { tokens: 1000, width: 65 },
+].map(rmsNormCase);

@@ -1,0 +1,46 @@
+import { rmsNormBackwardReference } from './rms_norm_backward.reference.ts';
+import { rmsNormBackward } from './rms_norm_backward.ts';
+import { F32, type KernelCase, placeRows, withBench } from './testing/harness.ts';
+import { Random } from './testing/random.ts';
+
+const EPSILON = 1e-3;
+const shaderFiles = ['rms_norm_backward.wgsl', 'common/indexing.wgsl', 'common/reduce.wgsl'];
+
+interface Shape {
+  readonly tokens: number;
+  readonly width: number;
+  readonly accumulate: boolean;
+  readonly capacity?: number;
+}
+
+const rmsNormBackwardCase = ({ tokens, width, accumulate, capacity = tokens }: Shape): KernelCase => ({
+  name: `rms_norm_backward ${tokens} of ${capacity} × ${width}${accumulate ? ', accumulated' : ''}`,
+  shaderFiles,
+  run: (gpu, seed) =>
+    withBench(gpu, { tokens, capacity }, async (bench) => {
+      const random = new Random(seed);
+      const [x, dy, before] = [0.1, 1, 1].map((deviation) => random.normal(tokens * width, deviation));
+      const norms = random.normal(width + 3);
+      const rows = { width, capacity };
+      const dx = accumulate ? bench.input('dx', placeRows(before, rows)) : bench.output('dx', capacity * width);
+      rmsNormBackward(bench.plan, {
+        x: bench.input('x', placeRows(x, rows)),
+        weight: { tensor: bench.input('weight', norms), at: 3, width, epsilon: EPSILON },
+        dy: bench.input('dy', placeRows(dy, rows)),
+        dx,
+        accumulate,
+      });
+      await bench.run();
+      const reference = rmsNormBackwardReference(x, norms.subarray(3), EPSILON, dy);
+      if (accumulate) for (let i = 0; i < reference.length; i++) reference[i] += before[i];
+      return { error: await bench.error(dx, reference), tolerance: F32 };
+    }),
+});
+
+export const cases: KernelCase[] = [
+  { tokens: 1, width: 64, accumulate: false },
+  { tokens: 7, width: 33, accumulate: true },
+  { tokens: 63, width: 130, accumulate: false, capacity: 70 },
+  { tokens: 65, width: 7, accumulate: true, capacity: 66 },
+  { tokens: 1000, width: 65, accumulate: false },
+].map(rmsNormBackwardCase);

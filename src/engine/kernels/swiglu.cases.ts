@@ -1,0 +1,64 @@
+import { swigluBackwardReference, swigluReference } from './swiglu.reference.ts';
+import { swiglu, swigluBackward } from './swiglu.ts';
+import { F32, type KernelCase, placeRows, withBench } from './testing/harness.ts';
+import { Random } from './testing/random.ts';
+
+interface Shape {
+  readonly tokens: number;
+  readonly width: number;
+  readonly capacity?: number;
+  /** Gates up to ±this, uniformly; normal by default. */
+  readonly extreme?: number;
+}
+
+const title = ({ tokens, width, capacity = tokens, extreme }: Shape) =>
+  `${tokens} of ${capacity} × ${width}${extreme ? `, gates to ±${extreme}` : ''}`;
+
+const gates = (random: Random, { tokens, width, extreme }: Shape) =>
+  extreme ? random.uniform(tokens * width * 2, -extreme, extreme) : random.normal(tokens * width * 2, 2);
+
+const swigluCase = (shape: Shape): KernelCase => ({
+  name: `swiglu ${title(shape)}`,
+  shaderFiles: ['swiglu.wgsl', 'common/indexing.wgsl', 'common/activation.wgsl'],
+  run: (gpu, seed) =>
+    withBench(gpu, shape, async (bench) => {
+      const { tokens, width, capacity = tokens } = shape;
+      const gateUp = gates(new Random(seed), shape);
+      const y = bench.output('y', capacity * width);
+      const rows = { width: 2 * width, capacity };
+      swiglu(bench.plan, { gateUp: bench.input('gate_up', placeRows(gateUp, rows)), y, width });
+      await bench.run();
+      return { error: await bench.error(y, swigluReference(gateUp, width)), tolerance: F32 };
+    }),
+});
+
+const swigluBackwardCase = (shape: Shape): KernelCase => ({
+  name: `swiglu_backward ${title(shape)}`,
+  shaderFiles: ['swiglu_backward.wgsl', 'common/indexing.wgsl', 'common/activation.wgsl'],
+  run: (gpu, seed) =>
+    withBench(gpu, shape, async (bench) => {
+      const { tokens, width, capacity = tokens } = shape;
+      const random = new Random(seed);
+      const gateUp = gates(random, shape);
+      const dy = random.normal(tokens * width);
+      const dGateUp = bench.output('d_gate_up', capacity * width * 2);
+      swigluBackward(bench.plan, {
+        gateUp: bench.input('gate_up', placeRows(gateUp, { width: 2 * width, capacity })),
+        dy: bench.input('dy', placeRows(dy, { width, capacity })),
+        dGateUp,
+        width,
+      });
+      await bench.run();
+      return { error: await bench.error(dGateUp, swigluBackwardReference(gateUp, dy, width)), tolerance: F32 };
+    }),
+});
+
+const SHAPES: readonly Shape[] = [
+  { tokens: 1, width: 1 },
+  { tokens: 7, width: 33, capacity: 9 },
+  { tokens: 63, width: 130 },
+  { tokens: 65, width: 64, extreme: 100, capacity: 70 },
+  { tokens: 1000, width: 7 },
+];
+
+export const cases: KernelCase[] = [...SHAPES.map(swigluCase), ...SHAPES.map(swigluBackwardCase)];

@@ -1,0 +1,204 @@
+/**
+ * Runs kernels on small data. Inputs end in NaN, outputs are NaN all over before a run: a read beyond an operand, an
+ * element that was not written and one that should not have been all show in the result.
+ */
+import type { Gpu } from '../../device/gpu.ts';
+import { Arena } from '../../plan/arena.ts';
+import { PlanBuilder } from '../../plan/plan.ts';
+import { type BufferTensor, bufferTensor } from '../../plan/tensor.ts';
+import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernel.ts';
+
+/** What a kernel's checks hand to the tests: correct when error ≤ tolerance (a NaN error is not). */
+export interface CaseResult {
+  /** ‖out − reference‖ / ‖reference‖, or for exact kernels the number of wrong words. */
+  readonly error: number;
+  readonly tolerance: number;
+}
+
+export interface KernelCase {
+  readonly name: string;
+  /** Below shaders/: what the case exercises. */
+  readonly shaderFiles: readonly string[];
+  /** Workgroup memory it needs, where that is above WebGPU's default. */
+  readonly workgroupBytes?: number;
+  run(gpu: Gpu, seed: number): Promise<CaseResult>;
+}
+
+/** Tolerances of docs FAULTS.md, "Numbers": f32 kernels, matmuls, kernels that reproduce bits. */
+export const F32 = 1e-5;
+export const MATMUL = 2e-5;
+export const EXACT = 0;
+
+type Words = Float32Array | Uint32Array | Int32Array;
+
+const POISON = 0x7fc00000;
+/** Words of poison behind each tensor. */
+const GUARD = 64;
+
+const STEP: StepValues = {
+  tokens: 0,
+  inverse_trained_tokens: 1,
+  log_slot: 0,
+  micro_batch: 0,
+  decay: 1,
+  step_size: 0,
+  inverse_sqrt_bias_correction2: 1,
+  beta1: 0,
+  beta2: 0,
+  one_minus_beta1: 1,
+  one_minus_beta2: 1,
+  epsilon: 1e-8,
+  max_grad_norm: 1,
+};
+
+export interface BenchOptions {
+  /** Tokens in the micro-batch, and the most that the plan is made for (the same by default). */
+  readonly tokens?: number;
+  readonly capacity?: number;
+  readonly step?: Partial<StepValues>;
+}
+
+/** One plan with its buffers. */
+export class Bench {
+  readonly plan: PlanBuilder;
+  readonly #gpu: Gpu;
+  readonly #tokens: number;
+  readonly #step: GPUBuffer;
+  readonly #buffers: GPUBuffer[] = [];
+
+  constructor(gpu: Gpu, { tokens = 1, capacity = tokens, step = {} }: BenchOptions) {
+    this.#gpu = gpu;
+    this.#tokens = tokens;
+    this.plan = new PlanBuilder(gpu, capacity);
+    const data = new DataView(new ArrayBuffer(uniformBytes(STEP_FIELDS)));
+    packUniform(STEP_FIELDS, { ...STEP, ...step, tokens }, data, 0);
+    this.#step = this.#create('step', data.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    gpu.device.queue.writeBuffer(this.#step, 0, data.buffer);
+  }
+
+  /** A buffer that holds `data`, then room for `spare` words, and guard words. */
+  input(name: string, data: Words, spare = 0): BufferTensor {
+    const words = new Uint32Array(data.length + spare + GUARD).fill(POISON);
+    words.set(new Uint32Array(data.buffer, data.byteOffset, data.length));
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const buffer = this.#create(name, words.byteLength, usage);
+    this.#gpu.device.queue.writeBuffer(buffer, 0, words);
+    return bufferTensor(name, buffer);
+  }
+
+  /** A buffer of poison. */
+  output(name: string, length: number): BufferTensor {
+    return this.input(name, new Uint32Array(0), length);
+  }
+
+  /** Runs what was recorded. Throws on any error the device reports. */
+  async run(): Promise<void> {
+    const arena = new Arena(this.#gpu.ledger, [this.plan.layout()]);
+    const plan = await this.plan.finish(arena, this.#step);
+    await plan.run(this.#tokens);
+    await this.#gpu.device.queue.onSubmittedWorkDone();
+    plan.dispose();
+    arena.dispose();
+    this.#gpu.check();
+  }
+
+  /** The whole tensor, guard included. */
+  async words(tensor: BufferTensor): Promise<Uint32Array<ArrayBuffer>> {
+    const staging = this.#create('staging', tensor.bytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    const encoder = this.#gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(tensor.buffer, 0, staging, 0, tensor.bytes);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ);
+    return new Uint32Array(staging.getMappedRange().slice(0));
+  }
+
+  /** The error of a tensor against its reference; see {@link relativeError}. */
+  async error(tensor: BufferTensor, reference: ArrayLike<number>): Promise<number> {
+    return relativeError(await this.words(tensor), reference);
+  }
+
+  /** How many words differ from `expected`, poison behind it included. */
+  async wrongWords(tensor: BufferTensor, expected: ArrayLike<number>): Promise<number> {
+    const words = await this.words(tensor);
+    let wrong = 0;
+    words.forEach((word, i) => {
+      if (word !== (i < expected.length ? expected[i] : POISON)) wrong++;
+    });
+    return wrong;
+  }
+
+  dispose(): void {
+    for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
+    this.#buffers.length = 0;
+  }
+
+  #create(label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
+    const buffer = this.#gpu.ledger.create({ label, size, usage, category: 'activations' });
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+}
+
+/** Makes a bench, and asserts that nothing of it is left afterwards. */
+export async function withBench<T>(gpu: Gpu, options: BenchOptions, body: (bench: Bench) => Promise<T>): Promise<T> {
+  const bench = new Bench(gpu, options);
+  let result: T;
+  try {
+    result = await body(bench);
+  } finally {
+    bench.dispose();
+  }
+  gpu.check();
+  if (gpu.ledger.leaks().length > 0) throw new Error(`still allocated: ${gpu.ledger.leaks().join(', ')}`);
+  return result;
+}
+
+/**
+ * ‖out − reference‖ / ‖reference‖ of f32 words. Where the reference is NaN, and beyond its end, the word must still be
+ * poison; a violation gives Infinity, and a NaN in the result gives NaN.
+ */
+export function relativeError(words: Uint32Array<ArrayBuffer>, reference: ArrayLike<number>): number {
+  const values = new Float32Array(words.buffer);
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < words.length; i++) {
+    if (i >= reference.length || Number.isNaN(reference[i])) {
+      if (words[i] !== POISON) return Number.POSITIVE_INFINITY;
+      continue;
+    }
+    difference += (values[i] - reference[i]) ** 2;
+    norm += reference[i] ** 2;
+  }
+  if (difference === 0) return 0;
+  return Math.sqrt(difference / norm);
+}
+
+/** Where the rows of a matrix lie in a tensor; behind the last row, up to `capacity` rows, there is poison. */
+export interface Placement {
+  readonly width: number;
+  readonly capacity: number;
+  /** Elements from row to row, `width` by default, and the first row's first column. */
+  readonly stride?: number;
+  readonly at?: number;
+}
+
+/** f32 values laid out so, poison between them. */
+export function placeRows(data: Float32Array, placement: Placement): Float32Array<ArrayBuffer> {
+  const { width, capacity, stride = width, at = 0 } = placement;
+  const words = new Uint32Array(capacity * stride).fill(POISON);
+  const source = new Uint32Array(data.buffer, data.byteOffset, data.length);
+  source.forEach((word, i) => {
+    words[Math.floor(i / width) * stride + at + (i % width)] = word;
+  });
+  return new Float32Array(words.buffer);
+}
+
+/** A reference laid out so, NaN (to be left alone) between its values. */
+export function placeReference(data: Float64Array, placement: Placement): Float64Array<ArrayBuffer> {
+  const { width, capacity, stride = width, at = 0 } = placement;
+  const placed = new Float64Array(capacity * stride).fill(Number.NaN);
+  data.forEach((value, i) => {
+    placed[Math.floor(i / width) * stride + at + (i % width)] = value;
+  });
+  return placed;
+}

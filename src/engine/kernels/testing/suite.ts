@@ -1,0 +1,28 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type AcquireOptions, acquireGpu, type Gpu } from '../../device/gpu.ts';
+import type { KernelCase } from './harness.ts';
+
+/** Runs each case with a fresh seed on one device; reports the largest error by its share of the tolerance. */
+export function testKernel(title: string, cases: readonly KernelCase[], options: AcquireOptions = {}): void {
+  describe(title, () => {
+    let gpu: Gpu;
+    let largest = 0;
+
+    beforeAll(async () => {
+      gpu = await acquireGpu(navigator.gpu, options);
+    });
+
+    afterAll(() => {
+      gpu.dispose();
+      console.log(`${title}: largest error ${largest.toExponential(1)}`);
+    });
+
+    test.each(cases)('$name', async (kernelCase) => {
+      if ((kernelCase.workgroupBytes ?? 0) > gpu.capabilities.workgroupStorageBytes) return;
+      const seed = Math.floor(Math.random() * 2 ** 32);
+      const { error, tolerance } = await kernelCase.run(gpu, seed);
+      expect(error, `relative error with seed ${seed}`).toBeLessThanOrEqual(tolerance);
+      largest = Math.max(largest, error);
+    });
+  });
+}

@@ -1,0 +1,109 @@
+/** What a decoder's plans are recorded from, and the sizes of its activations. */
+import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import type { AttentionShape } from '../kernels/attention.ts';
+import type { RopeTables } from '../kernels/rope.ts';
+import type { PlanBuilder } from '../plan/plan.ts';
+import type { BufferTensor, Tensor } from '../plan/tensor.ts';
+import type { FlatState } from '../train/flat_state.ts';
+import { type LoraOptions, type LoraPair, linearPath, loraPair } from './lora.ts';
+import type { ModelWeights } from './weights.ts';
+
+/** A micro-batch's buffers, written before each run of a plan. */
+export interface BatchInputs {
+  readonly ids: BufferTensor;
+  readonly targets: BufferTensor;
+  readonly positions: BufferTensor;
+  readonly documents: BufferTensor;
+}
+
+export interface Decoder {
+  readonly spec: ModelSpec;
+  readonly weights: ModelWeights;
+  readonly state: FlatState;
+  readonly lora: LoraOptions;
+  readonly ropes: readonly RopeTables[];
+  readonly inputs: BatchInputs;
+}
+
+/** What a layer's backward pass needs of its forward pass. */
+export interface LayerActivations {
+  /** The residual stream that enters the layer. */
+  readonly input: Tensor;
+  /** After RoPE. */
+  readonly qkv: Tensor;
+  readonly attention: Tensor;
+  readonly lse: Tensor;
+  /** The residual stream between attention and MLP. */
+  readonly middle: Tensor;
+  readonly gateUp: Tensor;
+  /** u = x·Aᵀ by linear name. */
+  readonly lowRank: Map<string, Tensor>;
+  /** Cheap to make again, so kept only when a checkpointed layer has just been recomputed. */
+  readonly recomputable: { normed1: Tensor; normed2: Tensor; activated: Tensor } | null;
+}
+
+export class UnsupportedModelError extends Error {
+  override name = 'UnsupportedModelError';
+}
+
+/** Refuses what a ModelSpec can say and the kernels cannot do yet. */
+export function assertSupported(spec: ModelSpec): void {
+  const { names } = spec.norm;
+  const missing = [
+    spec.attention.softCap !== null && 'soft-capped attention',
+    spec.finalSoftCap !== null && 'soft-capped logits',
+    spec.activation !== 'silu' && `the ${spec.activation} activation`,
+    (names.afterAttention ?? names.afterMlp) !== null && 'norms after attention or MLP',
+    (names.query ?? names.key) !== null && 'query and key norms',
+  ].filter((reason) => reason !== false);
+  if (missing.length > 0) {
+    throw new UnsupportedModelError(
+      `${spec.modelType} needs ${missing.join(', ')}, which this version cannot train. Pick another model.`,
+    );
+  }
+}
+
+export function attentionShape(spec: ModelSpec, layer: number): AttentionShape {
+  const { heads, kvHeads, headDim, scale } = spec.attention;
+  return { heads, kvHeads, headDim, scale, window: spec.layers[layer].window };
+}
+
+export const qkvWidth = ({ attention: { heads, kvHeads, headDim } }: ModelSpec) => (heads + 2 * kvHeads) * headDim;
+export const attentionWidth = ({ attention: { heads, headDim } }: ModelSpec) => heads * headDim;
+
+/** A layer's adapter on a linear, or null where that linear has none. */
+export function adapterOf(d: Decoder, layer: number, linear: LinearSpec): LoraPair | null {
+  return d.lora.targets.includes(linear) ? loraPair(d.state, linearPath(d.spec, layer, linear.name)) : null;
+}
+
+/** Arena tensors for one layer. `input` is the residual stream it reads. */
+export function layerActivations(
+  plan: PlanBuilder,
+  d: Decoder,
+  name: string,
+  input: Tensor,
+  keepRecomputable: boolean,
+): LayerActivations {
+  const { spec } = d;
+  const floats = (what: string, perToken: number) => plan.tensor(`${name} ${what}`, plan.capacity * perToken * 4);
+  const lowRank = new Map<string, Tensor>();
+  for (const linear of layerLinears(spec)) {
+    if (d.lora.targets.includes(linear)) lowRank.set(linear.name, floats(`${linear.name} A·x`, d.lora.rank));
+  }
+  return {
+    input,
+    qkv: floats('q, k, v', qkvWidth(spec)),
+    attention: floats('attention', attentionWidth(spec)),
+    lse: floats('log Σ exp', spec.attention.heads),
+    middle: floats('middle', spec.hiddenSize),
+    gateUp: floats('gate, up', 2 * spec.intermediateSize),
+    lowRank,
+    recomputable: keepRecomputable
+      ? {
+          normed1: floats('normed 1', spec.hiddenSize),
+          normed2: floats('normed 2', spec.hiddenSize),
+          activated: floats('activated', spec.intermediateSize),
+        }
+      : null,
+  };
+}

@@ -1,0 +1,83 @@
+/** Small and row-sharded tensors that are not quantized: decoding on the host, finiteness, upload in chunks. */
+import type { FloatDtype, WeightSource } from '../weight_source.ts';
+
+export class NonFiniteWeightsError extends Error {
+  override name = 'NonFiniteWeightsError';
+  constructor(tensor: string) {
+    super(`${tensor} contains NaN or Inf, so training cannot work. Download the model again, or pick another one.`);
+  }
+}
+
+export class MissingTensorError extends Error {
+  override name = 'MissingTensorError';
+  constructor(tensor: string) {
+    super(`The checkpoint has no tensor ${tensor}. Check that all its files are there and belong together.`);
+  }
+}
+
+const word = new Uint32Array(1);
+const float = new Float32Array(word.buffer);
+
+/** Exact value of a half, subnormals included. */
+export function halfToFloat(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+export function decodeFloats(bytes: Uint8Array<ArrayBuffer>, dtype: FloatDtype): Float32Array<ArrayBuffer> {
+  if (dtype === 'F32')
+    return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const halves = new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  if (dtype === 'F16') return Float32Array.from(halves, halfToFloat);
+  return Float32Array.from(halves, (half) => {
+    word[0] = half << 16;
+    return float[0];
+  });
+}
+
+/** Whether no element has an exponent of all ones. */
+export function allFinite(bytes: Uint8Array<ArrayBuffer>, dtype: FloatDtype): boolean {
+  if (dtype === 'F32') {
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    for (let i = 0; i < words.length; i++) if ((words[i] & 0x7f800000) === 0x7f800000) return false;
+    return true;
+  }
+  const mask = dtype === 'F16' ? 0x7c00 : 0x7f80;
+  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+  for (let i = 0; i < halves.length; i++) if ((halves[i] & mask) === mask) return false;
+  return true;
+}
+
+/** A whole small tensor (a norm, a bias) as f32. */
+export async function readSmallTensor(source: WeightSource, name: string): Promise<Float32Array<ArrayBuffer>> {
+  const info = source.info(name);
+  if (!info) throw new MissingTensorError(name);
+  const bytes = await source.read(name, 0, info.byteLength);
+  if (!allFinite(bytes, info.dtype)) throw new NonFiniteWeightsError(name);
+  return decodeFloats(bytes, info.dtype);
+}
+
+/** Pieces of a tensor in order, the next one being read while one is used. */
+export async function* tensorChunks(
+  source: WeightSource,
+  name: string,
+  begin: number,
+  end: number,
+  chunkBytes: number,
+): AsyncGenerator<{ offset: number; bytes: Uint8Array<ArrayBuffer> }> {
+  const read = (at: number) => source.read(name, at, Math.min(end, at + chunkBytes));
+  let next = read(begin);
+  for (let at = begin; at < end; at += chunkBytes) {
+    const bytes = await next;
+    if (at + chunkBytes < end) {
+      next = read(at + chunkBytes);
+      // Its rejection is handled when it is awaited, even if the consumer stops before.
+      next.catch(() => undefined);
+    }
+    yield { offset: at - begin, bytes };
+  }
+}

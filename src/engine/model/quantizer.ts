@@ -1,0 +1,138 @@
+/**
+ * Linears from the checkpoint into a layer's slab, quantized on the GPU piece by piece: neither the host nor the GPU
+ * holds more of a linear than a staging buffer.
+ */
+import type { Gpu } from '../device/gpu.ts';
+import { readBuffer } from '../device/readback.ts';
+import { DTYPE_BYTES } from '../kernels/float_dtype.ts';
+import { STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
+import { DYNAMIC_MAP, midpoints, NF4_CODEBOOK } from '../kernels/nf4_codebook.ts';
+import { BLOCK, doubleQuantize, nf4Quantize } from '../kernels/nf4_quantize.ts';
+import { Arena } from '../plan/arena.ts';
+import { PlanBuilder } from '../plan/plan.ts';
+import { align, type BufferTensor, bufferTensor, view } from '../plan/tensor.ts';
+import type { WeightSource } from '../weight_source.ts';
+import { MissingTensorError, NonFiniteWeightsError, tensorChunks } from './float_tensor.ts';
+import type { LinearLayout } from './layer_layout.ts';
+
+/** Elements quantized at a time: a whole number of blocks, at most 16 MiB of f32. */
+const CHUNK_ELEMENTS = 4 * 2 ** 20;
+const NO_TENSOR = 0xffffffff;
+
+export class Quantizer {
+  readonly #gpu: Gpu;
+  readonly #doubleQuant: boolean;
+  readonly #buffers: GPUBuffer[] = [];
+  readonly #staging: BufferTensor;
+  readonly #absmax: BufferTensor;
+  readonly #codeThresholds: BufferTensor;
+  readonly #absmaxThresholds: BufferTensor;
+  readonly #flags: BufferTensor;
+  readonly #step: GPUBuffer;
+  readonly #tensors: string[] = [];
+
+  /** @param largest elements of the largest linear that will come */
+  constructor(gpu: Gpu, doubleQuant: boolean, largest: number) {
+    this.#gpu = gpu;
+    this.#doubleQuant = doubleQuant;
+    const storage = (label: string, size: number, data?: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>) => {
+      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+      const buffer = gpu.ledger.create({ label, size, usage, category: 'staging' });
+      if (data) gpu.device.queue.writeBuffer(buffer, 0, data);
+      this.#buffers.push(buffer);
+      return bufferTensor(label, buffer);
+    };
+    this.#staging = storage('weights to quantize', Math.min(largest, CHUNK_ELEMENTS) * 4);
+    this.#absmax = storage('absmax before double quantization', doubleQuant ? Math.ceil(largest / BLOCK) * 4 : 4);
+    const codes = midpoints(NF4_CODEBOOK);
+    this.#codeThresholds = storage('NF4 thresholds', codes.byteLength, codes);
+    const map = midpoints(DYNAMIC_MAP);
+    this.#absmaxThresholds = storage('absmax thresholds', map.byteLength, map);
+    this.#flags = storage('non-finite flag', 4, new Uint32Array([NO_TENSOR]));
+    this.#step = gpu.ledger.create({
+      label: 'unused step uniform',
+      size: uniformBytes(STEP_FIELDS),
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      category: 'staging',
+    });
+    this.#buffers.push(this.#step);
+  }
+
+  /** Streams one tensor into its places in the slab. `onBytes` hears of every piece that was read. */
+  async quantize(
+    source: WeightSource,
+    name: string,
+    slab: BufferTensor,
+    layout: LinearLayout,
+    onBytes: (bytes: number) => void,
+  ): Promise<void> {
+    const info = source.info(name);
+    if (!info) throw new MissingTensorError(name);
+    const tensor = this.#tensors.push(name) - 1;
+    const bytesPerElement = DTYPE_BYTES[info.dtype];
+    const codes = view(slab, layout.codesAt * 4, align(layout.codesWords * 4));
+    const scales = view(slab, layout.absmaxAt * 4, align(layout.absmaxWords * 4));
+    const absmax = this.#doubleQuant ? view(this.#absmax) : scales;
+    const chunkBytes = CHUNK_ELEMENTS * bytesPerElement;
+    for await (const { offset, bytes } of tensorChunks(source, name, 0, info.byteLength, chunkBytes)) {
+      const first = offset / bytesPerElement;
+      this.#upload(bytes);
+      await this.#run((plan) =>
+        nf4Quantize(plan, {
+          source: this.#staging,
+          dtype: info.dtype,
+          thresholds: this.#codeThresholds,
+          codes,
+          absmax,
+          flags: this.#flags,
+          elements: bytes.byteLength / bytesPerElement,
+          tensor,
+          firstWord: first / 8,
+          firstBlock: first / BLOCK,
+        }),
+      );
+      onBytes(bytes.byteLength);
+    }
+    if (!this.#doubleQuant) return;
+    await this.#run((plan) =>
+      doubleQuantize(plan, {
+        absmax,
+        thresholds: this.#absmaxThresholds,
+        quantized: scales,
+        nested: view(slab, layout.nestedAt * 4, align(layout.nestedWords * 4)),
+        blocks: layout.blocks,
+      }),
+    );
+  }
+
+  /** @throws NonFiniteWeightsError naming the first tensor that had a NaN or Inf. */
+  async checkFinite(): Promise<void> {
+    const [first] = new Uint32Array(await readBuffer(this.#gpu, this.#flags.buffer, 0, 4));
+    if (first !== NO_TENSOR) throw new NonFiniteWeightsError(this.#tensors[first]);
+  }
+
+  dispose(): void {
+    for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
+  }
+
+  #upload(bytes: Uint8Array<ArrayBuffer>): void {
+    const { queue } = this.#gpu.device;
+    const whole = bytes.byteLength & ~3;
+    if (whole > 0) queue.writeBuffer(this.#staging.buffer, 0, bytes, 0, whole);
+    if (whole < bytes.byteLength) {
+      const tail = new Uint8Array(4);
+      tail.set(bytes.subarray(whole));
+      queue.writeBuffer(this.#staging.buffer, whole, tail);
+    }
+  }
+
+  /** Runs a plan once and waits, which also keeps the host from reading ahead of the GPU. */
+  async #run(record: (plan: PlanBuilder) => void): Promise<void> {
+    const builder = new PlanBuilder(this.#gpu, 1);
+    record(builder);
+    const plan = await builder.finish(new Arena(this.#gpu.ledger, []), this.#step);
+    await plan.run(1);
+    await this.#gpu.device.queue.onSubmittedWorkDone();
+    plan.dispose();
+  }
+}

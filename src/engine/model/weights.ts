@@ -1,0 +1,176 @@
+/** A model's frozen weights on the GPU: one slab a layer slot, embedding, head, final norm. */
+import { layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import type { Gpu } from '../device/gpu.ts';
+import { readBuffer } from '../device/readback.ts';
+import type { QuantizedLinear } from '../kernels/matmul_nf4.ts';
+import { DYNAMIC_MAP, NF4_CODEBOOK } from '../kernels/nf4_codebook.ts';
+import type { NormWeight } from '../kernels/rms_norm.ts';
+import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import type { WeightSource } from '../weight_source.ts';
+import { readSmallTensor } from './float_tensor.ts';
+import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
+import { Quantizer } from './quantizer.ts';
+import { loadRowShards, type RowShards } from './row_shards.ts';
+
+export interface LoadingProgress {
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+  readonly tensor: string;
+}
+
+/** A linear as bitsandbytes holds it. */
+export interface QuantizedTensor {
+  /** Module path, `model.layers.0.self_attn.q_proj`. */
+  readonly name: string;
+  readonly packed: Uint8Array;
+  /** One byte a block with double quantization, else f32. */
+  readonly absmax: Uint8Array | Float32Array;
+  readonly nestedAbsmax: Float32Array | null;
+  readonly nestedOffset: number | null;
+}
+
+export class ModelWeights {
+  readonly spec: ModelSpec;
+  readonly layout: LayerLayout;
+  readonly embedding: RowShards;
+  readonly head: RowShards;
+  readonly #gpu: Gpu;
+  readonly #slots: readonly BufferTensor[];
+  readonly #finalNorm: BufferTensor;
+
+  private constructor(
+    gpu: Gpu,
+    spec: ModelSpec,
+    layout: LayerLayout,
+    parts: { slots: readonly BufferTensor[]; finalNorm: BufferTensor; embedding: RowShards; head: RowShards },
+  ) {
+    this.#gpu = gpu;
+    this.spec = spec;
+    this.layout = layout;
+    this.#slots = parts.slots;
+    this.#finalNorm = parts.finalNorm;
+    this.embedding = parts.embedding;
+    this.head = parts.head;
+  }
+
+  /**
+   * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to NF4.
+   *
+   * @throws NonFiniteWeightsError, MissingTensorError, GpuMemoryError; nothing stays allocated then.
+   */
+  static async load(
+    gpu: Gpu,
+    spec: ModelSpec,
+    source: WeightSource,
+    options: {
+      readonly doubleQuant: boolean;
+      readonly onLoading?: (progress: LoadingProgress) => void;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<ModelWeights> {
+    const layout = layerLayout(spec, options.doubleQuant);
+    const linears = layerLinears(spec);
+    const names = [spec.tensors.embedding, ...(spec.tiedHead ? [] : [spec.tensors.head])];
+    for (let i = 0; i < spec.layers.length; i++) {
+      names.push(...linears.map(({ name }) => `${spec.tensors.layerPrefix}${i}.${name}.weight`));
+    }
+    const totalBytes = names.reduce((sum, name) => sum + (source.info(name)?.byteLength ?? 0), 0);
+    let loadedBytes = 0;
+    const progress = (tensor: string) => (bytes: number) => {
+      options.signal?.throwIfAborted();
+      loadedBytes += bytes;
+      options.onLoading?.({ loadedBytes, totalBytes, tensor });
+    };
+    const before = new Set(gpu.ledger.buffers());
+    const quantizer = new Quantizer(
+      gpu,
+      options.doubleQuant,
+      Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)),
+    );
+    try {
+      const rows = (name: string) => loadRowShards(gpu, source, name, progress(name));
+      const embedding = await rows(spec.tensors.embedding);
+      const head = spec.tiedHead ? embedding : await rows(spec.tensors.head);
+      const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
+      const write = (tensor: BufferTensor, at: number, values: Float32Array<ArrayBuffer>) =>
+        gpu.device.queue.writeBuffer(tensor.buffer, at * 4, values);
+      const norm = async (name: string) =>
+        (await readSmallTensor(source, name)).map((w) => w + spec.norm.weightOffset) as Float32Array<ArrayBuffer>;
+      write(finalNorm, 0, await norm(spec.tensors.finalNorm));
+      const slots: BufferTensor[] = [];
+      for (let i = 0; i < spec.layers.length; i++) {
+        const prefix = `${spec.tensors.layerPrefix}${i}.`;
+        const slab = weightBuffer(gpu, `layer slot ${i}`, layout.words * 4);
+        write(slab, 0, NF4_CODEBOOK);
+        write(slab, TABLE_WORDS - DYNAMIC_MAP.length, DYNAMIC_MAP);
+        for (const [name, { at }] of layout.norms) write(slab, at, await norm(`${prefix}${name}.weight`));
+        for (const [name, linear] of layout.linears) {
+          const tensor = `${prefix}${name}.weight`;
+          await quantizer.quantize(source, tensor, slab, linear, progress(tensor));
+          if (linear.biasAt !== null)
+            write(slab, linear.biasAt, await readSmallTensor(source, `${prefix}${name}.bias`));
+        }
+        slots.push(slab);
+      }
+      await quantizer.checkFinite();
+      quantizer.dispose();
+      return new ModelWeights(gpu, spec, layout, { slots, finalNorm, embedding, head });
+    } catch (error) {
+      for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
+      throw error;
+    }
+  }
+
+  linear(layer: number, name: string): QuantizedLinear {
+    const { linear, codesAt, absmaxAt, nestedAt, biasAt } = this.layout.linears.get(name)!;
+    return {
+      slab: this.#slots[layer],
+      codesAt,
+      absmaxAt,
+      nestedAt,
+      biasAt,
+      inFeatures: linear.inFeatures,
+      outFeatures: linear.outFeatures,
+      doubleQuant: this.layout.doubleQuant,
+    };
+  }
+
+  norm(layer: number, name: string): NormWeight {
+    const { at, width } = this.layout.norms.get(name)!;
+    return { tensor: this.#slots[layer], at, width, epsilon: this.spec.norm.epsilon };
+  }
+
+  get finalNorm(): NormWeight {
+    return { tensor: this.#finalNorm, at: 0, width: this.spec.hiddenSize, epsilon: this.spec.norm.epsilon };
+  }
+
+  /** Reads every quantized linear back, as bitsandbytes' bytes. */
+  async *quantized(): AsyncGenerator<QuantizedTensor> {
+    for (let i = 0; i < this.#slots.length; i++) {
+      for (const [name, l] of this.layout.linears) {
+        const read = (at: number, words: number) => readBuffer(this.#gpu, this.#slots[i].buffer, at * 4, words * 4);
+        const packed = new Uint8Array(await read(l.codesAt, l.codesWords), 0, Math.ceil(l.elements / 2));
+        const scales = await read(l.absmaxAt, l.absmaxWords);
+        const nested = l.nestedWords > 0 ? new Float32Array(await read(l.nestedAt, l.nestedWords)) : null;
+        yield {
+          name: `${this.spec.tensors.layerPrefix}${i}.${name}`,
+          packed,
+          absmax: nested ? new Uint8Array(scales, 0, l.blocks) : new Float32Array(scales),
+          nestedAbsmax: nested ? nested.slice(1) : null,
+          nestedOffset: nested ? nested[0] : null,
+        };
+      }
+    }
+  }
+
+  dispose(): void {
+    const tables = this.head === this.embedding ? [this.embedding] : [this.embedding, this.head];
+    const tensors = [...this.#slots, this.#finalNorm, ...tables.flatMap(({ shards }) => shards.map((s) => s.tensor))];
+    for (const { buffer } of tensors) this.#gpu.ledger.destroy(buffer);
+  }
+}
+
+function weightBuffer(gpu: Gpu, label: string, size: number): BufferTensor {
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  return bufferTensor(label, gpu.ledger.create({ label, size, usage, category: 'weights' }));
+}

@@ -1,0 +1,146 @@
+/**
+ * Everything that trains, flat: parameters, gradients and both moments in page-aligned buffers of equal layout, a table
+ * maps a tensor's name to its range. One dispatch can update all of it, and pages of it can move on their own.
+ */
+import type { Gpu } from '../device/gpu.ts';
+import { readBuffer } from '../device/readback.ts';
+import { ALIGNMENT, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+
+/** Bytes a page: what paging moves and a checkpoint stores. Banks are whole pages. */
+export const PAGE_BYTES = 65536;
+
+export interface TensorValues {
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+export interface FlatTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Ranges of one buffer each for parameters, gradients and moments; as large as a binding may be. */
+export interface Bank {
+  readonly elements: number;
+  readonly parameters: BufferTensor;
+  readonly gradients: BufferTensor;
+  readonly moment1: BufferTensor;
+  readonly moment2: BufferTensor;
+}
+
+interface Range {
+  readonly bank: number;
+  readonly offset: number;
+  readonly shape: readonly number[];
+}
+
+const count = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+/** Where tensors go: in order, each at a multiple of 256 bytes, none across two banks. Bank sizes in bytes. */
+export function layoutFlat(
+  tensors: readonly FlatTensor[],
+  bankLimit: number,
+): { ranges: Map<string, Range>; bankBytes: number[] } {
+  const limit = Math.floor(bankLimit / PAGE_BYTES) * PAGE_BYTES;
+  const ranges = new Map<string, Range>();
+  const ends: number[] = [0];
+  for (const { name, shape } of tensors) {
+    const bytes = Math.ceil((count(shape) * 4) / ALIGNMENT) * ALIGNMENT;
+    if (bytes > limit) throw new RangeError(`${name} needs ${bytes} bytes; a bank holds ${limit}. Try a smaller r.`);
+    if (ends[ends.length - 1] + bytes > limit) ends.push(0);
+    const bank = ends.length - 1;
+    ranges.set(name, { bank, offset: ends[bank], shape });
+    ends[bank] += bytes;
+  }
+  return { ranges, bankBytes: ends.map((end) => Math.max(1, Math.ceil(end / PAGE_BYTES)) * PAGE_BYTES) };
+}
+
+export class FlatState {
+  readonly #gpu: Gpu;
+  readonly #ranges: ReadonlyMap<string, Range>;
+  readonly banks: readonly Bank[];
+
+  constructor(gpu: Gpu, tensors: readonly FlatTensor[]) {
+    this.#gpu = gpu;
+    const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
+    const { ranges, bankBytes } = layoutFlat(tensors, limit);
+    this.#ranges = ranges;
+    const buffer = (label: string, size: number, category: 'adapter' | 'optimizer') =>
+      bufferTensor(
+        label,
+        gpu.ledger.create({
+          label,
+          size,
+          usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+          category,
+        }),
+      );
+    this.banks = bankBytes.map((bytes, i) => ({
+      elements: bytes / 4,
+      parameters: buffer(`parameters ${i}`, bytes, 'adapter'),
+      gradients: buffer(`gradients ${i}`, bytes, 'adapter'),
+      moment1: buffer(`moment1 ${i}`, bytes, 'optimizer'),
+      moment2: buffer(`moment2 ${i}`, bytes, 'optimizer'),
+    }));
+  }
+
+  names(): string[] {
+    return [...this.#ranges.keys()];
+  }
+
+  #range(name: string): Range {
+    const range = this.#ranges.get(name);
+    if (!range) throw new Error(`no trainable tensor ${name}`);
+    return range;
+  }
+
+  #tensor(name: string, part: 'parameters' | 'gradients'): BufferTensor {
+    const { bank, offset, shape } = this.#range(name);
+    return bufferTensor(name, this.banks[bank][part].buffer, offset, count(shape) * 4);
+  }
+
+  parameter(name: string): BufferTensor {
+    return this.#tensor(name, 'parameters');
+  }
+
+  gradient(name: string): BufferTensor {
+    return this.#tensor(name, 'gradients');
+  }
+
+  shape(name: string): readonly number[] {
+    return this.#range(name).shape;
+  }
+
+  /** Sets a tensor's values. Throws RangeError when there are too few or too many. */
+  write(name: string, data: Float32Array<ArrayBuffer>): void {
+    const { buffer, offset, bytes } = this.parameter(name);
+    if (data.byteLength !== bytes) throw new RangeError(`${name} holds ${bytes / 4} values, not ${data.length}`);
+    this.#gpu.device.queue.writeBuffer(buffer, offset, data);
+  }
+
+  /** Zeroes all gradients, for the start of an accumulation window. */
+  clearGradients(): void {
+    const encoder = this.#gpu.device.createCommandEncoder();
+    for (const { gradients } of this.banks) encoder.clearBuffer(gradients.buffer);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** All tensors' parameters or gradients, read back. */
+  async read(part: 'parameters' | 'gradients'): Promise<Map<string, TensorValues>> {
+    const banks = await Promise.all(
+      this.banks.map((bank) => readBuffer(this.#gpu, bank[part].buffer, 0, bank.elements * 4)),
+    );
+    return new Map(
+      [...this.#ranges].map(([name, { bank, offset, shape }]) => [
+        name,
+        { shape, data: new Float32Array(banks[bank].slice(offset, offset + count(shape) * 4)) },
+      ]),
+    );
+  }
+
+  dispose(): void {
+    for (const { parameters, gradients, moment1, moment2 } of this.banks) {
+      for (const { buffer } of [parameters, gradients, moment1, moment2]) this.#gpu.ledger.destroy(buffer);
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * The training loop: enqueues optimizer steps, reads their figures back every few steps and reports them. Knows nothing
+ * of configs, files or a page; it gets the windows and the schedule as arguments and emits events.
+ */
+import type { TokenBatch } from '../token_batch.ts';
+
+/** A line of the log, in the field's names. */
+export interface LoopRecord {
+  /** From 1. */
+  readonly step: number;
+  /** Σ NLL / Σ trained tokens of the step's window. */
+  readonly loss: number;
+  /** Before clipping. */
+  readonly grad_norm: number;
+  readonly learning_rate: number;
+  /** Trained tokens in the window. */
+  readonly num_tokens: number;
+  readonly mean_token_accuracy: number;
+}
+
+export type LoopEvent =
+  /** `tokensPerSecond` counts all tokens, trained or not, since the last read-back. */
+  | { readonly type: 'step'; readonly record: LoopRecord; readonly tokensPerSecond: number }
+  | { readonly type: 'evaluation'; readonly step: number; readonly loss: number; readonly tokens: number };
+
+/** What the loop needs of a trainer. */
+export interface StepTrainer {
+  /** Enqueues one optimizer step over an accumulation window. */
+  step(window: readonly TokenBatch[], learningRate: number): Promise<void>;
+  /** The figures of the steps enqueued since the last call, in order; waits for the GPU. */
+  readLog(): Promise<
+    readonly {
+      readonly lossSum: number;
+      readonly hits: number;
+      readonly gradNorm: number;
+      readonly trainedTokens: number;
+      readonly learningRate: number;
+    }[]
+  >;
+}
+
+export interface TrainingLoop {
+  readonly trainer: StepTrainer;
+  /** One a step, in order. */
+  readonly windows: Iterable<readonly TokenBatch[]> | AsyncIterable<readonly TokenBatch[]>;
+  readonly steps: number;
+  /** The learning rate of a step, from 0. */
+  readonly learningRate: (step: number) => number;
+  /** Most steps between two read-backs. */
+  readonly logEvery: number;
+  readonly evaluation?: {
+    readonly every: number;
+    readonly run: () => Promise<{ readonly lossSum: number; readonly tokens: number }>;
+  };
+  /** Ends the loop after the step in flight. */
+  readonly signal?: AbortSignal;
+  readonly emit: (event: LoopEvent) => void;
+}
+
+export class NonFiniteLossError extends Error {
+  override name = 'NonFiniteLossError';
+  readonly step: number;
+  constructor(step: number, what: string, value: number, learningRate: number) {
+    super(
+      `Step ${step}: the ${what} is ${value}, so training cannot go on. What was trained before it is kept. ` +
+        `Start again with a lower learning_rate (it was ${learningRate} there), or a lower max_grad_norm.`,
+    );
+    this.step = step;
+  }
+}
+
+/** Time between two read-backs, aimed at: each one empties the GPU's queue, but Ctrl-C and the chart wait for it. */
+const READ_BACK_MS = 500;
+
+/**
+ * Trains until `steps` are done or the signal is aborted; every step that was enqueued is reported.
+ *
+ * @throws NonFiniteLossError when a loss or a gradient norm is NaN or infinite.
+ */
+export async function runTraining(loop: TrainingLoop): Promise<{ steps: number; stopped: boolean }> {
+  const { trainer, steps, evaluation, signal, emit } = loop;
+  let enqueued = 0;
+  let logged = 0;
+  let tokens = 0;
+  let stride = 1;
+  let readBack = performance.now();
+
+  const flush = async () => {
+    if (enqueued === logged) return;
+    const entries = await trainer.readLog();
+    const now = performance.now();
+    const milliseconds = Math.max(now - readBack, 1e-3);
+    const tokensPerSecond = (tokens * 1000) / milliseconds;
+    const perStep = milliseconds / Math.max(1, entries.length);
+    stride = Math.min(loop.logEvery, Math.max(1, Math.round(READ_BACK_MS / perStep)));
+    readBack = now;
+    tokens = 0;
+    for (const entry of entries) {
+      const record = toRecord(++logged, entry);
+      emit({ type: 'step', record, tokensPerSecond });
+    }
+  };
+
+  const evaluate = async () => {
+    if (!evaluation) return;
+    await flush();
+    const { lossSum, tokens: evaluated } = await evaluation.run();
+    emit({ type: 'evaluation', step: enqueued, loss: lossSum / evaluated, tokens: evaluated });
+    // Evaluation is not training: it must not count as slow steps.
+    readBack = performance.now();
+  };
+
+  for await (const window of loop.windows) {
+    if (enqueued === steps || signal?.aborted) break;
+    await trainer.step(window, loop.learningRate(enqueued));
+    enqueued++;
+    for (const batch of window) tokens += batch.ids.length;
+    if (enqueued - logged >= stride) await flush();
+    if (evaluation && enqueued % evaluation.every === 0) await evaluate();
+  }
+  await flush();
+  return { steps: enqueued, stopped: enqueued < steps };
+}
+
+function toRecord(step: number, entry: Awaited<ReturnType<StepTrainer['readLog']>>[number]): LoopRecord {
+  const loss = entry.lossSum / entry.trainedTokens;
+  if (!Number.isFinite(loss)) throw new NonFiniteLossError(step, 'loss', loss, entry.learningRate);
+  if (!Number.isFinite(entry.gradNorm)) {
+    throw new NonFiniteLossError(step, 'gradient norm', entry.gradNorm, entry.learningRate);
+  }
+  return {
+    step,
+    loss,
+    grad_norm: entry.gradNorm,
+    learning_rate: entry.learningRate,
+    num_tokens: entry.trainedTokens,
+    mean_token_accuracy: entry.hits / entry.trainedTokens,
+  };
+}

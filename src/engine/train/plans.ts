@@ -1,0 +1,98 @@
+/** The plans of a training run: micro-batch forward and backward, evaluation, probe, optimizer. */
+import type { Gpu } from '../device/gpu.ts';
+import { adamw, gradNorm, gradNormPartials, NORM_SPAN } from '../kernels/adamw.ts';
+import { lossSum } from '../kernels/cross_entropy.ts';
+import { type Decoder, type LayerActivations, layerActivations } from '../model/decoder.ts';
+import { layerBackward } from '../model/decoder_backward.ts';
+import { embeddingForward, layerForward } from '../model/decoder_forward.ts';
+import { allLogits, lossAndGradient } from '../model/output_head.ts';
+import { PlanBuilder } from '../plan/plan.ts';
+import type { ArenaTensor, BufferTensor, Tensor } from '../plan/tensor.ts';
+import type { FlatState } from './flat_state.ts';
+
+const residualStream = (plan: PlanBuilder, d: Decoder, name: string) =>
+  plan.tensor(name, plan.capacity * d.spec.hiddenSize * 4);
+
+/** Forward without a thought for backward: each layer's activations die with it. Returns the last residual stream. */
+function forwardOnly(plan: PlanBuilder, d: Decoder): Tensor {
+  let x: Tensor = residualStream(plan, d, 'embedded');
+  embeddingForward(plan, d, x);
+  for (let layer = 0; layer < d.spec.layers.length; layer++) {
+    const y = residualStream(plan, d, `layer ${layer} output`);
+    layerForward(plan, d, layer, layerActivations(plan, d, `layer ${layer}`, x, false), y);
+    x = y;
+  }
+  return x;
+}
+
+/**
+ * Loss and adapter gradients of one micro-batch, added to what is there.
+ *
+ * @param checkpointed for each layer whether only its input is kept and the rest computed again (Chen et al. 2016)
+ */
+export function trainPlan(
+  gpu: Gpu,
+  d: Decoder,
+  logRing: BufferTensor,
+  capacity: number,
+  checkpointed: readonly boolean[],
+): PlanBuilder {
+  const plan = new PlanBuilder(gpu, capacity);
+  let x: Tensor = residualStream(plan, d, 'embedded');
+  embeddingForward(plan, d, x);
+  const kept: LayerActivations[] = [];
+  for (let layer = 0; layer < d.spec.layers.length; layer++) {
+    const activations = layerActivations(plan, d, `layer ${layer}`, x, false);
+    kept.push(activations);
+    const y = residualStream(plan, d, `layer ${layer} output`);
+    layerForward(plan, d, layer, activations, y);
+    x = y;
+  }
+  const loss = plan.tensor('token losses', capacity * 2 * 4);
+  const gradient = residualStream(plan, d, 'd residual stream');
+  lossAndGradient(plan, d, x, loss, gradient);
+  lossSum(plan, { loss, logRing });
+  for (let layer = d.spec.layers.length - 1; layer >= 0; layer--) {
+    let activations = kept[layer];
+    if (checkpointed[layer]) {
+      activations = layerActivations(plan, d, `layer ${layer} again`, activations.input, true);
+      layerForward(plan, d, layer, activations, null);
+    }
+    layerBackward(plan, d, layer, activations, gradient);
+  }
+  return plan;
+}
+
+/** Σ loss of one micro-batch, without gradients. */
+export function evaluationPlan(gpu: Gpu, d: Decoder, logRing: BufferTensor, capacity: number): PlanBuilder {
+  const plan = new PlanBuilder(gpu, capacity);
+  const x = forwardOnly(plan, d);
+  const loss = plan.tensor('token losses', capacity * 2 * 4);
+  lossAndGradient(plan, d, x, loss, null);
+  lossSum(plan, { loss, logRing });
+  return plan;
+}
+
+/** Logits of one micro-batch, to be read back. */
+export function logitsPlan(gpu: Gpu, d: Decoder, capacity: number): { plan: PlanBuilder; logits: ArenaTensor } {
+  const plan = new PlanBuilder(gpu, capacity);
+  return { plan, logits: allLogits(plan, d, forwardOnly(plan, d)) };
+}
+
+/** Global norm, clip coefficient, AdamW over every bank; nothing is read back. */
+export function optimizerPlan(gpu: Gpu, state: FlatState, clip: BufferTensor, logRing: BufferTensor): PlanBuilder {
+  const plan = new PlanBuilder(gpu, 1);
+  const spans = state.banks.map(({ elements }) => Math.ceil(elements / NORM_SPAN));
+  const count = spans.reduce((a, b) => a + b, 0);
+  const partials = plan.tensor('norm partials', count * 4);
+  let firstPartial = 0;
+  for (const [i, { gradients, elements }] of state.banks.entries()) {
+    gradNormPartials(plan, { gradients, partials, elements, firstPartial });
+    firstPartial += spans[i];
+  }
+  gradNorm(plan, { partials, count, clip, logRing });
+  for (const { parameters, gradients, moment1, moment2, elements } of state.banks) {
+    adamw(plan, { parameters, gradients, moment1, moment2, clip, elements });
+  }
+  return plan;
+}

@@ -1,0 +1,340 @@
+/** One training run's state on the GPU: frozen weights, adapter, optimizer, plans. Knows nothing of files or pages. */
+import type { ModelSpec } from '../../formats/model_spec.ts';
+import type { Gpu } from '../device/gpu.ts';
+import { readBuffer } from '../device/readback.ts';
+import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
+import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
+import { assertSupported, type Decoder } from '../model/decoder.ts';
+import { initialLora, type LoraOptions, loraTensors } from '../model/lora.ts';
+import { createRopeTables } from '../model/rope_tables.ts';
+import { type LoadingProgress, ModelWeights, type QuantizedTensor } from '../model/weights.ts';
+import { Arena } from '../plan/arena.ts';
+import type { Plan } from '../plan/plan.ts';
+import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import type { TokenBatch } from '../token_batch.ts';
+import type { WeightSource } from '../weight_source.ts';
+import { FlatState, type TensorValues } from './flat_state.ts';
+import { evaluationPlan, logitsPlan, optimizerPlan, trainPlan } from './plans.ts';
+
+export interface OptimizerOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  readonly maxGradNorm: number;
+}
+
+export interface TrainerOptions {
+  readonly spec: ModelSpec;
+  readonly weights: WeightSource;
+  readonly doubleQuant: boolean;
+  readonly lora: LoraOptions;
+  /** Values by `model.layers.0.self_attn.q_proj.lora_A`; null starts as PEFT does, from `seed`. */
+  readonly adapter: ReadonlyMap<string, TensorValues> | null;
+  readonly seed: number;
+  /** The most tokens a micro-batch will have. */
+  readonly capacity: number;
+  /** The highest position + 1. */
+  readonly positions: number;
+  readonly gradientCheckpointing: boolean;
+  readonly optimizer: OptimizerOptions;
+  readonly onLoading?: (progress: LoadingProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What the GPU logged of one optimizer step. */
+export interface StepLog {
+  /** From 1. */
+  readonly step: number;
+  /** Σ negative log likelihood over the window's trained tokens. */
+  readonly lossSum: number;
+  /** Trained tokens whose target was the likeliest. */
+  readonly hits: number;
+  /** Before clipping. */
+  readonly gradNorm: number;
+  readonly trainedTokens: number;
+  readonly learningRate: number;
+}
+
+/** Steps whose figures can wait on the GPU; the line after them is evaluation's. */
+const LOG_SLOTS = 64;
+
+const NO_UPDATE: Omit<StepValues, 'tokens' | 'inverse_trained_tokens' | 'log_slot' | 'micro_batch'> = {
+  decay: 1,
+  step_size: 0,
+  inverse_sqrt_bias_correction2: 1,
+  beta1: 0,
+  beta2: 0,
+  one_minus_beta1: 0,
+  one_minus_beta2: 0,
+  epsilon: 1,
+  max_grad_norm: 1,
+};
+
+export class BatchTooLongError extends Error {
+  override name = 'BatchTooLongError';
+}
+
+export class Trainer {
+  readonly #gpu: Gpu;
+  readonly #options: TrainerOptions;
+  readonly #decoder: Decoder;
+  readonly #buffers: GPUBuffer[];
+  readonly #stepUniform: GPUBuffer;
+  readonly #logRing: BufferTensor;
+  readonly #arena: Arena;
+  readonly #train: Plan;
+  readonly #evaluation: Plan;
+  readonly #optimizer: Plan;
+  #probe: { plan: Plan; arena: Arena; logits: ArenaTensor; capacity: number } | null = null;
+  #steps = 0;
+  #pending: { slot: number; log: Omit<StepLog, 'lossSum' | 'hits' | 'gradNorm'> }[] = [];
+  #logged: StepLog[] = [];
+
+  private constructor(
+    gpu: Gpu,
+    options: TrainerOptions,
+    parts: {
+      decoder: Decoder;
+      buffers: GPUBuffer[];
+      stepUniform: GPUBuffer;
+      logRing: BufferTensor;
+      arena: Arena;
+      train: Plan;
+      evaluation: Plan;
+      optimizer: Plan;
+    },
+  ) {
+    this.#gpu = gpu;
+    this.#options = options;
+    this.#decoder = parts.decoder;
+    this.#buffers = parts.buffers;
+    this.#stepUniform = parts.stepUniform;
+    this.#logRing = parts.logRing;
+    this.#arena = parts.arena;
+    this.#train = parts.train;
+    this.#evaluation = parts.evaluation;
+    this.#optimizer = parts.optimizer;
+  }
+
+  /**
+   * Loads and quantizes the model, places the adapter, makes all plans.
+   *
+   * @throws UnsupportedModelError, NonFiniteWeightsError, MissingTensorError, GpuMemoryError; whatever was allocated is
+   *   freed.
+   */
+  static async create(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
+    const { spec, capacity } = options;
+    assertSupported(spec);
+    const before = new Set(gpu.ledger.buffers());
+    try {
+      const weights = await ModelWeights.load(gpu, spec, options.weights, options);
+      const tensors = loraTensors(spec, options.lora);
+      const state = new FlatState(gpu, tensors);
+      const values = options.adapter ?? initialLora(tensors, options.seed);
+      for (const { name } of tensors) {
+        const tensor = values.get(name);
+        if (!tensor) throw new Error(`the initial adapter has no ${name}`);
+        state.write(name, tensor.data);
+      }
+      const buffers: GPUBuffer[] = [];
+      const buffer = (label: string, size: number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE) => {
+        const made = gpu.ledger.create({
+          label,
+          size,
+          usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+          category: 'activations',
+        });
+        buffers.push(made);
+        return bufferTensor(label, made);
+      };
+      const stepUniform = buffer('step', uniformBytes(STEP_FIELDS), GPUBufferUsage.UNIFORM).buffer;
+      const logRing = buffer('log ring', (LOG_SLOTS + 1) * LOG_FIELDS * 4);
+      const clip = buffer('clip coefficient', 4);
+      const decoder: Decoder = {
+        spec,
+        weights,
+        state,
+        lora: options.lora,
+        ropes: spec.ropes.map((rope) => createRopeTables(gpu, rope, options.positions)),
+        inputs: {
+          ids: buffer('ids', capacity * 4),
+          targets: buffer('targets', capacity * 4),
+          positions: buffer('positions', capacity * 4),
+          documents: buffer('documents', capacity * 8),
+        },
+      };
+      const checkpointed = spec.layers.map(() => options.gradientCheckpointing);
+      const builders = [
+        trainPlan(gpu, decoder, logRing, capacity, checkpointed),
+        evaluationPlan(gpu, decoder, logRing, capacity),
+        optimizerPlan(gpu, state, clip, logRing),
+      ];
+      const arena = new Arena(
+        gpu.ledger,
+        builders.map((builder) => builder.layout()),
+      );
+      const [train, evaluation, optimizer] = await Promise.all(builders.map((b) => b.finish(arena, stepUniform)));
+      gpu.check();
+      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing, arena, train, evaluation, optimizer });
+    } catch (error) {
+      for (const left of gpu.ledger.buffers()) if (!before.has(left)) gpu.ledger.destroy(left);
+      throw error;
+    }
+  }
+
+  /** Optimizer steps enqueued so far. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Enqueues one optimizer step over an accumulation window. Its figures come with {@link readLog}. */
+  async step(window: readonly TokenBatch[], learningRate: number): Promise<void> {
+    if (this.#pending.length === LOG_SLOTS) await this.#drainLog();
+    const { optimizer } = this.#options;
+    const slot = this.#steps % LOG_SLOTS;
+    const step = ++this.#steps;
+    const trainedTokens = window.reduce((sum, batch) => sum + batch.trainedTokens, 0);
+    const update: typeof NO_UPDATE = {
+      decay: 1 - learningRate * optimizer.weightDecay,
+      step_size: learningRate / (1 - optimizer.beta1 ** step),
+      inverse_sqrt_bias_correction2: 1 / Math.sqrt(1 - optimizer.beta2 ** step),
+      beta1: optimizer.beta1,
+      beta2: optimizer.beta2,
+      one_minus_beta1: 1 - optimizer.beta1,
+      one_minus_beta2: 1 - optimizer.beta2,
+      epsilon: optimizer.epsilon,
+      max_grad_norm: optimizer.maxGradNorm,
+    };
+    this.#decoder.state.clearGradients();
+    for (const [i, batch] of window.entries()) {
+      this.#writeBatch(batch, { ...update, log_slot: slot, micro_batch: i, inverse_trained_tokens: 1 / trainedTokens });
+      await this.#train.run(batch.ids.length);
+    }
+    await this.#optimizer.run(1);
+    this.#pending.push({ slot, log: { step, trainedTokens, learningRate } });
+  }
+
+  /** Figures of the steps enqueued since the last call; waits for the GPU. */
+  async readLog(): Promise<StepLog[]> {
+    await this.#drainLog();
+    this.#gpu.check();
+    return this.#logged.splice(0);
+  }
+
+  /** Σ negative log likelihood and trained tokens over batches, with the adapter as it stands. */
+  async evaluate(batches: Iterable<TokenBatch>): Promise<{ lossSum: number; tokens: number }> {
+    let tokens = 0;
+    let first = true;
+    for (const batch of batches) {
+      const values = { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: first ? 0 : 1, inverse_trained_tokens: 0 };
+      this.#writeBatch(batch, values);
+      await this.#evaluation.run(batch.ids.length);
+      tokens += batch.trainedTokens;
+      first = false;
+    }
+    if (first) return { lossSum: 0, tokens: 0 };
+    const line = await readBuffer(this.#gpu, this.#logRing.buffer, LOG_SLOTS * LOG_FIELDS * 4, LOG_FIELDS * 4);
+    return { lossSum: new Float32Array(line)[0], tokens };
+  }
+
+  /** Logits [T, vocab] of one batch. */
+  async logits(batch: TokenBatch): Promise<Float32Array> {
+    const tokens = batch.ids.length;
+    if (!this.#probe || this.#probe.capacity < tokens) {
+      this.#disposeProbe();
+      const capacity = Math.min(this.#options.capacity, Math.ceil(tokens / 64) * 64);
+      const { plan, logits } = logitsPlan(this.#gpu, this.#decoder, capacity);
+      const arena = new Arena(this.#gpu.ledger, [plan.layout()]);
+      this.#probe = { plan: await plan.finish(arena, this.#stepUniform), arena, logits, capacity };
+    }
+    const { plan, logits } = this.#probe;
+    this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: 0 });
+    await plan.run(tokens);
+    const { buffer, offset } = plan.locate(logits);
+    return new Float32Array(await readBuffer(this.#gpu, buffer, offset, tokens * this.#decoder.spec.vocabSize * 4));
+  }
+
+  /** Gradients of one batch's mean loss. The adapter and the moments stay as they are. */
+  async gradients(batch: TokenBatch): Promise<Map<string, TensorValues>> {
+    this.#decoder.state.clearGradients();
+    const inverse = 1 / batch.trainedTokens;
+    this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
+    await this.#train.run(batch.ids.length);
+    return this.#decoder.state.read('gradients');
+  }
+
+  readAdapter(): Promise<Map<string, TensorValues>> {
+    return this.#decoder.state.read('parameters');
+  }
+
+  /** Every quantized linear, as bitsandbytes holds it. */
+  readQuantized(): AsyncGenerator<QuantizedTensor> {
+    return this.#decoder.weights.quantized();
+  }
+
+  /** Dispatches by kernel since the start or the last reset. */
+  get dispatchCounts(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const plan of this.#plans()) {
+      for (const [name, n] of plan.dispatchCounts) counts.set(name, (counts.get(name) ?? 0) + n);
+    }
+    return counts;
+  }
+
+  resetDispatchCounts(): void {
+    for (const plan of this.#plans()) plan.dispatchCounts.clear();
+  }
+
+  dispose(): void {
+    this.#disposeProbe();
+    for (const plan of this.#plans()) plan.dispose();
+    this.#arena.dispose();
+    for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
+    for (const { cosines, sines } of this.#decoder.ropes) {
+      for (const tensor of [cosines, sines]) if (tensor.kind === 'buffer') this.#gpu.ledger.destroy(tensor.buffer);
+    }
+    this.#decoder.state.dispose();
+    this.#decoder.weights.dispose();
+  }
+
+  #plans(): Plan[] {
+    return [this.#train, this.#evaluation, this.#optimizer, ...(this.#probe ? [this.#probe.plan] : [])];
+  }
+
+  #disposeProbe(): void {
+    this.#probe?.plan.dispose();
+    this.#probe?.arena.dispose();
+    this.#probe = null;
+  }
+
+  #writeBatch(batch: TokenBatch, values: Omit<StepValues, 'tokens'>): void {
+    const tokens = batch.ids.length;
+    if (tokens > this.#options.capacity) {
+      throw new BatchTooLongError(
+        `A micro-batch has ${tokens} tokens; the run was planned for ${this.#options.capacity}. Lower max_length or the batch size.`,
+      );
+    }
+    const { queue } = this.#gpu.device;
+    const { inputs } = this.#decoder;
+    const write = (tensor: BufferTensor, data: Uint32Array | Int32Array) =>
+      queue.writeBuffer(tensor.buffer, tensor.offset, data as Uint32Array<ArrayBuffer>);
+    write(inputs.ids, batch.ids);
+    write(inputs.targets, batch.targets);
+    write(inputs.positions, batch.positions);
+    write(inputs.documents, batch.documents);
+    const data = new DataView(new ArrayBuffer(uniformBytes(STEP_FIELDS)));
+    packUniform(STEP_FIELDS, { ...values, tokens }, data, 0);
+    queue.writeBuffer(this.#stepUniform, 0, data.buffer);
+  }
+
+  async #drainLog(): Promise<void> {
+    if (this.#pending.length === 0) return;
+    const pending = this.#pending.splice(0);
+    const ring = new Float32Array(await readBuffer(this.#gpu, this.#logRing.buffer, 0, LOG_SLOTS * LOG_FIELDS * 4));
+    for (const { slot, log } of pending) {
+      const [lossSum, hits, gradNorm] = ring.subarray(slot * LOG_FIELDS);
+      this.#logged.push({ ...log, lossSum, hits, gradNorm });
+    }
+  }
+}
