@@ -24,7 +24,11 @@ export interface LayerLinears {
 
 /** Rotary embedding: inverse frequencies per pair of dimensions, already scaled, and a factor on cos and sin. */
 export interface RopeSpec {
-  /** Float64 inverse frequencies, rotaryDim / 2 of them (half-split layout, `rotate_half`). */
+  /**
+   * Inverse frequencies, rotaryDim / 2 of them (half-split layout, `rotate_half`): float32 values, as PyTorch computes
+   * them. An angle is their float32 product with the position, `Math.fround(position * frequency)`; its cosine and sine
+   * may then be taken in float64.
+   */
   readonly inverseFrequencies: readonly number[];
   /** Multiplies cos and sin (yarn, longrope), else 1. */
   readonly attentionScaling: number;
@@ -37,7 +41,10 @@ export interface LayerSpec {
   readonly window: number | null;
 }
 
-/** Names of a layer's norms, below the layer; absent ones are null. */
+/**
+ * Names of a layer's norm modules, below the layer, such as `input_layernorm`: the tensor is `<layer><name>.weight`, as for
+ * linears. Absent ones are null.
+ */
 export interface LayerNorms {
   readonly beforeAttention: string;
   readonly afterAttention: string | null;
@@ -77,7 +84,7 @@ export interface ModelSpec {
   readonly embeddingScale: number | null;
   readonly finalSoftCap: number | null;
   readonly tiedHead: boolean;
-  /** Tensor names outside the layers, and the prefix of layer i's tensors (`model.layers.` + i + `.`). */
+  /** Whole tensor names outside the layers, and the prefix of layer i's tensors (`model.layers.` + i + `.`). */
   readonly tensors: {
     readonly embedding: string;
     readonly finalNorm: string;

@@ -1,0 +1,98 @@
+/** The golden folders that PyTorch, transformers and PEFT wrote (shared/golden beside the repository) read correctly. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { checkCheckpoint, expectedTensors } from './check_checkpoint.ts';
+import { openCheckpoint } from './checkpoint.ts';
+import { decodeFloats } from './float_dtypes.ts';
+import { selectLoraTargets } from './lora.ts';
+import { readModelConfig, SUPPORTED_MODEL_TYPES } from './model_config.ts';
+import { checkAdapter, readPeftAdapter, writePeftAdapter } from './peft.ts';
+import type { Folder } from './range_source.ts';
+import { parseRunConfig } from './run_config.ts';
+import { readSafetensorsHeader } from './safetensors.ts';
+import { writeSafetensors } from './safetensors_writer.ts';
+import { memoryFolder, memorySource } from './testing.ts';
+
+const GOLDEN = join(import.meta.dirname, '../../../shared/golden');
+
+function diskFolder(path: string): Folder {
+  const names = readdirSync(path, { withFileTypes: true }).filter((item) => item.isFile());
+  return memoryFolder(path, Object.fromEntries(names.map(({ name }) => [name, readFileSync(join(path, name))])));
+}
+
+const json = (...path: string[]) => JSON.parse(readFileSync(join(GOLDEN, ...path), 'utf8'));
+
+beforeAll(() => {
+  if (!existsSync(GOLDEN)) throw new Error(`${GOLDEN} is not there: put shared/golden beside the repository.`);
+});
+
+const present = existsSync(GOLDEN)
+  ? readdirSync(GOLDEN).filter((name) => existsSync(join(GOLDEN, name, 'case.json')))
+  : [];
+const supported = present.filter((name) =>
+  SUPPORTED_MODEL_TYPES.includes(json(name, 'model', 'config.json').model_type),
+);
+
+test('the cases are there', () => {
+  expect(present).toEqual(expect.arrayContaining(['llama-packed', 'llama-text', 'qwen2-chat']));
+  expect(supported).toEqual(expect.arrayContaining(['llama-packed', 'llama-text', 'qwen2-chat']));
+});
+
+describe.each(supported)('%s', (name) => {
+  test('model: config and checkpoint fit, nothing is left over, every value is finite', async () => {
+    const folder = diskFolder(join(GOLDEN, name, 'model'));
+    const spec = await readModelConfig(folder);
+    const checkpoint = await openCheckpoint(folder);
+    checkCheckpoint(spec, checkpoint);
+    expect([...checkpoint.tensors.keys()].sort()).toEqual(
+      expectedTensors(spec)
+        .map((tensor) => tensor.name)
+        .sort(),
+    );
+    for (const tensor of checkpoint.tensors.keys()) {
+      const info = checkpoint.info(tensor);
+      if (info === undefined) throw new Error(`${tensor} has no info`);
+      const values = decodeFloats(info.dtype, await checkpoint.read(tensor, 0, info.byteLength));
+      expect(values.every(Number.isFinite)).toBe(true);
+    }
+  });
+
+  test('adapter: reads, fits model and run, and is written back as PEFT wrote it', async () => {
+    const spec = await readModelConfig(diskFolder(join(GOLDEN, name, 'model')));
+    const { lora } = parseRunConfig(json(name, 'case.json'));
+    const folder = diskFolder(join(GOLDEN, name, 'adapter_init'));
+    const adapter = await readPeftAdapter(folder);
+    checkAdapter(adapter, spec, lora);
+    expect(adapter.tensors.size).toBe(2 * spec.layers.length * selectLoraTargets(spec, lora.target_modules).length);
+
+    const { r, lora_alpha, target_modules, use_rslora, base_model_name_or_path } = adapter.config;
+    const written = writePeftAdapter({
+      tensors: adapter.tensors,
+      config: { r, lora_alpha, use_rslora, base_model_name_or_path, target_modules: target_modules ?? 'all-linear' },
+    });
+    const config = json(name, 'adapter_init', 'adapter_config.json');
+    expect(JSON.parse(new TextDecoder().decode(written[0]?.bytes))).toEqual(config);
+    const original = readFileSync(join(GOLDEN, name, 'adapter_init', 'adapter_model.safetensors'));
+    expect(Buffer.compare(Buffer.from(written[1]?.bytes ?? []), original)).toBe(0);
+  });
+});
+
+describe.each(present)('%s, files of every case', (name) => {
+  test.each(['logits', 'grads', 'nf4', 'adapter_model'])('expected/%s.safetensors', async (file) => {
+    const bytes = readFileSync(join(GOLDEN, name, 'expected', `${file}.safetensors`));
+    const source = memorySource(file, bytes);
+    const { tensors, metadata } = await readSafetensorsHeader(source);
+    expect(tensors.size).toBeGreaterThan(0);
+    const all = [...tensors.values()];
+    if (!all.every(({ dtype }) => dtype === 'F32')) return;
+    // float32 files: our writer gives the reference's bytes.
+    const read = await Promise.all(
+      all.map(async ({ name: key, shape, begin, end }) => {
+        const data = decodeFloats('F32', await source.read(begin, end));
+        return [key, { dtype: 'F32' as const, shape, data }] as const;
+      }),
+    );
+    expect(Buffer.compare(Buffer.from(writeSafetensors(new Map(read), metadata)), bytes)).toBe(0);
+  });
+});
