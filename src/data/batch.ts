@@ -24,3 +24,20 @@ export interface PaddedBatch {
   readonly position_ids: number[][];
   readonly segments: number[][];
 }
+
+/**
+ * A micro-batch as a flat run of T tokens: what the engine takes (the same structure as engine/token_batch.ts, which
+ * this room may not import). Rows do not matter to it, since attention never crosses a document.
+ */
+export interface FlatBatch {
+  /** T token ids. */
+  readonly ids: Uint32Array;
+  /** The id each position must predict (the labels shifted by one), or −1 where nothing is trained. */
+  readonly targets: Int32Array;
+  /** Position within the document. */
+  readonly positions: Uint32Array;
+  /** 2·T: for each token the first index of its document and the index after its last, within the flat run. */
+  readonly documents: Uint32Array;
+  /** How many targets are trained. */
+  readonly trainedTokens: number;
+}

@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parseRunConfig } from '../formats/run_config.ts';
+import { type BatchPlan, collate, flatten, flattenPadded, planBatches } from './batching.ts';
+import { diskFolder, GOLDEN_CASES, goldenCase, memoryFile } from './fixtures/testing.ts';
+import { prepareDataset } from './prepare.ts';
+import { Tokenizer } from './tokenizer.ts';
+
+interface Expected {
+  readonly steps: readonly { readonly num_tokens: number }[];
+  readonly first_micro_batch: object;
+  readonly probe: object;
+  readonly examples: number;
+  readonly micro_batches_per_epoch: number;
+}
+
+/** The case's probe: the micro-batch with a row of most documents when packed, the earliest such; else the first. */
+function probeOf(plan: BatchPlan) {
+  const documents = (batch: ReturnType<BatchPlan['epoch']>[number]) => Math.max(...batch.map((row) => row.length));
+  return plan.epoch(0).reduce((most, batch) => (documents(batch) > documents(most) ? batch : most));
+}
+
+describe.skipIf(!goldenCase(GOLDEN_CASES[0]!))('golden cases', () => {
+  it.each(GOLDEN_CASES)('%s: the batches are PyTorch’s', async (name) => {
+    const folder = goldenCase(name)!;
+    const { training } = parseRunConfig(JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')));
+    const expected: Expected = JSON.parse(readFileSync(join(folder, 'expected/expected.json'), 'utf8'));
+    const tokenizer = await Tokenizer.load(diskFolder(join(folder, 'model')));
+    const source = memoryFile(readFileSync(join(folder, 'data.jsonl')));
+    const { examples, summary } = await prepareDataset({ source, tokenizer, config: training });
+    expect(summary.examples).toBe(expected.examples);
+    expect(summary.rows).toBe(summary.examples + summary.dropped.length);
+    expect(summary.notes).toEqual([]);
+
+    const plan = planBatches(examples, training);
+    expect(plan.microBatchesPerEpoch).toBe(expected.micro_batches_per_epoch);
+    const first = plan.epoch(0)[0]!;
+    const probe = collate(probeOf(plan), tokenizer.padTokenId);
+    expect(collate(first, tokenizer.padTokenId)).toEqual(expected.first_micro_batch);
+    expect(expected.probe).toMatchObject({ ...probe });
+
+    const trained = probe.labels.flatMap((row) => row.slice(1)).filter((label) => label !== -100).length;
+    expect(flattenPadded(probe).trainedTokens).toBe(trained);
+    for (const [step, { num_tokens }] of expected.steps.entries()) {
+      const tokens = plan.window(step).map((batch) => flatten(batch).trainedTokens);
+      expect(tokens.reduce((sum, count) => sum + count, 0)).toBe(num_tokens);
+    }
+  });
+});

@@ -1,0 +1,213 @@
+/**
+ * A model's tokenizer: @huggingface/tokenizers with the offsets that it lacks and the places mended where it differs from
+ * Hugging Face's own (Rust) tokenizers, which are the reference.
+ *
+ * Offsets are UTF-16 code units of the text as given, half-open, never trimmed: " word" begins at its space. A tokenizer
+ * whose post-processor has `trim_offsets` (Llama 3) would report that token without its space in Python; which tokens
+ * are trained must not depend on that, so the untrimmed range decides for every model.
+ */
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+import type { Folder } from '../formats/range_source.ts';
+import { AddedTokenSplitter, type TextPart } from './added_tokens.ts';
+import { type AlignedText, type NormalizerConfig, normalizeAligned, originOf } from './aligned_text.ts';
+import { rangesAlong, tokenBytes } from './token_offsets.ts';
+import { mergeAddedTokens, readTokenizerFiles, type SpecialTokens, type TokenizerFiles } from './tokenizer_files.ts';
+import { type Pipeline, readPipeline, TokenizerError } from './tokenizer_pipeline.ts';
+
+export interface Encoding {
+  readonly ids: number[];
+  /** For each id the range of the text that it covers. */
+  readonly offsets: (readonly [number, number])[];
+}
+
+/** A text whose tokens cannot be laid along it; the row that holds it is refused. */
+export class TokenizeError extends Error {
+  override name = 'TokenizeError';
+}
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+export class Tokenizer {
+  /** The token that ends a text or, with most chat templates, a turn; undefined when the model has none. */
+  readonly eosToken: string | undefined;
+  readonly eosTokenId: number | undefined;
+  readonly bosToken: string | undefined;
+  readonly bosTokenId: number | undefined;
+  /** The end-of-sequence token's where there is no pad token: padding is never trained, so its id does not matter. */
+  readonly padTokenId: number;
+  /** Whether the tokenizer itself puts the BOS token before a text (its post-processor does). */
+  readonly addsBos: boolean;
+  /** The names and contents that chat templates are given. */
+  readonly specialTokens: SpecialTokens;
+  /** Contents of all added tokens, special or not. */
+  readonly addedTokens: readonly string[];
+  /** Jinja source of the model's chat template, if it has one. */
+  readonly chatTemplate: string | undefined;
+
+  readonly #library: LibraryTokenizer;
+  readonly #pipeline: Pipeline;
+  readonly #asWritten: AddedTokenSplitter;
+  readonly #asNormalized: AddedTokenSplitter;
+  readonly #bytes = new Map<string, Uint8Array | undefined>();
+
+  /** @throws TokenizerError */
+  constructor(files: TokenizerFiles) {
+    const added = mergeAddedTokens(files);
+    this.#pipeline = readPipeline({ ...files.tokenizer, added_tokens: added });
+    this.specialTokens = files.specialTokens;
+    this.addedTokens = added.map((token) => token.content);
+    this.chatTemplate = files.chatTemplate;
+    try {
+      // The library's other settings belong to slow tokenizers, which the reference does not use.
+      this.#library = new LibraryTokenizer(this.#pipeline.json, { eos_token: files.specialTokens.eos_token });
+    } catch (error) {
+      throw new TokenizerError(`tokenizer.json cannot be used (${messageOf(error)}). Download it again.`);
+    }
+    this.#asWritten = new AddedTokenSplitter(added.filter((token) => !token.normalized));
+    this.#asNormalized = new AddedTokenSplitter(
+      added.filter((token) => token.normalized),
+      (token) => this.#library.normalizer?.normalize(token.content) ?? token.content,
+    );
+    this.eosToken = files.specialTokens.eos_token;
+    this.eosTokenId = this.#namedId('eos_token');
+    this.bosToken = files.specialTokens.bos_token;
+    this.bosTokenId = this.#namedId('bos_token');
+    this.padTokenId = this.#namedId('pad_token') ?? this.eosTokenId ?? 0;
+    this.addsBos = this.#detectBos();
+  }
+
+  /** @throws TokenizerError when the folder's tokenizer is missing, damaged or not supported. */
+  static async load(folder: Folder): Promise<Tokenizer> {
+    return new Tokenizer(await readTokenizerFiles(folder));
+  }
+
+  /**
+   * Tokenizes a text; special tokens written in it are recognized, none are added.
+   *
+   * @throws TokenizeError when the tokens do not spell the text exactly.
+   */
+  encode(text: string): Encoding {
+    if (LONE_SURROGATE.test(text)) {
+      throw new TokenizeError('the text holds half of a surrogate pair, which is no character; correct the row');
+    }
+    const encoding: Encoding = { ids: [], offsets: [] };
+    for (const part of this.#asWritten.split(text)) {
+      if (part.token) push(encoding, part.token.id, part.begin, part.end);
+      else this.#encodeStretch(text, part, encoding);
+    }
+    return encoding;
+  }
+
+  /** Text of token ids, special tokens included; ids outside the vocabulary are left out. */
+  decode(ids: readonly number[]): string {
+    const known = ids.filter((id) => this.#library.id_to_token(id) !== undefined);
+    if (known.length === 0) return '';
+    return this.#library.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  }
+
+  /** The id of one token by its content. */
+  tokenToId(token: string): number | undefined {
+    return this.#library.token_to_id(token);
+  }
+
+  /** Plain text between added tokens: normalized, searched for the added tokens that are looked for there, tokenized. */
+  #encodeStretch(text: string, stretch: TextPart, encoding: Encoding): void {
+    const written = text.slice(stretch.begin, stretch.end);
+    const aligned = this.#normalize(written);
+    const place = (begin: number, end: number): readonly [number, number] => {
+      const [from, to] = originOf(aligned, begin, end);
+      return [stretch.begin + from, stretch.begin + to];
+    };
+    for (const part of this.#asNormalized.split(aligned.text)) {
+      const [begin, end] = place(part.begin, part.end);
+      if (part.token) {
+        push(encoding, part.token.id, begin, end);
+        continue;
+      }
+      const { ids, ranges } = this.#encodePlain(aligned.text.slice(part.begin, part.end), begin === 0);
+      for (const [index, id] of ids.entries()) {
+        const [from, to] = ranges[index]!;
+        push(encoding, id, ...place(part.begin + from, part.begin + to));
+      }
+    }
+  }
+
+  #normalize(written: string): AlignedText {
+    const { normalizer } = this.#library;
+    if (!normalizer) return { text: written };
+    const normal = normalizer.normalize(written);
+    const aligned = normalizeAligned(this.#pipeline.json.normalizer as NormalizerConfig, { text: written });
+    if (aligned?.text === normal) return aligned;
+    if (normal === written) return { text: written };
+    throw new TokenizeError("the tokenizer's normalizer changes this text in a way that is not supported");
+  }
+
+  /** Tokens of normalized text without added tokens, with their ranges in it. */
+  #encodePlain(text: string, atBeginning: boolean): { ids: number[]; ranges: [number, number][] } {
+    const { prefix, prefixScheme, replacesSpaces, style } = this.#pipeline;
+    const spaced = replacesSpaces ? text.replaceAll(' ', '▁') : text;
+    const prefixed =
+      prefix !== '' && (prefixScheme === 'always' || atBeginning) && !spaced.startsWith(prefix) ? prefix : '';
+    const input = prefixed + spaced;
+    const pieces = this.#library.pre_tokenizer?.pre_tokenize(input) ?? [input];
+    const tokens = this.#library.model!._call(pieces);
+    const ids: number[] = [];
+    const bytes: Uint8Array[] = [];
+    for (const token of tokens) {
+      const id = this.#library.token_to_id(token);
+      const spelled = this.#spell(token);
+      if (id === undefined || !spelled) throw unspelled();
+      ids.push(id);
+      bytes.push(spelled);
+    }
+    const ranges = rangesAlong(input, bytes);
+    if (!ranges) throw unspelled();
+    if (prefixed) {
+      // What is put in front belongs to the first character, as in Hugging Face tokenizers.
+      const first = Math.min(spaced.length, spaced.codePointAt(0)! > 0xffff ? 2 : 1);
+      for (const range of ranges) {
+        const ownBegin = range[0] - prefixed.length;
+        const ownEnd = range[1] - prefixed.length;
+        range[0] = Math.max(0, ownBegin);
+        range[1] = ownEnd <= 0 ? first : ownEnd;
+      }
+    }
+    return { ids, ranges };
+
+    function unspelled(): TokenizeError {
+      return new TokenizeError(
+        `the tokenizer cannot spell this text exactly (${style}); a character may be missing from its vocabulary`,
+      );
+    }
+  }
+
+  #spell(token: string): Uint8Array | undefined {
+    if (!this.#bytes.has(token)) this.#bytes.set(token, tokenBytes(token, this.#pipeline.style));
+    return this.#bytes.get(token);
+  }
+
+  #namedId(name: string): number | undefined {
+    const token = this.specialTokens[name];
+    return token === undefined ? undefined : this.#library.token_to_id(token);
+  }
+
+  #detectBos(): boolean {
+    if (this.bosTokenId === undefined) return false;
+    try {
+      const [first] = this.#library.encode('a', { add_special_tokens: true }).ids;
+      const [bare] = this.#library.encode('a', { add_special_tokens: false }).ids;
+      return first === this.bosTokenId && bare !== this.bosTokenId;
+    } catch {
+      return false;
+    }
+  }
+}
+
+function push(encoding: Encoding, id: number, begin: number, end: number): void {
+  encoding.ids.push(id);
+  encoding.offsets.push([begin, end]);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
