@@ -1,0 +1,241 @@
+"""Makes our own parity cases (e2e/golden) in the format of the shared ones, from the same recipe.
+
+Each case is a folder: case.json, model/, data.jsonl, adapter_init/, expected/ (steps, logits, gradients, NF4 state, final adapter).
+usage: make_cases.py OUT CORPUS.txt CHAT.jsonl [NAME...]
+"""
+import json
+import os
+import random
+import shutil
+import sys
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from common import (ALL_LINEAR, DEVICE, collate, forward, micro_batches, nll_sum, quantize_linears, rows_to_examples,
+                    scrub_adapter, train, windows)
+
+# Invented templates: name -> (jinja, EOS, special tokens).
+BRACKETS = (
+    "{%- if messages | length == 0 or messages[0]['role'] != 'system' -%}\n"
+    "{{ '⟦start⟧system⟦body⟧You are a player 🎭 who answers in kind.⟦stop⟧\\n' }}\n"
+    "{%- endif -%}\n"
+    "{%- for message in messages -%}\n"
+    "{{ '⟦start⟧' + message['role'] + '⟦body⟧' + message['content'] | trim + '⟦stop⟧\\n' }}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}\n"
+    "{{ '⟦start⟧assistant⟦body⟧' }}\n"
+    "{%- endif -%}\n")
+# The header ends in a space, which byte-level BPE joins to the reply's first word: that token lies partly outside the reply
+# and is not trained. EOS is also the padding token.
+HASHES = (
+    "{% for message in messages %}{% if not loop.first %}{{ '\\n' }}{% endif %}"
+    "{{ '### ' ~ message.role | capitalize ~ ': ' ~ message.content ~ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\\n### Assistant: ' }}{% endif %}")
+TEMPLATES = {'brackets': (BRACKETS, '⟦stop⟧', ['⟦start⟧', '⟦body⟧', '⟦stop⟧']), 'hashes': (HASHES, '<|endoftext|>', [])}
+
+
+def quantization(double):
+    return {'load_in_4bit': True, 'bnb_4bit_quant_type': 'nf4', 'bnb_4bit_use_double_quant': double, 'bnb_4bit_compute_dtype': 'float32'}
+
+
+def training(**changes):
+    base = dict(max_length=64, per_device_train_batch_size=2, gradient_accumulation_steps=1, max_steps=20, learning_rate=2e-3,
+                lr_scheduler_type='constant', warmup_steps=0, max_grad_norm=1.0, weight_decay=0.0, adam_beta1=0.9, adam_beta2=0.999,
+                optim='adamw', train_sampling_strategy='sequential', packing=False)
+    return {**base, **changes}
+
+
+def lora(**changes):
+    return {**dict(r=8, lora_alpha=16, target_modules=ALL_LINEAR, b_std=0.02), **changes}
+
+
+def dims(hidden, ffn, layers, heads, kv_heads, **more):
+    return dict(hidden_size=hidden, intermediate_size=ffn, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv_heads, **more)
+
+
+CASES = {
+    # llama3 RoPE whose three bands all occur (original length 32, rows up to 128), head_dim other than hidden/heads, biases
+    # everywhere, fp32 absmax, an untied head.
+    'llama3-rope': dict(
+        type='llama', vocab=400, rows='text', n=44, seed=21, dtype='float32', new_rope=True, quantization=quantization(False),
+        config=dims(64, 160, 2, 4, 2, head_dim=32, tie_word_embeddings=False, attention_bias=True, mlp_bias=True, rms_norm_eps=1e-5,
+                    rope_parameters=dict(rope_type='llama3', rope_theta=5000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                         original_max_position_embeddings=32)),
+        lora=lora(), training=training(max_length=128, lr_scheduler_type='cosine', warmup_steps=2, weight_decay=0.02)),
+    # Completion-only loss, short last window, warmup as a ratio, sizes that are no power of two and rows that cross NF4 blocks.
+    'llama-completion': dict(
+        type='llama', vocab=448, rows='prompt', chars=200, n=43, seed=22, dtype='bfloat16', quantization=quantization(True),
+        config=dims(96, 160, 2, 4, 2, tie_word_embeddings=True, rope_parameters=dict(rope_type='linear', factor=2.0, rope_theta=10000.0)),
+        lora=lora(lora_alpha=12), training=training(max_length=72, gradient_accumulation_steps=4, lr_scheduler_type='linear', warmup_steps=0.1,
+                                                    adam_beta2=0.99)),
+    # An invented template with a default system prompt and trimmed content; shards, rsLoRA, few targets.
+    'qwen2-template': dict(
+        type='qwen2', vocab=480, rows='messages', chars=190, n=40, seed=23, dtype='float16', shard='150KB', template='brackets', untidy=True,
+        quantization=quantization(True), config=dims(64, 176, 2, 4, 2, tie_word_embeddings=False),
+        lora=lora(r=4, lora_alpha=8, use_rslora=True, target_modules=['q_proj', 'v_proj', 'down_proj']),
+        training=training(max_length=112, assistant_only_loss=True, lr_scheduler_type='constant_with_warmup', warmup_steps=4)),
+    # Plain-text role headers, EOS = padding = end of turn, packing with assistant-only loss, clipping that bites, decay.
+    'qwen2-plain-delims': dict(
+        type='qwen2', vocab=480, rows='messages', chars=150, n=64, seed=24, dtype='bfloat16', template='hashes', quantization=quantization(True),
+        config=dims(96, 224, 2, 6, 2, tie_word_embeddings=True),
+        lora=lora(), training=training(max_length=224, per_device_train_batch_size=1, assistant_only_loss=True, packing=True, gradient_accumulation_steps=2,
+                                       max_grad_norm=0.2, weight_decay=0.1)),
+}
+
+
+def tokenizer(corpus, vocab, template):
+    tk = Tokenizer(models.BPE())
+    tk.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tk.decoder = decoders.ByteLevel()
+    text, eos, special = TEMPLATES[template] if template else (None, '<|endoftext|>', [])
+    trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=['<|endoftext|>'] + special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tk.train_from_iterator(corpus[:400000].split('\n'), trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tk, eos_token=eos, pad_token='<|endoftext|>', chat_template=text)
+
+
+def pretrain(model, tok, corpus, steps, length=64, batch=16):
+    """A short pre-training on all weights, so that logits and gradients mean something."""
+    ids = torch.tensor(tok(corpus[:300000], add_special_tokens=False)['input_ids'])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    model.train()
+    for _ in range(steps):
+        starts = torch.randint(0, len(ids) - length - 1, (batch,))
+        x = torch.stack([ids[s:s + length] for s in starts]).to(DEVICE)
+        loss = model(input_ids=x, labels=x).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return loss.item()
+
+
+def legacy_rope(path):
+    """Rewrites config.json in the older form: rope_theta and rope_scaling {type}, torch_dtype."""
+    with open(path) as f:
+        c = json.load(f)
+    rope = c.pop('rope_parameters')
+    c['rope_theta'] = rope.pop('rope_theta')
+    kind = rope.pop('rope_type', 'default')
+    c['rope_scaling'] = None if kind == 'default' else {'type': kind, **rope}
+    c['torch_dtype'] = c.pop('dtype', None)
+    with open(path, 'w') as f:
+        json.dump(c, f, indent=2)
+
+
+def make_rows(spec, corpus, chat):
+    rng = random.Random(spec['seed'] + 1)
+    if spec['rows'] == 'text':
+        paragraphs = [p for p in corpus.split('\n\n') if 150 < len(p) < 900]
+        return [{'text': p} for p in rng.sample(paragraphs, spec['n'])]
+    short = [r['messages'] for r in chat if len(r['messages'][-1]['content']) > 20 and sum(len(m['content']) for m in r['messages']) < spec['chars']]
+    picked = rng.sample(short, spec['n'])
+    if spec['rows'] == 'prompt':
+        return [{'prompt': m[0]['content'] + '\n\n', 'completion': m[1]['content']} for m in picked]
+    rows = []
+    for i, messages in enumerate(picked):
+        messages = [dict(m) for m in messages]
+        if i % 3 == 1:
+            messages = [{'role': 'system', 'content': 'Answer in verse.'}] + messages
+        if i % 4 == 2:
+            messages = messages + [{'role': 'user', 'content': 'Say that again.'}, dict(messages[-1])]
+        if spec.get('untidy'):   # white space that `trim` removes, and characters beyond ASCII and beyond one UTF-16 unit
+            if i % 2:
+                messages[-1]['content'] = ' \n' + messages[-1]['content'] + '  \n\n'
+            if i % 5 == 3:
+                messages[-2]['content'] = '🎭 ' + messages[-2]['content'].replace("'", '’')
+                messages[-1]['content'] = messages[-1]['content'].replace("'", '’') + ' 🌹'
+        rows.append({'messages': messages})
+    return rows
+
+
+def make(out, name, spec, corpus, chat):
+    d = os.path.join(out, name)
+    shutil.rmtree(d, ignore_errors=True)
+    for sub in ('model', 'adapter_init', 'expected'):
+        os.makedirs(os.path.join(d, sub))
+    torch.manual_seed(spec['seed'])
+    tc, lc = spec['training'], spec['lora']
+    tok = tokenizer(corpus, spec['vocab'], spec.get('template'))
+    config = AutoConfig.for_model(spec['type'], vocab_size=len(tok), bos_token_id=None, eos_token_id=tok.eos_token_id,
+                                  pad_token_id=tok.pad_token_id, max_position_embeddings=512, **spec['config'])
+    model = AutoModelForCausalLM.from_config(config, attn_implementation='eager').to(DEVICE)
+    for n, p in model.named_parameters():   # biases away from zero, so that a missing one shows
+        if n.endswith('.bias'):
+            torch.nn.init.normal_(p, std=0.05)
+    pretrain_loss = pretrain(model, tok, corpus, 250)
+    dtype = getattr(torch, spec['dtype'])
+    model = model.to(dtype)
+    model.config.dtype = dtype
+    model.save_pretrained(d + '/model', max_shard_size=spec.get('shard', '5GB'))
+    tok.save_pretrained(d + '/model')
+    if not spec.get('new_rope'):
+        legacy_rope(d + '/model/config.json')
+    # Read afresh: .to(bfloat16) has also rounded RoPE's frequencies.
+    model = AutoModelForCausalLM.from_pretrained(d + '/model', dtype=torch.float32, attn_implementation='eager').to(DEVICE)
+    save_file(quantize_linears(model, spec['quantization']['bnb_4bit_use_double_quant']), d + '/expected/nf4.safetensors')
+    pm = get_peft_model(model, LoraConfig(r=lc['r'], lora_alpha=lc['lora_alpha'], target_modules=lc['target_modules'],
+                                          use_rslora=lc.get('use_rslora', False), lora_dropout=0.0, bias='none', task_type='CAUSAL_LM')).to(DEVICE)
+    for n, p in pm.named_parameters():
+        if 'lora_B' in n:
+            torch.nn.init.normal_(p, std=lc['b_std'])
+    pm.save_pretrained(d + '/adapter_init')
+    scrub_adapter(d + '/adapter_init')
+    rows = make_rows(spec, corpus, chat)
+    with open(d + '/data.jsonl', 'w', encoding='utf-8') as f:
+        f.writelines(json.dumps(r, ensure_ascii=False) + '\n' for r in rows)
+
+    examples = rows_to_examples(tok, rows, tc)
+    micro = micro_batches(examples, tc)
+    steps = windows(micro, tc, tc['max_steps'])
+    base = pm.base_model.model
+    pm.train()
+    params = [p for p in pm.parameters() if p.requires_grad]
+    # The probe: the micro-batch with most documents when packed (the earliest of equals), else the first.
+    probe = collate(max(micro, key=lambda b: max(len(x) for x in b)) if tc['packing'] else micro[0], tok.pad_token_id)
+    logits = forward(base, probe[0], probe[2], probe[3])
+    nll, count = nll_sum(logits, probe[1])
+    (nll / count).backward()
+    save_file({'logits': logits.detach().cpu().contiguous()}, d + '/expected/logits.safetensors')
+    save_file({k.replace('.default', ''): p.grad.detach().cpu().contiguous().clone() for k, p in pm.named_parameters() if p.requires_grad},
+              d + '/expected/grads.safetensors')
+    pm.zero_grad()
+    entries, batches = train(base, params, steps, tc, tok.pad_token_id, tc['max_steps'])
+    pm.save_pretrained(d + '/expected')
+    scrub_adapter(d + '/expected')
+    os.remove(d + '/expected/adapter_config.json')
+    first = batches[0][0]
+    prompt = first[0][0][:8]
+    greedy = list(prompt)
+    pm.eval()
+    with torch.no_grad():
+        for _ in range(24):
+            z = forward(base, [greedy], [list(range(len(greedy)))], [[1] * len(greedy)])
+            greedy.append(int(z[0, -1].argmax()))
+    names = ('input_ids', 'labels', 'position_ids', 'segments')
+    expected = {'steps': entries, 'first_micro_batch': dict(zip(names, first)),
+                'probe': {'loss': (nll / count).item(), **dict(zip(names, probe))}, 'examples': len(examples),
+                'micro_batches_per_epoch': len(micro), 'greedy': {'prompt': prompt, 'continuation': greedy[8:]}}
+    with open(d + '/expected/expected.json', 'w') as f:
+        json.dump(expected, f)
+    with open(d + '/case.json', 'w') as f:
+        json.dump({'name': name, 'model': 'model', 'data': 'data.jsonl', 'initial_adapter': 'adapter_init',
+                   'quantization': spec['quantization'], 'lora': lc, 'training': tc}, f, indent=2)
+    size = sum(os.path.getsize(os.path.join(r, f)) for r, _, fs in os.walk(d) for f in fs)
+    print(f'{name}: pretrain loss {pretrain_loss:.3f}, {len(examples)}/{len(rows)} examples, {len(micro)} micro-batches, '
+          f'longest {max(len(i) for i, _ in examples)}, probe {len(probe[0])}x{len(probe[0][0])}, '
+          f'loss {entries[0]["loss"]:.6f} -> {entries[-1]["loss"]:.6f}, '
+          f'grad_norm {min(e["grad_norm"] for e in entries):.3f}..{max(e["grad_norm"] for e in entries):.3f}, {size / 1e6:.2f} MB', flush=True)
+
+
+if __name__ == '__main__':
+    out, corpus_path, chat_path, *names = sys.argv[1:]
+    with open(corpus_path) as f:
+        corpus = f.read()
+    with open(chat_path) as f:
+        chat = [json.loads(line) for line in f]
+    for name in names or CASES:
+        make(out, name, CASES[name], corpus, chat)
