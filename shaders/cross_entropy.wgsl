@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   sum = reduce_sum(sum, lane);
   if (lane == 0u) {
     let wanted = logits[base + u32(target_id)];
-    loss[token * 2u] = log(sum) + top - wanted;
+    loss[token * 2u] = log(sum) + (top - wanted);
     loss[token * 2u + 1u] = select(0.0, 1.0, wanted == top);
   }
   // The target's logit has been read before it is overwritten.

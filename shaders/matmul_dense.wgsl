@@ -1,37 +1,52 @@
-// y = scale · x·Wᵀ, or with TRANSPOSED y = scale · x·W; W [rows, columns] in its own dtype (f32 adapters; the 16-bit
-// output head). x [T, x_stride] and y [T, y_stride], each from a column offset. Rows params.first_token … of the
-// micro-batch, at most params.row_count of them (a chunk). ACCUMULATE adds to y.
+// y = scale · x·Wᵀ, W [width, depth]; with TRANSPOSED y = scale · x·W, W [depth, width]. W in its own dtype (f32
+// adapters; the 16-bit output head). x [T, x_stride] and y [T, y_stride], each from a column offset; rows from
+// params.first_token of the micro-batch, at most params.row_count of them (a chunk). ACCUMULATE adds to y.
 #include "common/float_dtypes.wgsl"
 
 fn rows() -> u32 {
   return min(params.row_count, step.tokens - min(step.tokens, params.first_token));
 }
 
-fn a_element(m: u32, k: u32) -> f32 {
-  if (m >= rows() || k >= params.depth) { return 0.0; }
-  return x[m * params.x_stride + params.x_at + k];
+fn a_vector(m: u32, k: u32) -> vec4<f32> {
+  if (m >= rows()) { return vec4<f32>(0.0); }
+  let at = m * params.x_stride + params.x_at + k;
+  if (k + 4u <= params.depth) { return vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]); }
+  var v = vec4<f32>(0.0);
+#for e 4
+  if (k + {e}u < params.depth) { v[{e}] = x[at + {e}u]; }
+#endfor
+  return v;
 }
 
-fn a_block(m: u32, k: u32) -> mat4x4<f32> {
-  var block: mat4x4<f32>;
-  for (var j = 0u; j < 4u; j++) {
-    block[j] = vec4<f32>(a_element(m, k + j), a_element(m + 1u, k + j), a_element(m + 2u, k + j), a_element(m + 3u, k + j));
+fn b_vector(n: u32, k: u32) -> vec4<f32> {
+  if (n >= params.width || k >= params.depth) { return vec4<f32>(0.0); }
+  // The weight's own row and column: a vector runs along its row.
+#if TRANSPOSED
+  let at = k * params.width + n;
+  let left = params.width - n;
+#else
+  let at = n * params.depth + k;
+  let left = params.depth - k;
+#endif
+  var v = vec4<f32>(0.0);
+#for e 4
+  if ({e}u < left) { v[{e}] = decode_element(weight[element_word(at + {e}u)], at + {e}u); }
+#endfor
+  return v;
+}
+
+fn store(m: u32, n: u32, value: vec4<f32>) {
+  if (m >= rows()) { return; }
+  let at = m * params.y_stride + params.y_at + n;
+#for e 4
+  if (n + {e}u < params.width) {
+#if ACCUMULATE
+    y[at + {e}u] += value[{e}] * params.scale;
+#else
+    y[at + {e}u] = value[{e}] * params.scale;
+#endif
   }
-  return block;
-}
-
-fn b_element(n: u32, k: u32) -> f32 {
-  if (n >= params.width || k >= params.depth) { return 0.0; }
-  let i = select(n * params.depth + k, k * params.width + n, TRANSPOSED);
-  return decode_element(weight[element_word(i)], i);
-}
-
-fn b_block(n: u32, k: u32) -> mat4x4<f32> {
-  var block: mat4x4<f32>;
-  for (var j = 0u; j < 4u; j++) {
-    block[j] = vec4<f32>(b_element(n, k + j), b_element(n + 1u, k + j), b_element(n + 2u, k + j), b_element(n + 3u, k + j));
-  }
-  return block;
+#endfor
 }
 
 #include "common/matmul_tile.wgsl"
@@ -41,21 +56,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let m0 = group.y * TILE_M;
   let n0 = group.x * TILE_N;
   accumulate(m0, n0, params.depth, lane);
-  for (var r = 0u; r < 4u * RM; r++) {
-    let m = m0 + tile_row(lane, r);
-    if (m >= rows()) { continue; }
-    for (var j = 0u; j < RN; j++) {
-      let n = n0 + tile_column(lane, j);
-      for (var c = 0u; c < 4u; c++) {
-        if (n + c >= params.width) { continue; }
-        let value = acc[r * RN + j][c] * params.scale;
-        let at = m * params.y_stride + params.y_at + n + c;
-#if ACCUMULATE
-        y[at] += value;
-#else
-        y[at] = value;
-#endif
-      }
-    }
-  }
+  store_tile(m0, n0, lane);
 }

@@ -1,26 +1,31 @@
 // g += scale · pᵀ·q: a LoRA matrix's gradient, summed over the micro-batch's tokens. p [T, p_stride] gives g's rows,
 // q [T, q_stride] its columns, each from a column offset; g [height, width] in f32. Each output has one owner and adds
 // in a fixed order, so that results repeat bit for bit.
-fn a_block(m: u32, k: u32) -> mat4x4<f32> {
-  var block: mat4x4<f32>;
-  for (var j = 0u; j < 4u; j++) {
-    if (k + j >= step.tokens) { continue; }
-    for (var c = 0u; c < 4u; c++) {
-      if (m + c < params.height) { block[j][c] = p[(k + j) * params.p_stride + params.p_at + m + c]; }
-    }
-  }
-  return block;
+fn a_vector(m: u32, k: u32) -> vec4<f32> {
+  var v = vec4<f32>(0.0);
+  if (k >= step.tokens) { return v; }
+  let at = k * params.p_stride + params.p_at + m;
+#for e 4
+  if (m + {e}u < params.height) { v[{e}] = p[at + {e}u]; }
+#endfor
+  return v;
 }
 
-fn b_block(n: u32, k: u32) -> mat4x4<f32> {
-  var block: mat4x4<f32>;
-  for (var j = 0u; j < 4u; j++) {
-    if (k + j >= step.tokens) { continue; }
-    for (var c = 0u; c < 4u; c++) {
-      if (n + c < params.width) { block[j][c] = q[(k + j) * params.q_stride + params.q_at + n + c]; }
-    }
-  }
-  return block;
+fn b_vector(n: u32, k: u32) -> vec4<f32> {
+  var v = vec4<f32>(0.0);
+  if (k >= step.tokens) { return v; }
+  let at = k * params.q_stride + params.q_at + n;
+#for e 4
+  if (n + {e}u < params.width) { v[{e}] = q[at + {e}u]; }
+#endfor
+  return v;
+}
+
+fn store(m: u32, n: u32, value: vec4<f32>) {
+  if (m >= params.height) { return; }
+#for e 4
+  if (n + {e}u < params.width) { g[m * params.width + n + {e}u] += value[{e}] * params.scale; }
+#endfor
 }
 
 #include "common/matmul_tile.wgsl"
@@ -30,14 +35,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let m0 = group.y * TILE_M;
   let n0 = group.x * TILE_N;
   accumulate(m0, n0, step.tokens, lane);
-  for (var r = 0u; r < 4u * RM; r++) {
-    let m = m0 + tile_row(lane, r);
-    if (m >= params.height) { continue; }
-    for (var j = 0u; j < RN; j++) {
-      let n = n0 + tile_column(lane, j);
-      for (var c = 0u; c < 4u; c++) {
-        if (n + c < params.width) { g[m * params.width + n + c] += acc[r * RN + j][c] * params.scale; }
-      }
-    }
-  }
+  store_tile(m0, n0, lane);
 }

@@ -1,7 +1,7 @@
-// y = x·Wᵀ (+ u·Bᵀ) (+ bias) (+ residual), W [n, k] in NF4; with TRANSPOSED the gradient y = x·W (+ u·A).
-// x [T, x_stride], y [T, y_stride], each from a column offset. LORA: u [T, rank] times lora_scale, and `lora` = B
-// [n, rank], or with TRANSPOSED A [rank, n]: the low-rank product runs through the same tile. ALIGNED: both of W's sizes
-// are multiples of 4. ACCUMULATE adds to y.
+// y = x·Wᵀ (+ u·Bᵀ) (+ bias) (+ residual), W [width, depth] in NF4; with TRANSPOSED the gradient y = x·W (+ u·A), W
+// [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset. LORA: u [T, rank] times lora_scale, and
+// `lora` = B [width, rank], or with TRANSPOSED A [rank, width]: the low-rank product runs through the same tile.
+// ALIGNED: W's rows are whole groups of four. ACCUMULATE adds to y.
 #include "common/nf4.wgsl"
 
 #if LORA
@@ -9,61 +9,87 @@
 var<private> low_rank: bool;
 #endif
 
-fn a_element(m: u32, k: u32) -> f32 {
-  if (m >= step.tokens) { return 0.0; }
-#if LORA
-  if (low_rank) { return select(0.0, u[m * params.rank + k], k < params.rank) * params.lora_scale; }
-#endif
-  if (k >= params.depth) { return 0.0; }
-  return x[m * params.x_stride + params.x_at + k];
-}
-
-fn a_block(m: u32, k: u32) -> mat4x4<f32> {
-  var block: mat4x4<f32>;
-  for (var j = 0u; j < 4u; j++) {
-    block[j] = vec4<f32>(a_element(m, k + j), a_element(m + 1u, k + j), a_element(m + 2u, k + j), a_element(m + 3u, k + j));
-  }
-  return block;
-}
-
-fn b_element(n: u32, k: u32) -> f32 {
-  if (n >= params.width) { return 0.0; }
+fn a_vector(m: u32, k: u32) -> vec4<f32> {
+  if (m >= step.tokens) { return vec4<f32>(0.0); }
 #if LORA
   if (low_rank) {
-    if (k >= params.rank) { return 0.0; }
-    if (TRANSPOSED) { return lora[k * params.width + n]; }
-    return lora[n * params.rank + k];
+    var v = vec4<f32>(0.0);
+    let row = m * params.rank + k;
+#for e 4
+    if (k + {e}u < params.rank) { v[{e}] = u[row + {e}u] * params.lora_scale; }
+#endfor
+    return v;
   }
 #endif
-  if (k >= params.depth) { return 0.0; }
-  if (TRANSPOSED) { return weight_at(k * params.width + n); }
-  return weight_at(n * params.depth + k);
+  let at = m * params.x_stride + params.x_at + k;
+  if (k + 4u <= params.depth) { return vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]); }
+  var v = vec4<f32>(0.0);
+#for e 4
+  if (k + {e}u < params.depth) { v[{e}] = x[at + {e}u]; }
+#endfor
+  return v;
 }
 
-fn b_block(n: u32, k: u32) -> mat4x4<f32> {
-#if ALIGNED
 #if LORA
-  if (!low_rank) {
+fn lora_element(n: u32, k: u32) -> f32 {
+  if (n >= params.width || k >= params.rank) { return 0.0; }
+#if TRANSPOSED
+  return lora[k * params.width + n];
 #else
-  {
+  return lora[n * params.rank + k];
 #endif
-    var block: mat4x4<f32>;
-    for (var j = 0u; j < 4u; j++) {
-      if (TRANSPOSED) {
-        if (k + j < params.depth && n < params.width) { block[j] = weights_at((k + j) * params.width + n); }
-      } else {
-        if (n + j < params.width && k < params.depth) { block[j] = weights_at((n + j) * params.depth + k); }
-      }
-    }
-    if (TRANSPOSED) { return block; }
-    return transpose(block);
+}
+#endif
+
+fn b_vector(n: u32, k: u32) -> vec4<f32> {
+#if LORA
+  if (low_rank) {
+#if TRANSPOSED
+    return vec4<f32>(lora_element(n, k), lora_element(n + 1u, k), lora_element(n + 2u, k), lora_element(n + 3u, k));
+#else
+    return vec4<f32>(lora_element(n, k), lora_element(n, k + 1u), lora_element(n, k + 2u), lora_element(n, k + 3u));
+#endif
   }
 #endif
-  var block: mat4x4<f32>;
-  for (var j = 0u; j < 4u; j++) {
-    block[j] = vec4<f32>(b_element(n, k + j), b_element(n + 1u, k + j), b_element(n + 2u, k + j), b_element(n + 3u, k + j));
+  if (n >= params.width || k >= params.depth) { return vec4<f32>(0.0); }
+  // The weight's own row and column: a vector runs along its row.
+#if TRANSPOSED
+  let at = k * params.width + n;
+  let left = params.width - n;
+#else
+  let at = n * params.depth + k;
+  let left = params.depth - k;
+#endif
+#if ALIGNED
+  return weights_at(at);
+#else
+  var v = vec4<f32>(0.0);
+#for e 4
+  if ({e}u < left) { v[{e}] = weight_at(at + {e}u); }
+#endfor
+  return v;
+#endif
+}
+
+fn store(m: u32, n: u32, value: vec4<f32>) {
+  if (m >= step.tokens) { return; }
+#for e 4
+  if (n + {e}u < params.width) {
+    var sum = value[{e}];
+#if BIAS
+    sum += bitcast<f32>(slab[params.bias_at + n + {e}u]);
+#endif
+#if RESIDUAL
+    sum += residual[m * params.width + n + {e}u];
+#endif
+    let at = m * params.y_stride + params.y_at + n + {e}u;
+#if ACCUMULATE
+    y[at] += sum;
+#else
+    y[at] = sum;
+#endif
   }
-  return block;
+#endfor
 }
 
 #include "common/matmul_tile.wgsl"
@@ -82,27 +108,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   low_rank = true;
   accumulate(m0, n0, params.rank, lane);
 #endif
-  for (var r = 0u; r < 4u * RM; r++) {
-    let m = m0 + tile_row(lane, r);
-    if (m >= step.tokens) { continue; }
-    for (var j = 0u; j < RN; j++) {
-      let n = n0 + tile_column(lane, j);
-      for (var c = 0u; c < 4u; c++) {
-        if (n + c >= params.width) { continue; }
-        var value = acc[r * RN + j][c];
-#if BIAS
-        value += bitcast<f32>(slab[params.bias_at + n + c]);
-#endif
-#if RESIDUAL
-        value += residual[m * params.width + n + c];
-#endif
-        let at = m * params.y_stride + params.y_at + n + c;
-#if ACCUMULATE
-        y[at] += value;
-#else
-        y[at] = value;
-#endif
-      }
-    }
-  }
+  store_tile(m0, n0, lane);
 }

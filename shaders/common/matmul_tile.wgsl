@@ -1,53 +1,90 @@
 // The tile that all matmuls share: a TILE_M × TILE_N block of outputs a workgroup, TILE_K deep steps, each invocation
 // 4·RM × 4·RN outputs in registers. Both operands lie k-major in workgroup memory as vec4, so that the inner loop reads
-// whole vectors. An operand is fetched in 4 × 4 blocks: four vectors along m (or n), one for each k.
+// whole vectors; accumulators are named variables, written out by #for, so that they stay in registers.
 //
-// The file that includes this one defines
-//   fn a_block(m: u32, k: u32) -> mat4x4<f32>   column j = A[m … m+3][k+j]
-//   fn b_block(n: u32, k: u32) -> mat4x4<f32>   column j = B[k+j][n … n+3]
-// with zeros outside the operands.
+// The file that includes this one defines, with zeros outside the operands,
+//   fn a_vector(m: u32, k: u32) -> vec4<f32>   A[m][k … k+3] if A_ALONG_K, else A[m … m+3][k]
+//   fn b_vector(n: u32, k: u32) -> vec4<f32>   B[k … k+3][n] if B_ALONG_K, else B[k][n … n+3]
+//   fn store(m: u32, n: u32, value: vec4<f32>) for outputs [m][n … n+3]
+// m, n and k are where the vector starts: multiples of 4 along it.
 const TX = TILE_N / (4u * RN);
 const TY = TILE_M / (4u * RM);
 const THREADS = TX * TY;
-const A_BLOCKS = (TILE_M / 4u) * (TILE_K / 4u);
-const B_BLOCKS = (TILE_N / 4u) * (TILE_K / 4u);
+const A_WIDTH = TILE_M / 4u;
+const B_WIDTH = TILE_N / 4u;
+const A_BLOCKS = A_WIDTH * (TILE_K / 4u);
+const B_BLOCKS = B_WIDTH * (TILE_K / 4u);
 
-var<workgroup> a_tile: array<vec4<f32>, TILE_K * TILE_M / 4u>;
-var<workgroup> b_tile: array<vec4<f32>, TILE_K * TILE_N / 4u>;
-// acc[(4·i + c)·RN + j]: row c of row block i, column block j.
-var<private> acc: array<vec4<f32>, 4u * RM * RN>;
+var<workgroup> a_tile: array<vec4<f32>, TILE_K * A_WIDTH>;
+var<workgroup> b_tile: array<vec4<f32>, TILE_K * B_WIDTH>;
+#for i RM
+#for c 4
+#for j RN
+var<private> acc_{i}_{c}_{j}: vec4<f32>;
+#endfor
+#endfor
+#endfor
 
+// A 4 × 4 block of A, four vectors along m.
 fn stage_a(block: u32, m0: u32, k0: u32) {
-  let m = (block % (TILE_M / 4u)) * 4u;
-  let k = (block / (TILE_M / 4u)) * 4u;
-  let values = a_block(m0 + m, k0 + k);
-  for (var j = 0u; j < 4u; j++) { a_tile[(k + j) * (TILE_M / 4u) + m / 4u] = values[j]; }
+  let m = block % A_WIDTH;
+  let k = (block / A_WIDTH) * 4u;
+  let at = k * A_WIDTH + m;
+#if A_ALONG_K
+#for r 4
+  let v{r} = a_vector(m0 + m * 4u + {r}u, k0 + k);
+#endfor
+#for r 4
+  a_tile[at + {r}u * A_WIDTH] = vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]);
+#endfor
+#else
+#for r 4
+  a_tile[at + {r}u * A_WIDTH] = a_vector(m0 + m * 4u, k0 + k + {r}u);
+#endfor
+#endif
 }
 
+// A 4 × 4 block of B, four vectors along n.
 fn stage_b(block: u32, n0: u32, k0: u32) {
-  let n = (block % (TILE_N / 4u)) * 4u;
-  let k = (block / (TILE_N / 4u)) * 4u;
-  let values = b_block(n0 + n, k0 + k);
-  for (var j = 0u; j < 4u; j++) { b_tile[(k + j) * (TILE_N / 4u) + n / 4u] = values[j]; }
+  let n = block % B_WIDTH;
+  let k = (block / B_WIDTH) * 4u;
+  let at = k * B_WIDTH + n;
+#if B_ALONG_K
+#for r 4
+  let v{r} = b_vector(n0 + n * 4u + {r}u, k0 + k);
+#endfor
+#for r 4
+  b_tile[at + {r}u * B_WIDTH] = vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]);
+#endfor
+#else
+#for r 4
+  b_tile[at + {r}u * B_WIDTH] = b_vector(n0 + n * 4u, k0 + k + {r}u);
+#endfor
+#endif
 }
 
 // acc += what is in the tiles.
 fn multiply_tiles(lane: u32) {
   let tx = lane % TX;
   let ty = lane / TX;
-  for (var k = 0u; k < TILE_K; k++) {
-    var a: array<vec4<f32>, RM>;
-    var b: array<vec4<f32>, RN>;
-    for (var i = 0u; i < RM; i++) { a[i] = a_tile[k * (TILE_M / 4u) + ty + i * TY]; }
-    for (var j = 0u; j < RN; j++) { b[j] = b_tile[k * (TILE_N / 4u) + tx + j * TX]; }
-    for (var i = 0u; i < RM; i++) {
-      for (var j = 0u; j < RN; j++) {
-        acc[(4u * i + 0u) * RN + j] += a[i].x * b[j];
-        acc[(4u * i + 1u) * RN + j] += a[i].y * b[j];
-        acc[(4u * i + 2u) * RN + j] += a[i].z * b[j];
-        acc[(4u * i + 3u) * RN + j] += a[i].w * b[j];
-      }
+  for (var k0 = 0u; k0 < TILE_K; k0 += 4u) {
+#for k 4
+    {
+#for i RM
+      let a_{i} = a_tile[(k0 + {k}u) * A_WIDTH + ty + {i}u * TY];
+#endfor
+#for j RN
+      let b_{j} = b_tile[(k0 + {k}u) * B_WIDTH + tx + {j}u * TX];
+#endfor
+#for i RM
+#for c 4
+#for j RN
+      acc_{i}_{c}_{j} += a_{i}[{c}] * b_{j};
+#endfor
+#endfor
+#endfor
     }
+#endfor
   }
 }
 
@@ -63,11 +100,14 @@ fn accumulate(m0: u32, n0: u32, depth: u32, lane: u32) {
   }
 }
 
-// Row of the tile for acc row r (0 … 4·RM − 1), and first column of column block j.
-fn tile_row(lane: u32, r: u32) -> u32 {
-  return (lane / TX + (r / 4u) * TY) * 4u + r % 4u;
-}
-
-fn tile_column(lane: u32, j: u32) -> u32 {
-  return (lane % TX + j * TX) * 4u;
+fn store_tile(m0: u32, n0: u32, lane: u32) {
+  let m = m0 + (lane / TX) * 4u;
+  let n = n0 + (lane % TX) * 4u;
+#for i RM
+#for c 4
+#for j RN
+  store(m + {i}u * TY * 4u + {c}u, n + {j}u * TX * 4u, acc_{i}_{c}_{j});
+#endfor
+#endfor
+#endfor
 }

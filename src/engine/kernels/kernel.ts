@@ -32,7 +32,10 @@ export interface KernelDefinition<
   readonly bindings: B;
   /** Fields of the dispatch's own uniform, fixed when the plan is made. */
   readonly params: P;
-  /** Numbers become `const NAME: u32`, booleans also steer `#if NAME`. They make a variant: one pipeline each. */
+  /**
+   * Numbers become `const NAME: u32` and count `#for i NAME`, booleans steer `#if NAME`. They make a variant: one
+   * pipeline each.
+   */
   readonly constants: Constants;
 }
 
@@ -107,9 +110,6 @@ export function kernelSource(kernel: KernelDefinition): string {
   const constants = Object.entries(kernel.constants).map(([name, value]) =>
     typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
   );
-  const flags = Object.fromEntries(
-    Object.entries(kernel.constants).filter((entry): entry is [string, boolean] => typeof entry[1] === 'boolean'),
-  );
   return [
     `// ${kernel.name}`,
     ...constants,
@@ -118,7 +118,7 @@ export function kernelSource(kernel: KernelDefinition): string {
     ...storage,
     ...(hasParams ? [`@group(0) @binding(${bindings.length}) var<uniform> params: Params;`] : []),
     `@group(0) @binding(${bindings.length + 1}) var<uniform> step: Step;`,
-    assembleShader(kernel.shader, flags),
+    assembleShader(kernel.shader, kernel.constants),
   ].join('\n');
 }
 

@@ -33,7 +33,14 @@ export function matmulDenseKernel(v: MatmulDenseVariant) {
       row_count: 'u32',
       scale: 'f32',
     },
-    constants: { ...v.tile, DTYPE: DTYPE_CODE[v.dtype], TRANSPOSED: v.transposed, ACCUMULATE: v.accumulate },
+    constants: {
+      ...v.tile,
+      DTYPE: DTYPE_CODE[v.dtype],
+      TRANSPOSED: v.transposed,
+      A_ALONG_K: true,
+      B_ALONG_K: !v.transposed,
+      ACCUMULATE: v.accumulate,
+    },
   });
 }
 

@@ -2,7 +2,7 @@ import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
 import { defineKernel, inout, input } from './kernel.ts';
 import type { Columns } from './matmul_nf4.ts';
-import { SMALL, type Tile } from './matmul_tile.ts';
+import { chooseTile, type Tile } from './matmul_tile.ts';
 
 /**
  * g [height, width] += scale · Σ_t p[t, :]ᵀ·q[t, :], f32: dA = duᵀ·x and dB = s·dyᵀ·u (LoRA). Relative error ≤ 2e-5
@@ -22,7 +22,7 @@ export function matmulGradientKernel(tile: Tile) {
       q_at: 'u32',
       scale: 'f32',
     },
-    constants: tile,
+    constants: { ...tile, A_ALONG_K: false, B_ALONG_K: false },
   });
 }
 
@@ -38,8 +38,7 @@ export interface MatmulGradientOptions {
 
 export function matmulGradient(plan: PlanBuilder, options: MatmulGradientOptions): void {
   const { p, q, g, height, width } = options;
-  // One side is the rank, so a large tile would be mostly empty.
-  const tile = options.tile ?? SMALL;
+  const tile = options.tile ?? chooseTile(height, width, plan.capabilities);
   plan.dispatch(matmulGradientKernel(tile), {
     bindings: { p: p.tensor, q: q.tensor, g },
     params: {

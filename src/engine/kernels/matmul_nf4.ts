@@ -71,6 +71,8 @@ export function matmulNf4Kernel(v: MatmulNf4Variant) {
       ...v.tile,
       DOUBLE_QUANT: v.doubleQuant,
       TRANSPOSED: v.transposed,
+      A_ALONG_K: true,
+      B_ALONG_K: !v.transposed,
       ALIGNED: v.aligned,
       LORA: v.lora,
       BIAS: v.bias,

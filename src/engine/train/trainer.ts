@@ -273,6 +273,12 @@ export class Trainer {
     return this.#decoder.weights.quantized();
   }
 
+  /** Milliseconds by kernel of one micro-batch's forward and backward pass; changes gradients only. */
+  async profile(batch: TokenBatch): Promise<Map<string, number>> {
+    this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: 0 });
+    return this.#train.profile(batch.ids.length);
+  }
+
   /** Dispatches by kernel since the start or the last reset. */
   get dispatchCounts(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
