@@ -10,6 +10,8 @@ export interface Capabilities {
   /** Vendor, architecture and device as the browser tells them. */
   readonly name: string;
   readonly features: readonly string[];
+  /** A CPU plays the GPU: SwiftShader, lavapipe, WARP. */
+  readonly software: boolean;
   /** Lanes a subgroup, where the browser says. */
   readonly subgroupSize: number | null;
   readonly workgroupStorageBytes: number;
@@ -70,10 +72,13 @@ export async function acquireGpu(api: GPU | undefined, options: AcquireOptions =
   if (!options.defaultLimits) for (const limit of WANTED_LIMITS) requiredLimits[limit] = adapter.limits[limit];
   const device = await adapter.requestDevice({ requiredLimits });
   const { vendor, architecture, device: model, description } = adapter.info;
-  const info = adapter.info as GPUAdapterInfo & { subgroupMaxSize?: number };
+  const info = adapter.info as GPUAdapterInfo & { subgroupMaxSize?: number; isFallbackAdapter?: boolean };
   const capabilities: Capabilities = {
     name: [vendor, architecture, model, description].filter(Boolean).join(' ') || 'unnamed adapter',
     features: [...adapter.features].sort(),
+    software:
+      info.isFallbackAdapter === true ||
+      /swiftshader|llvmpipe|basic render/i.test(`${architecture} ${model} ${description}`),
     subgroupSize: info.subgroupMaxSize || null,
     workgroupStorageBytes: device.limits.maxComputeWorkgroupStorageSize,
     maxBindingBytes: device.limits.maxStorageBufferBindingSize,
