@@ -11,6 +11,15 @@ fn finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
+// x · inverse, also for a subnormal x, which a GPU may take for zero: its bits times 2^-149, in two steps.
+fn scaled(x: f32, inverse: f32) -> f32 {
+  let bits = bitcast<u32>(x);
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude >= 0x800000u) { return x * inverse; }
+  let product = f32(magnitude) * (inverse * 2.6469779601696886e-23 * 5.293955920339377e-23);
+  return select(product, -product, bits > magnitude);
+}
+
 fn code_of(x: f32) -> u32 {
   var code = 0u;
   for (var i = 0u; i < 15u; i++) { code += select(0u, 1u, x > thresholds[i]); }
@@ -42,7 +51,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var packed = 0u;
   for (var j = 0u; j < 8u; j++) {
     // The even element is a byte's high nibble; padding behind the last element is code 7.
-    packed |= code_of(values[j] * inverse) << ((j ^ 1u) * 4u);
+    packed |= code_of(scaled(values[j], inverse)) << ((j ^ 1u) * 4u);
   }
   codes[params.first_word + word] = packed;
   if ((lane & 7u) == 0u) { absmax[params.first_block + block] = largest; }

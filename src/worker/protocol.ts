@@ -14,12 +14,24 @@ export interface TensorData {
 }
 
 export type Command =
-  /** Trains. `base` is the folder that RunConfig's relative paths start from. */
-  | { type: 'train'; runId: string; config: RunConfig; base: FolderLocation }
+  /**
+   * Trains. `base` is the folder that RunConfig's relative paths start from; `folders` says where those are that do not
+   * lie below it, by the path as the RunConfig has it (of a file: its folder's).
+   */
+  | {
+      type: 'train';
+      runId: string;
+      config: RunConfig;
+      base: FolderLocation;
+      folders?: Readonly<Record<string, FolderLocation>>;
+    }
   /** Ends the run after the step in flight and keeps what was trained: `finished` follows with the adapter. */
   | { type: 'stop'; runId: string }
   /** Runs a golden case and compares it with what PyTorch got. `base` is the case's folder. */
   | { type: 'parity'; runId: string; base: FolderLocation };
+
+/** A command that starts a run. */
+export type RunCommand = Exclude<Command, { type: 'stop' }>;
 
 export interface AdapterInfo {
   readonly name: string;
@@ -46,6 +58,8 @@ export interface DataSummary {
   readonly truncated: number;
   /** Rows left out, with file line (from 1) and reason. */
   readonly dropped: readonly { line: number; reason: string }[];
+  /** What the user should know of the data: how many rows it concerns, and the first of them. */
+  readonly notes: readonly { text: string; rows: number; firstLine: number }[];
   readonly microBatchesPerEpoch: number;
 }
 
@@ -69,6 +83,12 @@ export interface ParityReport {
   readonly seconds: number;
 }
 
+/** A file of the trained adapter, path relative to its folder. */
+export interface AdapterFile {
+  readonly path: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
 export type WorkerEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
   | { type: 'loading'; runId: string; loadedBytes: number; totalBytes: number; tensor: string }
@@ -82,9 +102,15 @@ export type WorkerEvent =
       runId: string;
       steps: number;
       stopped: boolean;
-      files: readonly { path: string; bytes: Uint8Array<ArrayBuffer> }[];
+      files: readonly AdapterFile[];
       dispatches: Readonly<Record<string, number>>;
     }
   | { type: 'parity'; runId: string; report: ParityReport }
-  /** The run ended by an error. `name` is the error's class; the message says what to do next. */
-  | { type: 'failed'; runId: string; name: string; message: string };
+  /**
+   * The run ended by an error. `name` is the error's class; the message says what to do next. `files` is the adapter of
+   * the last good step, where training had begun.
+   */
+  | { type: 'failed'; runId: string; name: string; message: string; files?: readonly AdapterFile[] };
+
+/** One event of a kind. */
+export type EventOf<T extends WorkerEvent['type']> = Extract<WorkerEvent, { type: T }>;

@@ -32,7 +32,8 @@ export function gradNormPartials(plan: PlanBuilder, options: GradNormPartialsOpt
   });
 }
 
-/** clip[0] = min(1, max_grad_norm / (norm + 1e-6)), as torch's clip_grad_norm_; the norm goes to the log ring. */
+/** clip[0] = min(1, max_grad_norm / (norm + 1e-6)), as torch's clip_grad_norm_; the norm goes to the log ring.
+ * −1 when the norm is NaN or infinite: then {@link adamwKernel} changes nothing. */
 export const gradNormKernel = defineKernel({
   name: 'grad_norm',
   shader: 'grad_norm.wgsl',

@@ -1,10 +1,11 @@
 import type { FloatDtype } from '../weight_source.ts';
 import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import { matmulDense } from './matmul_dense.ts';
-import { LARGE, MEDIUM, SMALL, type Tile } from './matmul_tile.ts';
+import { FLAT_8, FLAT_16, LARGE, MEDIUM, NARROW_8, NARROW_16, SMALL, SOFTWARE, type Tile } from './matmul_tile.ts';
 import { randomTable } from './testing/float_table.ts';
-import { type KernelCase, MATMUL, placeReference, placeRows, withBench } from './testing/harness.ts';
+import { type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
+import { tileName } from './testing/tile_name.ts';
 
 const shaderFiles = ['matmul_dense.wgsl', 'common/float_dtypes.wgsl', 'common/matmul_tile.wgsl'];
 
@@ -22,8 +23,6 @@ interface Shape {
   readonly margins?: readonly [number, number];
   readonly rows?: { readonly first: number; readonly count: number };
 }
-
-const tileName = (tile: Tile) => `${tile.TILE_M}×${tile.TILE_N}`;
 
 const denseCase = (shape: Shape): KernelCase => {
   const { tile, dtype, tokens, depth, width, capacity = tokens, transposed, accumulate, scale = 1, rows } = shape;
@@ -49,9 +48,9 @@ const denseCase = (shape: Shape): KernelCase => {
         const weight = randomTable(random, dtype, depth * width);
         const xRows = { width: depth, capacity: held, stride: before + depth + after, at: before };
         const yRows = { width, capacity: held, stride: before + width + after, at: before };
-        const y = accumulate ? bench.input('y', placeRows(old, yRows)) : bench.output('y', held * yRows.stride);
+        const y = accumulate ? bench.inoutRows('y', old, yRows) : bench.output('y', held * yRows.stride);
         matmulDense(bench.plan, {
-          x: { tensor: bench.input('x', placeRows(x, xRows)), stride: xRows.stride, at: before },
+          x: { tensor: bench.inputRows('x', x, xRows), stride: xRows.stride, at: before },
           y: { tensor: y, stride: yRows.stride, at: before },
           weight: bench.input('weight', weight.words),
           dtype,
@@ -73,12 +72,32 @@ const denseCase = (shape: Shape): KernelCase => {
 
 export const cases: KernelCase[] = (
   [
-    { tile: SMALL, dtype: 'F32', tokens: 1, depth: 7, width: 1 },
+    { tile: FLAT_8, dtype: 'F32', tokens: 1, depth: 7, width: 1 },
     { tile: SMALL, dtype: 'F32', tokens: 7, depth: 65, width: 33, margins: [3, 2], scale: 2 },
-    { tile: SMALL, dtype: 'F16', tokens: 63, depth: 33, width: 63, transposed: true },
+    { tile: FLAT_16, dtype: 'F16', tokens: 63, depth: 33, width: 63, transposed: true },
     { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 130, width: 100, capacity: 80, accumulate: true, scale: 0.5 },
-    { tile: SMALL, dtype: 'F32', tokens: 65, depth: 63, width: 8, transposed: true, accumulate: true, margins: [5, 1] },
-    { tile: SMALL, dtype: 'F32', tokens: 1000, depth: 16, width: 8 },
+    {
+      tile: SOFTWARE,
+      dtype: 'F32',
+      tokens: 65,
+      depth: 65,
+      width: 130,
+      capacity: 80,
+      transposed: true,
+      margins: [1, 2],
+    },
+    {
+      tile: NARROW_8,
+      dtype: 'F32',
+      tokens: 65,
+      depth: 63,
+      width: 8,
+      transposed: true,
+      accumulate: true,
+      margins: [5, 1],
+    },
+    { tile: NARROW_8, dtype: 'F32', tokens: 1000, depth: 16, width: 7 },
+    { tile: NARROW_16, dtype: 'F32', tokens: 65, depth: 100, width: 16, capacity: 70 },
     { tile: SMALL, dtype: 'F16', tokens: 65, depth: 40, width: 37, capacity: 70, rows: { first: 0, count: 20 } },
     { tile: SMALL, dtype: 'F16', tokens: 65, depth: 40, width: 37, capacity: 70, rows: { first: 40, count: 20 } },
     { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 40, width: 37, rows: { first: 60, count: 20 }, transposed: true },

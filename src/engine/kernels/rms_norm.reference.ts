@@ -1,5 +1,9 @@
 /** y = x / √(mean(x²) + ε) · weight over rows of weight.length (Zhang & Sennrich 2019, eq. 4). */
-export function rmsNormReference(x: ArrayLike<number>, weight: ArrayLike<number>, epsilon: number): Float64Array {
+export function rmsNormReference(
+  x: ArrayLike<number>,
+  weight: ArrayLike<number>,
+  epsilon: number,
+): Float64Array<ArrayBuffer> {
   const width = weight.length;
   const y = new Float64Array(x.length);
   for (let row = 0; row < x.length; row += width) {

@@ -1,6 +1,6 @@
 import { rmsNormBackwardReference } from './rms_norm_backward.reference.ts';
 import { rmsNormBackward } from './rms_norm_backward.ts';
-import { F32, type KernelCase, placeRows, withBench } from './testing/harness.ts';
+import { F32, type KernelCase, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 const EPSILON = 1e-3;
@@ -22,11 +22,11 @@ const rmsNormBackwardCase = ({ tokens, width, accumulate, capacity = tokens }: S
       const [x, dy, before] = [0.1, 1, 1].map((deviation) => random.normal(tokens * width, deviation));
       const norms = random.normal(width + 3);
       const rows = { width, capacity };
-      const dx = accumulate ? bench.input('dx', placeRows(before, rows)) : bench.output('dx', capacity * width);
+      const dx = accumulate ? bench.inoutRows('dx', before, rows) : bench.output('dx', capacity * width);
       rmsNormBackward(bench.plan, {
-        x: bench.input('x', placeRows(x, rows)),
+        x: bench.inputRows('x', x, rows),
         weight: { tensor: bench.input('weight', norms), at: 3, width, epsilon: EPSILON },
-        dy: bench.input('dy', placeRows(dy, rows)),
+        dy: bench.inputRows('dy', dy, rows),
         dx,
         accumulate,
       });

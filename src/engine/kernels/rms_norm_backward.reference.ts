@@ -9,7 +9,7 @@ export function rmsNormBackwardReference(
   weight: ArrayLike<number>,
   epsilon: number,
   dy: ArrayLike<number>,
-): Float64Array {
+): Float64Array<ArrayBuffer> {
   const width = weight.length;
   const dx = new Float64Array(x.length);
   for (let row = 0; row < x.length; row += width) {

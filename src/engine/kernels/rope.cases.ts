@@ -1,6 +1,6 @@
 import { ropeReference } from './rope.reference.ts';
 import { rope } from './rope.ts';
-import { F32, type KernelCase, placeRows, withBench } from './testing/harness.ts';
+import { F32, type KernelCase, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 const shaderFiles = ['rope.wgsl', 'common/indexing.wgsl'];
@@ -40,7 +40,7 @@ const ropeCase = (shape: Shape): KernelCase => {
           });
         const positions = random.integers(tokens, 0, maxPositions);
         const values = random.normal(tokens * stride);
-        const x = bench.input('x', placeRows(values, { width: stride, capacity }));
+        const x = bench.inoutRows('x', values, { width: stride, capacity });
         rope(bench.plan, {
           x,
           positions: bench.input('positions', positions, capacity - tokens),

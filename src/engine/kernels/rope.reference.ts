@@ -19,7 +19,7 @@ export function ropeReference(
   { inverseFrequencies, attentionScaling }: RopeSpec,
   { stride, heads, headDim }: RopeShape,
   inverse = false,
-): Float64Array {
+): Float64Array<ArrayBuffer> {
   const half = inverseFrequencies.length;
   const y = Float64Array.from(x);
   for (let t = 0; t < positions.length; t++) {

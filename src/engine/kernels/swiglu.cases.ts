@@ -1,6 +1,6 @@
 import { swigluBackwardReference, swigluReference } from './swiglu.reference.ts';
 import { swiglu, swigluBackward } from './swiglu.ts';
-import { F32, type KernelCase, placeRows, withBench } from './testing/harness.ts';
+import { F32, type KernelCase, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 interface Shape {
@@ -26,7 +26,7 @@ const swigluCase = (shape: Shape): KernelCase => ({
       const gateUp = gates(new Random(seed), shape);
       const y = bench.output('y', capacity * width);
       const rows = { width: 2 * width, capacity };
-      swiglu(bench.plan, { gateUp: bench.input('gate_up', placeRows(gateUp, rows)), y, width });
+      swiglu(bench.plan, { gateUp: bench.inputRows('gate_up', gateUp, rows), y, width });
       await bench.run();
       return { error: await bench.error(y, swigluReference(gateUp, width)), tolerance: F32 };
     }),
@@ -43,8 +43,8 @@ const swigluBackwardCase = (shape: Shape): KernelCase => ({
       const dy = random.normal(tokens * width);
       const dGateUp = bench.output('d_gate_up', capacity * width * 2);
       swigluBackward(bench.plan, {
-        gateUp: bench.input('gate_up', placeRows(gateUp, { width: 2 * width, capacity })),
-        dy: bench.input('dy', placeRows(dy, { width, capacity })),
+        gateUp: bench.inputRows('gate_up', gateUp, { width: 2 * width, capacity }),
+        dy: bench.inputRows('dy', dy, { width, capacity }),
         dGateUp,
         width,
       });

@@ -123,6 +123,8 @@ export class PlanBuilder {
       return { buffer: arena.buffer(at.chunk), offset: at.offset + offset, size: bytes };
     };
     const dispatches = this.#dispatches;
+    // First of all: a kernel that does not compile must leave no buffer behind.
+    const compiled = await Promise.all(dispatches.map(({ kernel }) => gpu.pipelines.get(kernel)));
     const offsets: number[] = [];
     let uniformSize = 0;
     for (const { kernel } of dispatches) {
@@ -140,7 +142,6 @@ export class PlanBuilder {
       category: 'activations',
     });
     gpu.device.queue.writeBuffer(uniforms, 0, data.buffer);
-    const compiled = await Promise.all(dispatches.map(({ kernel }) => gpu.pipelines.get(kernel)));
     const commands = dispatches.map((dispatch, i) => {
       const count = dispatch.views.length;
       const hasParams = Object.keys(dispatch.kernel.params).length > 0;

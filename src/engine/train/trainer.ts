@@ -1,5 +1,4 @@
-/** One training run's state on the GPU: frozen weights, adapter, optimizer, plans. Knows nothing of files or pages. */
-import type { ModelSpec } from '../../formats/model_spec.ts';
+/** One training run's state on the GPU: adapter, optimizer and plans over a loaded model. Knows no files and no page. */
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
@@ -7,12 +6,11 @@ import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kern
 import { assertSupported, type Decoder } from '../model/decoder.ts';
 import { initialLora, type LoraOptions, loraTensors } from '../model/lora.ts';
 import { createRopeTables } from '../model/rope_tables.ts';
-import { type LoadingProgress, ModelWeights, type QuantizedTensor } from '../model/weights.ts';
+import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
 import type { Plan } from '../plan/plan.ts';
 import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
-import type { WeightSource } from '../weight_source.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
 import { evaluationPlan, logitsPlan, optimizerPlan, trainPlan } from './plans.ts';
 
@@ -25,9 +23,8 @@ export interface OptimizerOptions {
 }
 
 export interface TrainerOptions {
-  readonly spec: ModelSpec;
-  readonly weights: WeightSource;
-  readonly doubleQuant: boolean;
+  /** Loaded weights; they outlive the trainer and are not disposed with it. */
+  readonly model: ModelWeights;
   readonly lora: LoraOptions;
   /** Values by `model.layers.0.self_attn.q_proj.lora_A`; null starts as PEFT does, from `seed`. */
   readonly adapter: ReadonlyMap<string, TensorValues> | null;
@@ -38,8 +35,6 @@ export interface TrainerOptions {
   readonly positions: number;
   readonly gradientCheckpointing: boolean;
   readonly optimizer: OptimizerOptions;
-  readonly onLoading?: (progress: LoadingProgress) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** What the GPU logged of one optimizer step. */
@@ -118,17 +113,16 @@ export class Trainer {
   }
 
   /**
-   * Loads and quantizes the model, places the adapter, makes all plans.
+   * Places the adapter beside the model and makes all plans.
    *
-   * @throws UnsupportedModelError, NonFiniteWeightsError, MissingTensorError, GpuMemoryError; whatever was allocated is
-   *   freed.
+   * @throws UnsupportedModelError, GpuMemoryError; whatever was allocated is freed.
    */
   static async create(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
-    const { spec, capacity } = options;
+    const { capacity, model } = options;
+    const { spec } = model;
     assertSupported(spec);
     const before = new Set(gpu.ledger.buffers());
     try {
-      const weights = await ModelWeights.load(gpu, spec, options.weights, options);
       const tensors = loraTensors(spec, options.lora);
       const state = new FlatState(gpu, tensors);
       const values = options.adapter ?? initialLora(tensors, options.seed);
@@ -153,7 +147,7 @@ export class Trainer {
       const clip = buffer('clip coefficient', 4);
       const decoder: Decoder = {
         spec,
-        weights,
+        weights: model,
         state,
         lora: options.lora,
         ropes: spec.ropes.map((rope) => createRopeTables(gpu, rope, options.positions)),
@@ -268,11 +262,6 @@ export class Trainer {
     return this.#decoder.state.read('parameters');
   }
 
-  /** Every quantized linear, as bitsandbytes holds it. */
-  readQuantized(): AsyncGenerator<QuantizedTensor> {
-    return this.#decoder.weights.quantized();
-  }
-
   /** Milliseconds by kernel of one micro-batch's forward and backward pass; changes gradients only. */
   async profile(batch: TokenBatch): Promise<Map<string, number>> {
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: 0 });
@@ -301,7 +290,6 @@ export class Trainer {
       for (const tensor of [cosines, sines]) if (tensor.kind === 'buffer') this.#gpu.ledger.destroy(tensor.buffer);
     }
     this.#decoder.state.dispose();
-    this.#decoder.weights.dispose();
   }
 
   #plans(): Plan[] {

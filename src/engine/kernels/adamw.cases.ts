@@ -1,0 +1,139 @@
+import { type AdamwOptions, adamwReference, gradNormReference } from './adamw.reference.ts';
+import { adamw, gradNorm, gradNormPartials, NORM_SPAN } from './adamw.ts';
+import { LOG_FIELDS } from './cross_entropy.ts';
+import { F32, type KernelCase, placeReference, withBench, worst } from './testing/harness.ts';
+import { Random } from './testing/random.ts';
+
+interface NormShape {
+  /** Elements of each gradient tensor; each adds its own partial sums. */
+  readonly tensors: readonly number[];
+  readonly maxGradNorm: number;
+  readonly deviation?: number;
+}
+
+const gradNormCase = ({ tensors, maxGradNorm, deviation = 1 }: NormShape): KernelCase => ({
+  name: `grad_norm of ${tensors.join(' + ')}, at most ${maxGradNorm}`,
+  shaderFiles: ['grad_norm_partials.wgsl', 'grad_norm.wgsl', 'common/indexing.wgsl', 'common/reduce.wgsl'],
+  run: (gpu, seed) =>
+    withBench(gpu, { step: { max_grad_norm: maxGradNorm, log_slot: 3 } }, async (bench) => {
+      const random = new Random(seed);
+      const gradients = tensors.map((count) => random.normal(count, deviation));
+      const counts = tensors.map((count) => Math.ceil(count / NORM_SPAN));
+      const count = counts.reduce((a, b) => a + b);
+      const partials = bench.output('partials', count);
+      gradients.forEach((values, i) => {
+        gradNormPartials(bench.plan, {
+          gradients: bench.input('gradients', values),
+          partials,
+          elements: values.length,
+          firstPartial: counts.slice(0, i).reduce((a, b) => a + b, 0),
+        });
+      });
+      const clip = bench.output('clip', 1);
+      const logRing = bench.output('log_ring', LOG_FIELDS * 5);
+      gradNorm(bench.plan, { partials, count, clip, logRing });
+      await bench.run();
+      const all = gradients.flatMap((values) => [...values]);
+      const reference = gradNormReference(all, maxGradNorm);
+      const spans = gradients.flatMap((values, i) =>
+        Array.from({ length: counts[i] }, (_, span) =>
+          values.subarray(span * NORM_SPAN, (span + 1) * NORM_SPAN).reduce((sum, g) => sum + g * g, 0),
+        ),
+      );
+      const logged = { width: 1, capacity: 5, stride: LOG_FIELDS, at: LOG_FIELDS * 3 + 2 };
+      return {
+        error: worst(
+          await bench.error(partials, spans),
+          await bench.error(clip, [reference.clip]),
+          await bench.error(logRing, placeReference(Float64Array.of(reference.norm), logged)),
+        ),
+        tolerance: F32,
+      };
+    }),
+});
+
+interface AdamwShape {
+  readonly elements: number;
+  readonly step: number;
+  readonly clip: number;
+  readonly weightDecay: number;
+  readonly learningRate?: number;
+  /** Start from zero parameters, so that the update alone is measured. */
+  readonly zero?: boolean;
+  /** Gradients' size: tiny ones let ε decide. */
+  readonly deviation?: number;
+}
+
+const adamwCase = (shape: AdamwShape): KernelCase => {
+  const { elements, step, clip, weightDecay, learningRate = 1e-2, zero = false, deviation = 1 } = shape;
+  const options: AdamwOptions = { learningRate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, step, clip };
+  const values = {
+    decay: 1 - learningRate * weightDecay,
+    step_size: learningRate / (1 - options.beta1 ** step),
+    inverse_sqrt_bias_correction2: 1 / Math.sqrt(1 - options.beta2 ** step),
+    beta1: options.beta1,
+    beta2: options.beta2,
+    one_minus_beta1: 1 - options.beta1,
+    one_minus_beta2: 1 - options.beta2,
+    epsilon: options.epsilon,
+  };
+  return {
+    name: `adamw ${elements}, step ${step}, clip ${clip}, decay ${weightDecay}, gradients of ${deviation}${zero ? ', from zero' : ''}`,
+    shaderFiles: ['adamw.wgsl', 'common/indexing.wgsl'],
+    run: (gpu, seed) =>
+      withBench(gpu, { step: values }, async (bench) => {
+        const random = new Random(seed);
+        const first = step === 1;
+        const before = {
+          parameters: zero ? new Float32Array(elements) : random.normal(elements, 0.01),
+          moment1: first ? new Float32Array(elements) : random.normal(elements, deviation * 0.3),
+          moment2: first ? new Float32Array(elements) : random.normal(elements, deviation).map((g) => g * g),
+        };
+        const gradients = random.normal(elements, deviation);
+        const parameters = bench.inout('parameters', before.parameters);
+        const moment1 = bench.inout('moment1', before.moment1);
+        const moment2 = bench.inout('moment2', before.moment2);
+        adamw(bench.plan, {
+          parameters,
+          gradients: bench.input('gradients', gradients),
+          moment1,
+          moment2,
+          clip: bench.input('clip', Float32Array.of(clip)),
+          elements,
+        });
+        await bench.run();
+        const state = {
+          parameters: Float64Array.from(before.parameters),
+          moment1: Float64Array.from(before.moment1),
+          moment2: Float64Array.from(before.moment2),
+        };
+        const after = adamwReference(state, gradients, { ...options, clip: Math.fround(clip) });
+        return {
+          error: worst(
+            await bench.error(parameters, after.parameters),
+            await bench.error(moment1, after.moment1),
+            await bench.error(moment2, after.moment2),
+          ),
+          tolerance: F32,
+        };
+      }),
+  };
+};
+
+export const cases: KernelCase[] = [
+  ...[
+    { tensors: [1], maxGradNorm: 1 },
+    { tensors: [NORM_SPAN - 1, NORM_SPAN, NORM_SPAN + 1], maxGradNorm: 0.3 },
+    { tensors: [1000, 65], maxGradNorm: 1e9, deviation: 1e-4 },
+    { tensors: [65], maxGradNorm: 1e-6, deviation: 1e-6 },
+    { tensors: [100_003], maxGradNorm: 1, deviation: 1e-3 },
+  ].map(gradNormCase),
+  ...[
+    { elements: 1, step: 1, clip: 1, weightDecay: 0 },
+    { elements: 63, step: 1, clip: 0.25, weightDecay: 0.1, zero: true },
+    { elements: 1000, step: 7, clip: 0.3, weightDecay: 0.1 },
+    { elements: 1000, step: 1000, clip: 1, weightDecay: 0, zero: true },
+    { elements: 65, step: 3, clip: 1, weightDecay: 0, zero: true, deviation: 1e-8 },
+    { elements: 66_007, step: 20, clip: 0.9, weightDecay: 0.01, learningRate: 1e-4 },
+  ].map(adamwCase),
+];

@@ -1,0 +1,4 @@
+import { cases } from './attention.cases.ts';
+import { testKernel } from './testing/suite.ts';
+
+testKernel('attention', cases);

@@ -1,0 +1,211 @@
+/**
+ * The whole decoder in float64 with an explicit backward pass, composed of the kernels' references: what the engine's
+ * logits, losses and gradients are held against. Slow on purpose; for models of a few thousand weights.
+ */
+import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import { attentionBackwardReference, attentionForwardReference } from '../kernels/attention.reference.ts';
+import { crossEntropyReference } from '../kernels/cross_entropy.reference.ts';
+import { embeddingReference } from '../kernels/embedding.reference.ts';
+import { matmulReference, matmulTransposedReference } from '../kernels/matmul_dense.reference.ts';
+import { matmulGradientReference } from '../kernels/matmul_gradient.reference.ts';
+import { linearReference } from '../kernels/matmul_nf4.reference.ts';
+import { rmsNormReference } from '../kernels/rms_norm.reference.ts';
+import { rmsNormBackwardReference } from '../kernels/rms_norm_backward.reference.ts';
+import { ropeReference } from '../kernels/rope.reference.ts';
+import { swigluBackwardReference, swigluReference } from '../kernels/swiglu.reference.ts';
+import type { TokenBatch } from '../token_batch.ts';
+
+type Matrix = Float64Array<ArrayBuffer>;
+
+export interface ReferenceAdapter {
+  readonly rank: number;
+  /** s in y = base(x) + s·B(A(x)). */
+  readonly scale: number;
+  /** [rank, inFeatures]. */
+  readonly a: Matrix;
+  /** [outFeatures, rank]. */
+  readonly b: Matrix;
+}
+
+export interface DecoderReferenceOptions {
+  readonly spec: ModelSpec;
+  /** By tensor name, quantized ones already dequantized. */
+  readonly weights: ReadonlyMap<string, Matrix>;
+  /** By the linear's path, such as `model.layers.0.self_attn.q_proj`. */
+  readonly adapters: ReadonlyMap<string, ReferenceAdapter>;
+  readonly batch: TokenBatch;
+  /** Multiplies the gradients; 1 / (trained tokens of the batch) by default. */
+  readonly inverseTrainedTokens?: number;
+}
+
+export interface DecoderReferenceResult {
+  /** Σ negative log likelihood over the trained tokens. */
+  readonly loss: number;
+  /** [T, vocab]. */
+  readonly logits: Matrix;
+  /** Of Σ nll · inverseTrainedTokens, by the linear's path. */
+  readonly gradients: ReadonlyMap<string, { readonly a: Matrix; readonly b: Matrix }>;
+}
+
+/** What a layer's forward pass leaves for its backward pass. */
+interface LayerRecord {
+  readonly input: Matrix;
+  readonly normed: Matrix;
+  /** Rotated. */
+  readonly qkv: Matrix;
+  readonly attended: Matrix;
+  readonly middle: Matrix;
+  readonly middleNormed: Matrix;
+  readonly gateUp: Matrix;
+  readonly activated: Matrix;
+}
+
+const add = (x: Matrix, y: Matrix): Matrix => x.map((value, i) => value + y[i]);
+
+/** Columns at … at + width of a matrix whose rows have `stride` elements. */
+function takeColumns(x: Matrix, stride: number, at: number, width: number): Matrix {
+  return Float64Array.from({ length: (x.length / stride) * width }, (_, i) => {
+    return x[Math.floor(i / width) * stride + at + (i % width)];
+  });
+}
+
+export function decoderReference(options: DecoderReferenceOptions): DecoderReferenceResult {
+  const { spec, weights, adapters, batch, inverseTrainedTokens = 1 / batch.trainedTokens } = options;
+  refuseUncovered(spec);
+  const { heads, kvHeads, headDim, scale } = spec.attention;
+  const { epsilon, weightOffset, names } = spec.norm;
+  const { hiddenSize, intermediateSize, vocabSize, linears } = spec;
+  const gradients = new Map<string, { a: Matrix; b: Matrix }>();
+
+  const tensor = (name: string): Matrix => {
+    const found = weights.get(name);
+    if (!found) throw new Error(`the reference has no tensor ${name}`);
+    return found;
+  };
+  const prefix = (layer: number) => `${spec.tensors.layerPrefix}${layer}.`;
+  const normWeight = (name: string) => tensor(name).map((w) => w + weightOffset);
+
+  const forwardLinear = (layer: number, linear: LinearSpec, x: Matrix): Matrix => {
+    const path = prefix(layer) + linear.name;
+    const adapter = adapters.get(path);
+    const { inFeatures: depth, outFeatures: width } = linear;
+    return linearReference({
+      x,
+      weight: tensor(`${path}.weight`),
+      depth,
+      width,
+      bias: linear.bias ? tensor(`${path}.bias`) : undefined,
+      lora: adapter && {
+        u: matmulReference(x, adapter.a, depth, adapter.rank),
+        matrix: adapter.b,
+        rank: adapter.rank,
+        scale: adapter.scale,
+      },
+    });
+  };
+  /** dx = dy·W + s·(dy·B)·A; with u = x·Aᵀ and du = s·dy·B: dB = s·dyᵀ·u, dA = duᵀ·x. */
+  const backwardLinear = (layer: number, linear: LinearSpec, x: Matrix, dy: Matrix): Matrix => {
+    const path = prefix(layer) + linear.name;
+    const { inFeatures, outFeatures } = linear;
+    const dx = matmulTransposedReference(dy, tensor(`${path}.weight`), outFeatures, inFeatures);
+    const adapter = adapters.get(path);
+    if (!adapter) return dx;
+    const { rank, a, b } = adapter;
+    const u = matmulReference(x, a, inFeatures, rank);
+    const du = matmulTransposedReference(dy, b, outFeatures, rank).map((v) => v * adapter.scale);
+    gradients.set(path, {
+      a: matmulGradientReference(du, x, rank, inFeatures),
+      b: matmulGradientReference(dy, u, outFeatures, rank).map((v) => v * adapter.scale),
+    });
+    return add(dx, matmulTransposedReference(du, a, rank, inFeatures));
+  };
+  /** Linears that share an input; outputs side by side. */
+  const forwardLinears = (layer: number, group: readonly LinearSpec[], x: Matrix): Matrix => {
+    const tokens = batch.ids.length;
+    const total = group.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+    const y = new Float64Array(tokens * total);
+    let at = 0;
+    for (const linear of group) {
+      const part = forwardLinear(layer, linear, x);
+      for (let t = 0; t < tokens; t++) {
+        y.set(part.subarray(t * linear.outFeatures, (t + 1) * linear.outFeatures), t * total + at);
+      }
+      at += linear.outFeatures;
+    }
+    return y;
+  };
+  const backwardLinears = (layer: number, group: readonly LinearSpec[], x: Matrix, dy: Matrix): Matrix => {
+    const total = group.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+    let dx: Matrix = new Float64Array(x.length);
+    let at = 0;
+    for (const linear of group) {
+      dx = add(dx, backwardLinear(layer, linear, x, takeColumns(dy, total, at, linear.outFeatures)));
+      at += linear.outFeatures;
+    }
+    return dx;
+  };
+  const attention = (layer: number) => ({ heads, kvHeads, headDim, scale, window: spec.layers[layer].window });
+  const rotate = (layer: number, qkv: Matrix, inverse: boolean): Matrix => {
+    const { rope } = spec.layers[layer];
+    if (rope === null) return qkv;
+    const shape = { stride: (heads + 2 * kvHeads) * headDim, heads: heads + kvHeads, headDim };
+    return ropeReference(qkv, batch.positions, spec.ropes[rope], shape, inverse);
+  };
+
+  let x = embeddingReference(batch.ids, tensor(spec.tensors.embedding), hiddenSize, spec.embeddingScale ?? 1);
+  const records = spec.layers.map((_, layer): LayerRecord => {
+    const input = x;
+    const normed = rmsNormReference(input, normWeight(`${prefix(layer)}${names.beforeAttention}.weight`), epsilon);
+    const qkv = rotate(layer, forwardLinears(layer, linears.qkv, normed), false);
+    const attended = attentionForwardReference(qkv, batch.documents, attention(layer)).o;
+    const middle = add(input, forwardLinear(layer, linears.output, attended));
+    const middleNormed = rmsNormReference(middle, normWeight(`${prefix(layer)}${names.beforeMlp}.weight`), epsilon);
+    const gateUp = forwardLinears(layer, linears.gateUp, middleNormed);
+    const activated = swigluReference(gateUp, intermediateSize);
+    x = add(middle, forwardLinear(layer, linears.down, activated));
+    return { input, normed, qkv, attended, middle, middleNormed, gateUp, activated };
+  });
+
+  const finalWeight = normWeight(spec.tensors.finalNorm);
+  const head = tensor(spec.tiedHead ? spec.tensors.embedding : spec.tensors.head);
+  const logits = matmulReference(rmsNormReference(x, finalWeight, epsilon), head, hiddenSize, vocabSize);
+  const entropy = crossEntropyReference(logits, batch.targets, vocabSize, inverseTrainedTokens);
+  const loss = entropy.loss.reduce((sum, value, i) => (i % 2 === 0 ? sum + value : sum), 0);
+
+  const dNormed = matmulTransposedReference(entropy.gradient, head, vocabSize, hiddenSize);
+  let dx = rmsNormBackwardReference(x, finalWeight, epsilon, dNormed);
+  for (let layer = records.length - 1; layer >= 0; layer--) {
+    const record = records[layer];
+    const dActivated = backwardLinear(layer, linears.down, record.activated, dx);
+    const dGateUp = swigluBackwardReference(record.gateUp, dActivated, intermediateSize);
+    const dMiddleNormed = backwardLinears(layer, linears.gateUp, record.middleNormed, dGateUp);
+    const mlpWeight = normWeight(`${prefix(layer)}${names.beforeMlp}.weight`);
+    const dMiddle = add(dx, rmsNormBackwardReference(record.middle, mlpWeight, epsilon, dMiddleNormed));
+    const dAttended = backwardLinear(layer, linears.output, record.attended, dMiddle);
+    const dRotated = attentionBackwardReference(record.qkv, batch.documents, attention(layer), dAttended);
+    const dInputNormed = backwardLinears(layer, linears.qkv, record.normed, rotate(layer, dRotated, true));
+    const attentionWeight = normWeight(`${prefix(layer)}${names.beforeAttention}.weight`);
+    dx = add(dMiddle, rmsNormBackwardReference(record.input, attentionWeight, epsilon, dInputNormed));
+  }
+  return { loss, logits, gradients };
+}
+
+/** Paths of all linears of all layers, in the order they run: where adapters may be. */
+export function linearPaths(spec: ModelSpec): { readonly path: string; readonly linear: LinearSpec }[] {
+  return spec.layers.flatMap((_, layer) =>
+    layerLinears(spec).map((linear) => ({ path: `${spec.tensors.layerPrefix}${layer}.${linear.name}`, linear })),
+  );
+}
+
+function refuseUncovered(spec: ModelSpec): void {
+  const { names } = spec.norm;
+  const uncovered = {
+    'an activation other than SiLU': spec.activation !== 'silu',
+    'soft caps': spec.attention.softCap !== null || spec.finalSoftCap !== null,
+    'norms after attention or MLP': names.afterAttention !== null || names.afterMlp !== null,
+    'norms of queries and keys': names.query !== null || names.key !== null,
+  };
+  for (const [what, present] of Object.entries(uncovered)) {
+    if (present) throw new Error(`the reference decoder does not cover ${what}`);
+  }
+}

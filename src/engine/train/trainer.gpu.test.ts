@@ -1,0 +1,281 @@
+/** A whole trainer on the GPU: against the float64 decoder, its memory, and that a result does not depend on chance. */
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import { acquireGpu, type Gpu } from '../device/gpu.ts';
+import { doubleDequantizeReference, nf4DequantizeReference } from '../kernels/nf4_quantize.reference.ts';
+import { decoderReference, type ReferenceAdapter } from '../model/decoder.reference.ts';
+import { NonFiniteWeightsError } from '../model/float_tensor.ts';
+import type { QuantizedTensor } from '../model/weights.ts';
+import { ModelWeights } from '../model/weights.ts';
+import type { TokenBatch } from '../token_batch.ts';
+import type { WeightSource } from '../weight_source.ts';
+import type { TensorValues } from './flat_state.ts';
+import { randomBatch, randomWeights, tinySpec } from './testing.ts';
+import { Trainer, type TrainerOptions } from './trainer.ts';
+
+// Compiling a decoder's kernels takes a software adapter many seconds.
+vi.setConfig({ testTimeout: 180_000 });
+
+const RATE = 1e-3;
+const OPTIMIZER = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5 };
+
+interface Settings extends Partial<Omit<TrainerOptions, 'model'>> {
+  readonly spec?: ModelSpec;
+  readonly doubleQuant?: boolean;
+  readonly weights?: WeightSource;
+}
+
+/** Runs `use` on a trainer over random weights; fails when anything stays allocated. */
+async function withTrainer<T>(
+  gpu: Gpu,
+  settings: Settings,
+  use: (trainer: Trainer, model: ModelWeights) => Promise<T>,
+) {
+  const spec = settings.spec ?? tinySpec();
+  const doubleQuant = settings.doubleQuant ?? true;
+  const model = await ModelWeights.load(gpu, spec, settings.weights ?? randomWeights(spec, 1), { doubleQuant });
+  const trainer = await Trainer.create(gpu, {
+    lora: { rank: 4, scale: 2, targets: layerLinears(spec) },
+    adapter: null,
+    seed: 3,
+    capacity: 128,
+    positions: 128,
+    gradientCheckpointing: false,
+    optimizer: OPTIMIZER,
+    ...settings,
+    model,
+  });
+  try {
+    return await use(trainer, model);
+  } finally {
+    trainer.dispose();
+    model.dispose();
+    expect(gpu.ledger.leaks()).toEqual([]);
+  }
+}
+
+const bits = (tensors: ReadonlyMap<string, TensorValues>) =>
+  new Map([...tensors].map(([name, { data }]) => [name, [...new Uint32Array(data.buffer)]]));
+
+async function trained(trainer: Trainer, windows: readonly (readonly TokenBatch[])[]) {
+  for (const window of windows) await trainer.step(window, RATE);
+  return { log: await trainer.readLog(), adapter: bits(await trainer.readAdapter()) };
+}
+
+const relative = (ours: ArrayLike<number>, theirs: ArrayLike<number>) => {
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < theirs.length; i++) {
+    difference += (ours[i] - theirs[i]) ** 2;
+    size += theirs[i] ** 2;
+  }
+  return Math.sqrt(difference / size);
+};
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await acquireGpu(navigator.gpu);
+});
+afterAll(() => gpu.dispose());
+
+const batches = [
+  [randomBatch([9, 30, 1, 17], 96, 5), randomBatch([40], 96, 6)],
+  [randomBatch([3, 3, 50], 96, 7)],
+  [randomBatch([70], 96, 8), randomBatch([2, 65], 96, 9)],
+];
+
+/** What the GPU trains on, in float64: quantized linears decoded, the rest as it is. */
+async function float64Weights(spec: ModelSpec, source: WeightSource, model: ModelWeights) {
+  const weights = new Map<string, Float64Array<ArrayBuffer>>();
+  const read = async (name: string) => {
+    const info = source.info(name);
+    if (info)
+      weights.set(name, Float64Array.from(new Float32Array((await source.read(name, 0, info.byteLength)).buffer)));
+  };
+  const { embedding, head, finalNorm, layerPrefix } = spec.tensors;
+  for (const name of [embedding, head, finalNorm]) await read(name);
+  for (let i = 0; i < spec.layers.length; i++) {
+    for (const norm of ['input_layernorm', 'post_attention_layernorm']) await read(`${layerPrefix}${i}.${norm}.weight`);
+    for (const { name } of layerLinears(spec)) await read(`${layerPrefix}${i}.${name}.bias`);
+  }
+  for await (const tensor of model.quantized()) {
+    weights.set(`${tensor.name}.weight`, decoded(tensor));
+  }
+  return weights;
+}
+
+function decoded({ packed, absmax, nestedAbsmax, nestedOffset }: QuantizedTensor): Float64Array<ArrayBuffer> {
+  const codes = Uint8Array.from(
+    { length: packed.length * 2 },
+    (_, i) => (packed[i >> 1] >> (i % 2 === 0 ? 4 : 0)) & 15,
+  );
+  if (nestedAbsmax === null || nestedOffset === null) {
+    return nf4DequantizeReference({ codes, absmax: Float32Array.from(absmax) });
+  }
+  const quantized = Uint8Array.from(absmax);
+  const scales = doubleDequantizeReference({
+    offset: nestedOffset,
+    quantized,
+    nestedAbsmax: Float32Array.from(nestedAbsmax),
+  });
+  return nf4DequantizeReference({ codes, absmax: scales });
+}
+
+function float64Adapters(tensors: ReadonlyMap<string, TensorValues>) {
+  const adapters = new Map<string, ReferenceAdapter>();
+  for (const [name, { shape, data }] of tensors) {
+    if (!name.endsWith('.lora_A')) continue;
+    const path = name.slice(0, -'.lora_A'.length);
+    const b = Float64Array.from(tensors.get(`${path}.lora_B`)!.data);
+    adapters.set(path, { rank: shape[0], scale: 2, a: Float64Array.from(data), b });
+  }
+  return adapters;
+}
+
+describe('against the float64 decoder', () => {
+  for (const tiedHead of [true, false]) {
+    for (const doubleQuant of [true, false]) {
+      test(`logits, loss and gradients, ${tiedHead ? 'tied' : 'untied'}, ${doubleQuant ? 'with' : 'without'} double quantization`, async () => {
+        const spec = tinySpec({ tiedHead });
+        const source = randomWeights(spec, 11);
+        await withTrainer(gpu, { spec, weights: source, doubleQuant }, async (trainer, model) => {
+          // A few steps first, so that B is not zero and with it the gradient of A.
+          for (const window of batches) await trainer.step(window, 1e-2);
+          await trainer.readLog();
+          const batch = batches[0][0];
+          const reference = decoderReference({
+            spec,
+            weights: await float64Weights(spec, source, model),
+            adapters: float64Adapters(await trainer.readAdapter()),
+            batch,
+          });
+          expect(relative(await trainer.logits(batch), reference.logits)).toBeLessThan(1e-5);
+          const { lossSum, tokens } = await trainer.evaluate([batch]);
+          expect(tokens).toBe(batch.trainedTokens);
+          expect(Math.abs(lossSum / reference.loss - 1)).toBeLessThan(1e-6);
+          const gradients = await trainer.gradients(batch);
+          expect(reference.gradients.size).toBe(14);
+          for (const [path, { a, b }] of reference.gradients) {
+            expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
+            expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
+          }
+        });
+      });
+    }
+  }
+});
+
+describe('the same bits', () => {
+  test('from two runs, and others from another seed', async () => {
+    const first = await withTrainer(gpu, {}, (trainer) => trained(trainer, batches));
+    const second = await withTrainer(gpu, {}, (trainer) => trained(trainer, batches));
+    const other = await withTrainer(gpu, { seed: 4 }, (trainer) => trained(trainer, batches));
+    expect(second).toEqual(first);
+    expect(other.adapter).not.toEqual(first.adapter);
+    expect(first.log.every(({ gradNorm }) => gradNorm > 0)).toBe(true);
+  });
+
+  test('with gradient checkpointing as without, in less memory', async () => {
+    const spec = tinySpec({ layers: 6 });
+    const run = (gradientCheckpointing: boolean) =>
+      withTrainer(gpu, { spec, gradientCheckpointing }, async (trainer) => ({
+        result: await trained(trainer, batches),
+        activations: gpu.ledger.byCategory().activations,
+      }));
+    const kept = await run(false);
+    const recomputed = await run(true);
+    expect(recomputed.result).toEqual(kept.result);
+    expect(recomputed.activations).toBeLessThan(0.6 * kept.activations);
+  });
+
+  test('whatever lies in the memory that a step uses', async () => {
+    const clean = await withTrainer(gpu, {}, (trainer) => trained(trainer, batches));
+    const poisoned = await withTrainer(gpu, {}, async (trainer) => {
+      for (const window of batches) {
+        for (const buffer of gpu.ledger.buffers()) {
+          if (!buffer.label.startsWith('arena')) continue;
+          gpu.device.queue.writeBuffer(buffer, 0, new Uint32Array(buffer.size / 4).fill(0x7fc0dead));
+        }
+        await trainer.step(window, RATE);
+      }
+      return { log: await trainer.readLog(), adapter: bits(await trainer.readAdapter()) };
+    });
+    expect(poisoned).toEqual(clean);
+  });
+});
+
+test('gradients and evaluation leave the adapter and the next step as they were', async () => {
+  const plain = await withTrainer(gpu, {}, (trainer) => trained(trainer, batches));
+  const probed = await withTrainer(gpu, {}, async (trainer) => {
+    for (const window of batches) {
+      await trainer.gradients(window[0]);
+      await trainer.evaluate(window);
+      await trainer.logits(window[0]);
+      await trainer.step(window, RATE);
+    }
+    return { log: await trainer.readLog(), adapter: bits(await trainer.readAdapter()) };
+  });
+  expect(probed).toEqual(plain);
+});
+
+test('a step whose gradient is not a number changes nothing', async () => {
+  await withTrainer(gpu, {}, async (trainer) => {
+    await trainer.step(batches[0], RATE);
+    await trainer.readLog();
+    const before = bits(await trainer.readAdapter());
+    // No trained token: 1 / 0 · 0.
+    await trainer.step([{ ...batches[1][0], trainedTokens: 0 }], RATE);
+    const [{ gradNorm }] = await trainer.readLog();
+    expect(Number.isFinite(gradNorm)).toBe(false);
+    expect(bits(await trainer.readAdapter())).toEqual(before);
+    await trainer.step(batches[1], RATE);
+    expect(bits(await trainer.readAdapter())).not.toEqual(before);
+  });
+});
+
+describe('memory', () => {
+  test('activations grow linearly with the length from 512 to 8,192', async () => {
+    const spec = tinySpec({ layers: 1 });
+    const bytesAt = (capacity: number) =>
+      withTrainer(gpu, { spec, capacity, positions: capacity }, async () => {
+        const { activations, logits } = gpu.ledger.byCategory();
+        return activations + logits;
+      });
+    const lengths = [512, 1024, 2048, 4096, 8192];
+    const bytes: number[] = [];
+    for (const length of lengths) bytes.push(await bytesAt(length));
+    // A line through the first two predicts the others; S² scores of 4 heads would need 1 GiB at 8,192.
+    const slope = (bytes[1] - bytes[0]) / 512;
+    for (const [i, length] of lengths.entries()) {
+      const predicted = bytes[0] + slope * (length - 512);
+      expect(Math.abs(bytes[i] / predicted - 1), `${length}: ${bytes[i]} bytes`).toBeLessThan(0.01);
+    }
+    expect(bytes[4]).toBeLessThan(32 * 2 ** 20);
+  });
+
+  test('nothing stays when loading fails, and the tensor is named', async () => {
+    const spec = tinySpec();
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const name of ['model.layers.1.mlp.up_proj.weight', 'model.embed_tokens.weight', 'model.norm.weight']) {
+        const weights = randomWeights(spec, 1, (tensor, values) => {
+          if (tensor === name) values[values.length - 3] = value;
+        });
+        const loading = ModelWeights.load(gpu, spec, weights, { doubleQuant: true });
+        await expect(loading).rejects.toThrow(NonFiniteWeightsError);
+        await expect(loading).rejects.toThrow(name);
+        expect(gpu.ledger.leaks()).toEqual([]);
+      }
+    }
+  });
+});
+
+test('trains at WebGPU’s default limits, to the same numbers', async () => {
+  const plain = await withTrainer(gpu, {}, (trainer) => trained(trainer, batches));
+  const weak = await acquireGpu(navigator.gpu, { defaultLimits: true });
+  const limited = await withTrainer(weak, {}, (trainer) => trained(trainer, batches));
+  weak.dispose();
+  for (const [i, { lossSum, gradNorm }] of limited.log.entries()) {
+    expect(Math.abs(lossSum / plain.log[i].lossSum - 1)).toBeLessThan(1e-5);
+    expect(Math.abs(gradNorm / plain.log[i].gradNorm - 1)).toBeLessThan(1e-4);
+  }
+});

@@ -1,0 +1,32 @@
+/** The Web Worker's entry: commands in, events out. */
+import { httpFolder } from '../hub/http_folder.ts';
+import type { WorkerPorts } from './ports.ts';
+import type { Command, WorkerEvent } from './protocol.ts';
+import { runCommand } from './session.ts';
+
+const ports: WorkerPorts = {
+  openFolder(location) {
+    if (location.kind === 'http') return httpFolder(location.url);
+    throw new Error('A page cannot open a folder by its path on disk. Drop the folder, or serve it over HTTP.');
+  },
+  requestGpu: async () => navigator.gpu,
+};
+
+const running = new Map<string, AbortController>();
+
+/** An adapter's bytes change hands instead of being copied: they can be hundreds of megabytes. */
+function emit(event: WorkerEvent): void {
+  const files = 'files' in event ? (event.files ?? []) : [];
+  self.postMessage(event, { transfer: files.map(({ bytes }) => bytes.buffer) });
+}
+
+self.addEventListener('message', ({ data: command }: MessageEvent<Command>) => {
+  const { runId } = command;
+  if (command.type === 'stop') {
+    running.get(runId)?.abort();
+    return;
+  }
+  const controller = new AbortController();
+  running.set(runId, controller);
+  void runCommand(command, emit, ports, controller.signal).finally(() => running.delete(runId));
+});

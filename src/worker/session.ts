@@ -1,0 +1,44 @@
+/** A run behind the protocol: whatever happens, exactly one of `finished`, `parity` and `failed` ends it. */
+import { parityRun } from './parity_run.ts';
+import type { WorkerPorts } from './ports.ts';
+import type { RunCommand, WorkerEvent } from './protocol.ts';
+import { RunFailure, trainRun } from './train_run.ts';
+
+/**
+ * Runs a command to its end; never rejects. Aborting the signal stops a training run after the step in flight.
+ */
+export async function runCommand(
+  command: RunCommand,
+  emit: (event: WorkerEvent) => void,
+  ports: WorkerPorts,
+  signal: AbortSignal,
+): Promise<void> {
+  // The last event waits until the GPU is given back: what fails there must not follow a success.
+  let last: WorkerEvent | null = null;
+  const hold = (event: WorkerEvent) => {
+    if (event.type === 'finished' || event.type === 'parity') last = event;
+    else emit(event);
+  };
+  try {
+    switch (command.type) {
+      case 'train':
+        await trainRun(command, hold, ports, signal);
+        break;
+      case 'parity':
+        await parityRun(command, hold, ports, signal);
+        break;
+      default:
+        command satisfies never;
+    }
+    if (last) emit(last);
+  } catch (error) {
+    emit(failure(command.runId, error));
+  }
+}
+
+function failure(runId: string, error: unknown): WorkerEvent {
+  if (!(error instanceof Error)) return { type: 'failed', runId, name: 'Error', message: String(error) };
+  const { name, message } = error;
+  const files = error instanceof RunFailure ? error.files : undefined;
+  return { type: 'failed', runId, name, message, ...(files && { files }) };
+}

@@ -1,0 +1,70 @@
+/** From a prepared run to a model and a trainer on the GPU. */
+import type { Gpu } from '../engine/device/gpu.ts';
+import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
+import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
+import { loraScale } from '../formats/lora.ts';
+import type { LinearSpec } from '../formats/model_spec.ts';
+import type { AdapterTensor, PeftAdapter } from '../formats/peft.ts';
+import type { LoraConfig, TrainingConfig } from '../formats/run_config.ts';
+import type { PreparedRun } from './prepare_run.ts';
+
+export interface RunSizes {
+  readonly capacity: number;
+  readonly positions: number;
+}
+
+export interface TrainerSettings {
+  readonly lora: LoraConfig;
+  readonly training: TrainingConfig;
+  readonly targets: readonly LinearSpec[];
+  readonly adapter: PeftAdapter | null;
+}
+
+export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes: RunSizes): TrainerOptions {
+  const { lora, training, targets, adapter } = run;
+  return {
+    model,
+    lora: { rank: lora.r, scale: loraScale(lora), targets },
+    adapter: adapter && ownBuffers(adapter.tensors),
+    seed: training.seed,
+    capacity: sizes.capacity,
+    positions: sizes.positions,
+    gradientCheckpointing: training.gradient_checkpointing,
+    optimizer: {
+      beta1: training.adam_beta1,
+      beta2: training.adam_beta2,
+      epsilon: training.adam_epsilon,
+      weightDecay: training.weight_decay,
+      maxGradNorm: training.max_grad_norm,
+    },
+  };
+}
+
+/** Loads the model, makes the trainer, runs `use` and disposes of both. */
+export async function withTrainer<T>(
+  gpu: Gpu,
+  run: PreparedRun,
+  sizes: RunSizes,
+  hooks: { readonly signal: AbortSignal; readonly onLoading: (progress: LoadingProgress) => void },
+  use: (trainer: Trainer, model: ModelWeights) => Promise<T>,
+): Promise<T> {
+  const { config, spec, checkpoint, targets, adapter } = run;
+  const doubleQuant = config.quantization.bnb_4bit_use_double_quant;
+  const model = await ModelWeights.load(gpu, spec, checkpoint, { doubleQuant, ...hooks });
+  try {
+    const settings = { lora: config.lora, training: config.training, targets, adapter };
+    const trainer = await Trainer.create(gpu, trainerOptions(model, settings, sizes));
+    try {
+      return await use(trainer, model);
+    } finally {
+      trainer.dispose();
+    }
+  } finally {
+    model.dispose();
+  }
+}
+
+/** The engine takes arrays that own their memory, so that they can be handed to the GPU as they are. */
+function ownBuffers(tensors: ReadonlyMap<string, AdapterTensor>): NonNullable<TrainerOptions['adapter']> {
+  return new Map([...tensors].map(([name, { shape, data }]) => [name, { shape, data: new Float32Array(data) }]));
+}
