@@ -5,14 +5,15 @@
 #include "common/nf4.wgsl"
 
 #if LORA
-// Which product the tile is computing: x·W, then u·lora.
-var<private> low_rank: bool;
+// The two products run as one: along k first x·W, the depth rounded up to whole steps of the tile, then u·lora.
+var<private> low_rank_at: u32;
 #endif
 
-fn a_vector(m: u32, k: u32) -> vec4<f32> {
+fn a_vector(m: u32, position: u32) -> vec4<f32> {
   if (m >= step.tokens) { return vec4<f32>(0.0); }
 #if LORA
-  if (low_rank) {
+  if (position >= low_rank_at) {
+    let k = position - low_rank_at;
     var v = vec4<f32>(0.0);
     let row = m * params.rank + k;
 #for e 4
@@ -21,6 +22,7 @@ fn a_vector(m: u32, k: u32) -> vec4<f32> {
     return v;
   }
 #endif
+  let k = position;
   let at = m * params.x_stride + params.x_at + k;
   if (k + 4u <= params.depth) { return vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]); }
   var v = vec4<f32>(0.0);
@@ -41,9 +43,10 @@ fn lora_element(n: u32, k: u32) -> f32 {
 }
 #endif
 
-fn b_vector(n: u32, k: u32) -> vec4<f32> {
+fn b_vector(n: u32, position: u32) -> vec4<f32> {
 #if LORA
-  if (low_rank) {
+  if (position >= low_rank_at) {
+    let k = position - low_rank_at;
 #if TRANSPOSED
     return vec4<f32>(lora_element(n, k), lora_element(n + 1u, k), lora_element(n + 2u, k), lora_element(n + 3u, k));
 #else
@@ -51,6 +54,7 @@ fn b_vector(n: u32, k: u32) -> vec4<f32> {
 #endif
   }
 #endif
+  let k = position;
   if (n >= params.width || k >= params.depth) { return vec4<f32>(0.0); }
   // The weight's own row and column: a vector runs along its row.
 #if TRANSPOSED
@@ -101,12 +105,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   load_tables(lane, THREADS);
   workgroupBarrier();
 #if LORA
-  low_rank = false;
-#endif
+  let whole_depth = (params.depth + TILE_K - 1u) / TILE_K * TILE_K;
+  low_rank_at = whole_depth;
+  accumulate(m0, n0, whole_depth + params.rank, lane);
+#else
   accumulate(m0, n0, params.depth, lane);
-#if LORA
-  low_rank = true;
-  accumulate(m0, n0, params.rank, lane);
 #endif
   store_tile(m0, n0, lane);
 }

@@ -1,5 +1,5 @@
 // The tile that all matmuls share: a TILE_M × TILE_N block of outputs a workgroup, TILE_K deep steps, each invocation
-// 4·RM × 4·RN outputs in registers. Both operands lie k-major in workgroup memory as vec4, so that the inner loop reads
+// 4·RM × 4·RN outputs in registers, UNROLL steps written out. Both operands lie k-major in workgroup memory as vec4, so that the inner loop reads
 // whole vectors; accumulators are named variables, written out by #for, so that they stay in registers.
 //
 // The file that includes this one defines, with zeros outside the operands,
@@ -67,8 +67,8 @@ fn stage_b(block: u32, n0: u32, k0: u32) {
 fn multiply_tiles(lane: u32) {
   let tx = lane % TX;
   let ty = lane / TX;
-  for (var k0 = 0u; k0 < TILE_K; k0 += 4u) {
-#for k 4
+  for (var k0 = 0u; k0 < TILE_K; k0 += UNROLL) {
+#for k UNROLL
     {
 #for i RM
       let a_{i} = a_tile[(k0 + {k}u) * A_WIDTH + ty + {i}u * TY];
@@ -88,7 +88,7 @@ fn multiply_tiles(lane: u32) {
   }
 }
 
-// acc += A·B over k in [0, depth); m0 and n0 are the tile's corner. Uniform control flow.
+// acc += A·B over k in [0, depth), in steps of TILE_K; m0 and n0 are the tile's corner. Uniform control flow.
 fn accumulate(m0: u32, n0: u32, depth: u32, lane: u32) {
   for (var k0 = 0u; k0 < depth; k0 += TILE_K) {
     for (var block = lane; block < A_BLOCKS + B_BLOCKS; block += THREADS) {
@@ -103,11 +103,17 @@ fn accumulate(m0: u32, n0: u32, depth: u32, lane: u32) {
 fn store_tile(m0: u32, n0: u32, lane: u32) {
   let m = m0 + (lane / TX) * 4u;
   let n = n0 + (lane % TX) * 4u;
+  // Through an array, so that the code of store() is there once and not for every accumulator.
+  var values: array<vec4<f32>, 4u * RM * RN>;
 #for i RM
 #for c 4
 #for j RN
-  store(m + {i}u * TY * 4u + {c}u, n + {j}u * TX * 4u, acc_{i}_{c}_{j});
+  values[({i}u * 4u + {c}u) * RN + {j}u] = acc_{i}_{c}_{j};
 #endfor
 #endfor
 #endfor
+  for (var i = 0u; i < RM * 4u * RN; i++) {
+    let row = i / RN;
+    store(m + (row / 4u) * TY * 4u + row % 4u, n + (i % RN) * TX * 4u, values[i]);
+  }
 }
