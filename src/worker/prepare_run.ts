@@ -86,7 +86,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
 }
 
 /** The longest rows together: an upper bound in whatever order an epoch has them. */
-function mostTokens(plan: BatchPlan, batchSize: number): number {
+export function mostTokens(plan: BatchPlan, batchSize: number): number {
   const lengths = plan
     .epoch(0)
     .flat()

@@ -32,6 +32,22 @@ it('survives what is thrown without being an error', async () => {
   ]);
 });
 
+it('says that it was stopped, not that something was aborted', async () => {
+  const signal = AbortSignal.abort();
+  const openFolder = () => {
+    throw signal.reason;
+  };
+  const seen: WorkerEvent[] = [];
+  const base = { kind: 'disk' as const, path: '/case' };
+  await runCommand(
+    { type: 'parity', runId: 'r2', base },
+    (e) => seen.push(e),
+    { openFolder, requestGpu: noGpu },
+    signal,
+  );
+  expect(seen).toMatchObject([{ type: 'failed', runId: 'r2', name: 'StoppedError' }]);
+});
+
 it('finds folders below the base, elsewhere and by full address', () => {
   const opened: FolderLocation[] = [];
   const ports: WorkerPorts = {

@@ -4,6 +4,14 @@ import type { WorkerPorts } from './ports.ts';
 import type { RunCommand, WorkerEvent } from './protocol.ts';
 import { RunFailure, trainRun } from './train_run.ts';
 
+/** The run was stopped before there was anything to keep. */
+class StoppedError extends Error {
+  override name = 'StoppedError';
+  constructor() {
+    super('Stopped before the first step was done: nothing was trained. Start again when you like.');
+  }
+}
+
 /**
  * Runs a command to its end; never rejects. Aborting the signal stops a training run after the step in flight.
  */
@@ -32,7 +40,7 @@ export async function runCommand(
     }
     if (last) emit(last);
   } catch (error) {
-    emit(failure(command.runId, error));
+    emit(failure(command.runId, signal.aborted && error === signal.reason ? new StoppedError() : error));
   }
 }
 

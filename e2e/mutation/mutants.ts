@@ -1,0 +1,318 @@
+/**
+ * For every WGSL file, changes of one operator or index that a reader could overlook, and the kernel case that notices
+ * each. A file without mutants fails the test, so a new kernel comes with its own.
+ */
+
+export interface Mutant {
+  /** Below shaders/. */
+  readonly file: string;
+  /** Occurs exactly once in the file. */
+  readonly find: string;
+  readonly replace: string;
+  /** The name of the kernel case that fails. */
+  readonly caughtBy: string;
+}
+
+/** Pairs of find and replace for one file, all noticed by one case. */
+const inFile = (file: string, caughtBy: string, ...changes: readonly (readonly [string, string])[]): Mutant[] =>
+  changes.map(([find, replace]) => ({ file, find, replace, caughtBy }));
+
+const ATTENTION = '130 of 131, 6/2 × 8 window 33 3 documents';
+const RMS_NORM = 'rms_norm 7 of 7 × 33 of size 0.001';
+const CROSS_ENTROPY = 'cross_entropy 63 of 70 × 33, ±5 gradient';
+const GRAD_NORM = 'grad_norm of 4095 + 4096 + 4097, at most 0.3';
+const ADAMW = 'adamw 1000, step 7, clip 0.3, decay 0.1, gradients of 1';
+const ADAMW_TINY = 'adamw 65, step 3, clip 1, decay 0, gradients of 1e-8, from zero';
+const GRADIENT = 'matmul_gradient SMALL 1 × 7 of 7 × 65 × 2';
+const DENSE_COLUMNS = 'matmul_dense SMALL F32 7 of 7 × 65 → 33 × 2 columns';
+const DOUBLE = 'double_quantize 255 uniform';
+const ROPE = 'rope 7 of 7 × 4+1 heads of 16, 16 rotated, inverse';
+const RECIPROCAL = 'exact_reciprocal of 200,000 values';
+const QUOTIENT = 'exact_quotient of 20,000 sums';
+const TWO_SHARDS = 'embedding BF16 7 of 7 × 63 × 25.25 two shards';
+const EVERY_HALF = 'embedding F16 every finite value';
+const FOLDED = 'embedding F32 65600 of 65600 × 1';
+const ALIGNED = 'matmul_nf4 SMALL 7 of 7, 33×100 double bias';
+const ALIGNED_LORA = 'matmul_nf4 SMALL 63 of 63, 130×132 rank 8 residual';
+const SINGLE = 'matmul_nf4 SMALL 7 of 7, 65×33 bias accumulated';
+const SINGLE_DX = 'matmul_nf4 SMALL 65 of 65, 63×130 transposed rank 20 residual';
+
+export const mutants: readonly Mutant[] = [
+  ...inFile(
+    'absmax_mean.wgsl',
+    DOUBLE,
+    ['shift < 32u', 'shift < 1u'],
+    ['i32(exponent) - 158', 'i32(exponent) - 157'],
+    ['select(0u, 1u, low < a.y)', 'select(1u, 0u, low < a.y)'],
+  ),
+  ...inFile(
+    'absmax_quantize.wgsl',
+    DOUBLE,
+    ['absmax[i] - nested[0]', 'absmax[i] + nested[0]'],
+    ['nested[1u + block] = largest', 'nested[block] = largest'],
+    ['codes[at + 1u] << 8u', 'codes[at + 1u] << 9u'],
+  ),
+  ...inFile('absmax_quantize.wgsl', 'double_quantize 4096 on thresholds', ['x > thresholds', 'x >= thresholds']),
+  ...inFile(
+    'adamw.wgsl',
+    ADAMW,
+    ['step.one_minus_beta2 * g * g', 'step.one_minus_beta2 * g'],
+    ['gradients[i] * clip[0]', 'gradients[i]'],
+    ['step.decay - step.step_size', 'step.decay + step.step_size'],
+  ),
+  ...inFile('adamw.wgsl', ADAMW_TINY, ['+ step.epsilon', '- step.epsilon']),
+  ...inFile(
+    'attention_backward_key_value.wgsl',
+    `attention_backward ${ATTENTION}`,
+    ['(dp - delta[at])', '(dp + delta[at])'],
+    ['member < params.group', 'member < 1u'],
+    ['min(end, last + params.window)', 'min(end, last + 1u)'],
+  ),
+  ...inFile(
+    'attention_backward_query.wgsl',
+    `attention_backward ${ATTENTION}`,
+    ['(dp - delta[row])', '(dp + delta[row])'],
+    ['head / params.group', 'head % params.group'],
+    ['max(begin, q0 + 1u - params.window)', 'max(begin, q0 + 2u - params.window)'],
+  ),
+  ...inFile(
+    'attention_delta.wgsl',
+    `attention_backward ${ATTENTION}`,
+    ['+ d] * o[', '+ d] + o['],
+    ['(index % params.heads) * params.capacity', '(index % params.heads) * step.tokens'],
+  ),
+  ...inFile(
+    'attention_forward.wgsl',
+    `attention_forward ${ATTENTION}`,
+    ['exp(row_max[row] - top)', 'exp(row_max[row] + top)'],
+    ['row_sum[row] * rescale + total', 'row_sum[row] + total'],
+    ['row_max[row] + log(row_sum[row])', 'row_max[row] - log(row_sum[row])'],
+    ['head / params.group', 'head % params.group'],
+  ),
+  ...inFile(
+    'cross_entropy.wgsl',
+    CROSS_ENTROPY,
+    ['c == u32(target_id)', 'c != u32(target_id)'],
+    ['exp(logits[base + c] - top) / sum', 'exp(logits[base + c] - top) * sum'],
+    ['log(sum) + (top - wanted)', 'log(sum) - (top - wanted)'],
+    ['wanted == top', 'wanted != top'],
+  ),
+  ...inFile('cross_entropy.wgsl', 'cross_entropy 1000 of 1000 × 7, ±5 gradient', ['target_id < 0', 'target_id <= 0']),
+  ...inFile('embedding.wgsl', EVERY_HALF, ['id < params.first_row', 'id <= params.first_row']),
+  ...inFile(
+    'embedding.wgsl',
+    TWO_SHARDS,
+    ['* params.scale', '+ params.scale'],
+    ['(id - params.first_row) * params.width', 'id * params.width'],
+  ),
+  ...inFile('grad_norm.wgsl', GRAD_NORM, ['sqrt(sum)', 'sum'], ['min(1.0,', 'max(1.0,'], ['+ 2u]', '+ 1u]']),
+  ...inFile('grad_norm.wgsl', 'grad_norm of 65, at most 0.000001', ['(norm + 1e-6));', '(norm - 1e-6));']),
+  ...inFile(
+    'grad_norm_partials.wgsl',
+    GRAD_NORM,
+    ['gradients[i] * gradients[i]', 'gradients[i] + gradients[i]'],
+    ['params.first_partial + span', 'span'],
+  ),
+  ...inFile('grad_norm_partials.wgsl', 'grad_norm of 100003, at most 1', ['(span + 1u) * SPAN', '(span + 2u) * SPAN']),
+  ...inFile(
+    'loss_sum.wgsl',
+    'loss_sum 63 of 65, slot 3, micro-batch 1',
+    ['loss[t * 2u + 1u]', 'loss[t * 2u]'],
+    ['step.micro_batch == 0u', 'step.micro_batch != 0u'],
+    ['step.log_slot * LOG_FIELDS', 'step.log_slot + LOG_FIELDS'],
+  ),
+  ...inFile(
+    'matmul_dense.wgsl',
+    DENSE_COLUMNS,
+    ['] = value[{e}] * params.scale', '] = value[{e}] + params.scale'],
+    ['m * params.x_stride + params.x_at', 'm * params.x_stride'],
+    ['let at = n * params.depth + k', 'let at = n * params.width + k'],
+  ),
+  ...inFile('matmul_dense.wgsl', 'matmul_dense SMALL BF16 65 of 65 × 40 → 37 transposed rows 60 + 20', [
+    'step.tokens - min(step.tokens, params.first_token)',
+    'step.tokens',
+  ]),
+  ...inFile('matmul_dense.wgsl', 'matmul_dense SMALL BF16 65 of 80 × 130 → 100 accumulated × 0.5', [
+    '+= value[{e}]',
+    '-= value[{e}]',
+  ]),
+  ...inFile(
+    'matmul_gradient.wgsl',
+    GRADIENT,
+    ['+= value[{e}]', '-= value[{e}]'],
+    ['] * params.scale', '] + params.scale'],
+  ),
+  ...inFile(
+    'matmul_gradient.wgsl',
+    'matmul_gradient NARROW_16 63 × 63 of 70 × 16 × 1 columns',
+    ['k * params.p_stride + params.p_at', 'k * params.p_stride'],
+    ['k * params.q_stride + params.q_at', 'k * params.q_stride - params.q_at'],
+    ['g[m * params.width', 'g[m * params.height'],
+  ),
+  ...inFile(
+    'matmul_nf4.wgsl',
+    ALIGNED_LORA,
+    ['sum += residual[', 'sum -= residual['],
+    ['] * params.lora_scale', '] + params.lora_scale'],
+    ['whole_depth + params.rank', 'whole_depth'],
+  ),
+  ...inFile(
+    'matmul_nf4.wgsl',
+    ALIGNED,
+    ['params.bias_at + n + {e}u', 'params.bias_at + n'],
+    ['let at = n * params.depth + k', 'let at = n * params.width + k'],
+  ),
+  ...inFile(
+    'matmul_nf4.wgsl',
+    SINGLE_DX,
+    ['let at = k * params.width + n', 'let at = k * params.depth + n'],
+    ['return lora[k * params.width + n]', 'return lora[n * params.rank + k]'],
+  ),
+  ...inFile('matmul_nf4.wgsl', SINGLE, ['y[at] += sum', 'y[at] -= sum']),
+  ...inFile('nf4_quantize.wgsl', 'nf4_quantize F32 on thresholds, powers of two', [
+    'x > thresholds',
+    'x >= thresholds',
+  ]),
+  ...inFile(
+    'nf4_quantize.wgsl',
+    'nf4_quantize F16 63, behind others',
+    ['(j ^ 1u) * 4u', 'j * 4u'],
+    ['params.first_block + block', 'block'],
+  ),
+  ...inFile(
+    'nf4_quantize.wgsl',
+    'nf4_quantize flags F16 0xfc00 at 64',
+    ['!finite(x)', 'finite(x)'],
+    ['0x7f800000u) != 0x7f800000u', '0x7f800000u) != 0u'],
+  ),
+  ...inFile('nf4_quantize.wgsl', 'nf4_quantize F32 130 × 33', ['maxima[first + j]', 'maxima[first]']),
+  ...inFile('nf4_quantize.wgsl', 'nf4_quantize F32 subnormal values under a normal absmax', [
+    'magnitude >= 0x800000u',
+    'magnitude >= 0x8u',
+  ]),
+  ...inFile(
+    'rms_norm.wgsl',
+    RMS_NORM,
+    ['mean + params.epsilon', 'mean - params.epsilon'],
+    ['weight[params.weight_at + c]', 'weight[c]'],
+    ['/ f32(params.width)', '* f32(params.width)'],
+  ),
+  ...inFile(
+    'rms_norm_backward.wgsl',
+    'rms_norm_backward 7 of 7 × 33, accumulated',
+    ['* scale - x[row + c]', '* scale + x[row + c]'],
+    ['scale * scale * scale / width', 'scale * scale / width'],
+    ['+= gradient', '-= gradient'],
+  ),
+  ...inFile(
+    'rope.wgsl',
+    ROPE,
+    ['a * c - b * s', 'a * c + b * s'],
+    ['b * c + a * s', 'a * c + b * s'],
+    ['positions[token]', 'token'],
+    ['sines[angle] * params.sign', 'sines[angle]'],
+  ),
+  ...inFile(
+    'swiglu.wgsl',
+    'swiglu 7 of 9 × 33',
+    ['sigmoid(gate) * gate_up', 'sigmoid(gate) + gate_up'],
+    ['gate_up[at + params.width]', 'gate_up[at]'],
+  ),
+  ...inFile(
+    'swiglu_backward.wgsl',
+    'swiglu_backward 7 of 9 × 33',
+    ['(1.0 - s)', '(1.0 + s)'],
+    ['dy[index] * gate * s', 'dy[index] * s'],
+    ['dy[index] * up * s', 'dy[index] * s'],
+  ),
+  ...inFile(
+    'common/activation.wgsl',
+    'swiglu 65 of 70 × 64, gates to ±100',
+    ['x >= 0.0', 'x <= 0.0'],
+    ['-abs(x)', 'abs(x)'],
+  ),
+  ...inFile(
+    'common/attention.wgsl',
+    `attention_forward ${ATTENTION}`,
+    ['key > query', 'key >= query'],
+    ['key + params.window > query', 'key + params.window >= query'],
+    ['key < documents[query].x', 'key <= documents[query].x'],
+    ['a.y * b.x', 'a.x * b.x'],
+  ),
+  ...inFile(
+    'common/exact.wgsl',
+    RECIPROCAL,
+    ['(quotient >> 1u) + (quotient & 1u)', '(quotient >> 1u)'],
+    ['253u - exponent', '254u - exponent'],
+    ['i < 25u', 'i < 24u'],
+  ),
+  ...inFile(
+    'common/exact.wgsl',
+    QUOTIENT,
+    ['(mantissa & 1u) == 1u', '(mantissa & 1u) == 0u'],
+    ['left >= 32u', 'left > 32u'],
+    ['u32(exponent + 1 + scale', 'u32(exponent + scale'],
+  ),
+  ...inFile(
+    'common/float_dtypes.wgsl',
+    EVERY_HALF,
+    ['5.9604644775390625e-8', '1.1920928955078125e-7'],
+    ['exponent + 112u', 'exponent + 111u'],
+    ['select(magnitude, -magnitude, sign != 0u)', 'select(magnitude, -magnitude, sign == 0u)'],
+    ['(i & 1u) * 16u', '(i & 2u) * 8u'],
+  ),
+  ...inFile(
+    'common/float_dtypes.wgsl',
+    TWO_SHARDS,
+    ['h << 16u', 'h << 15u'],
+    ['i >> 1u, i, DTYPE', 'i, i >> 1u, DTYPE'],
+  ),
+  ...inFile(
+    'common/indexing.wgsl',
+    FOLDED,
+    ['id.y * count.x + id.x', 'id.y + count.x * id.x'],
+    ['id.y * count.x', 'id.y * count.y'],
+  ),
+  ...inFile(
+    'common/matmul_tile.wgsl',
+    GRADIENT,
+    ['a_{i}[{c}] * b_{j}', 'a_{i}[{k}] * b_{j}'],
+    ['stage_b(block - A_BLOCKS', 'stage_b(block'],
+  ),
+  ...inFile(
+    'common/matmul_tile.wgsl',
+    DENSE_COLUMNS,
+    ['k0 += TILE_K', 'k0 += 2u * TILE_K'],
+    ['row % 4u', 'row % 2u'],
+  ),
+  ...inFile(
+    'common/matmul_tile.wgsl',
+    'matmul_gradient LARGE 130 × 33 of 33 × 150 × 1',
+    ['ty + {i}u * TY', 'ty + {i}u'],
+    ['tx + {j}u * TX', 'tx + {j}u'],
+  ),
+  ...inFile(
+    'common/nf4.wgsl',
+    ALIGNED,
+    ['(half >> 12u) & 15u', '(half >> 8u) & 15u'],
+    ['(block & 3u) * 8u', '(block & 1u) * 8u'],
+    ['* nested + bitcast', '* nested - bitcast'],
+  ),
+  ...inFile('common/nf4.wgsl', SINGLE, ['(i ^ 1u) & 7u', 'i & 7u'], ['let block = i >> 6u', 'let block = i >> 5u']),
+  ...inFile('common/nf4.wgsl', 'matmul_nf4 FLAT_8 5 of 5, 150×260 double', [
+    '1u + (block >> 8u)',
+    '1u + (block >> 10u)',
+  ]),
+  ...inFile(
+    'common/reduce.wgsl',
+    RMS_NORM,
+    ['sum += partial[i]', 'sum -= partial[i]'],
+    ['sum += partial_of_partials[i]', 'sum -= partial_of_partials[i]'],
+  ),
+  ...inFile(
+    'common/reduce.wgsl',
+    CROSS_ENTROPY,
+    ['max(largest, partial[i])', 'min(largest, partial[i])'],
+    ['max(largest, partial_of_partials[i])', 'min(largest, partial_of_partials[i])'],
+  ),
+];

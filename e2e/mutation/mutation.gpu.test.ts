@@ -1,0 +1,85 @@
+/**
+ * Corrupts each shader in small ways and expects its kernel's test to notice. docs/mutants.md lists the result; after a
+ * change of the mutants `npx vitest run --project mutation -u` writes it anew.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { acquireGpu, type Gpu } from '../../src/engine/device/gpu.ts';
+import { overrideShader, shaderFiles, shaderSource } from '../../src/engine/kernels/shader_sources.ts';
+import { allCases } from '../../src/engine/kernels/testing/all_cases.ts';
+import { type Mutant, mutants } from './mutants.ts';
+
+/** Always the same inputs: a mutant is caught every time or never. */
+const SEED = 20260727;
+
+let gpu: Gpu;
+
+beforeAll(async () => {
+  gpu = await acquireGpu(navigator.gpu);
+});
+
+afterAll(() => gpu.dispose());
+
+function caseNamed(name: string) {
+  const found = allCases.filter((kernelCase) => kernelCase.name === name);
+  if (found.length !== 1) throw new Error(`${found.length} kernel cases are named "${name}"`);
+  return found[0];
+}
+
+const passes = async (name: string) => {
+  const { error, tolerance } = await caseNamed(name).run(gpu, SEED);
+  return error <= tolerance;
+};
+
+function mutated({ file, find, replace }: Mutant): string {
+  const parts = shaderSource(file).split(find);
+  if (parts.length !== 2) throw new Error(`${file} has "${find}" ${parts.length - 1} times, not once`);
+  return parts.join(replace);
+}
+
+const caseNames = [...new Set(mutants.map(({ caughtBy }) => caughtBy))];
+
+describe.each(caseNames)('%s', (name) => {
+  const itsMutants = mutants.filter(({ caughtBy }) => caughtBy === name);
+
+  test('control: passes as the shaders are', async () => {
+    expect(await passes(name)).toBe(true);
+  });
+
+  test.each(itsMutants)('$file: $find → $replace', async (mutant) => {
+    const restore = overrideShader(mutant.file, mutated(mutant));
+    gpu.pipelines.clear();
+    try {
+      expect(await passes(name)).toBe(false);
+    } finally {
+      restore();
+      gpu.pipelines.clear();
+    }
+  });
+});
+
+test('every shader file has two mutants or more, each caught by a case that names the file', () => {
+  for (const file of shaderFiles()) {
+    const own = mutants.filter((mutant) => mutant.file === file);
+    expect(own.length, file).toBeGreaterThanOrEqual(2);
+    for (const { caughtBy } of own) expect(caseNamed(caughtBy).shaderFiles, caughtBy).toContain(file);
+  }
+});
+
+test('docs/mutants.md is up to date', async () => {
+  const code = (text: string) => `\`${text.replaceAll('|', '\\|')}\``;
+  const rows = mutants.map(({ file, find, replace, caughtBy }) => {
+    return `| ${[file, `${code(find)} → ${code(replace)}`, caughtBy].join(' | ')} |`;
+  });
+  const page = [
+    '# Mutants',
+    '',
+    'Every shader, changed in one place, and the test that fails then. Checked by `e2e/mutation`, which also writes this page:',
+    '`npx vitest run --project mutation -u`.',
+    '',
+    '| shader | change | caught by |',
+    '|---|---|---|',
+    ...rows.sort(),
+    '',
+  ].join('\n');
+  await expect(page).toMatchFileSnapshot('../../docs/mutants.md');
+});

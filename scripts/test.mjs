@@ -1,0 +1,111 @@
+/**
+ * `npm test`: everything that says whether the studio works, one stage after the other, closing with a line
+ * `N passed, N failed`. `--full` takes the golden cases beside the repository too, and both runtimes; `--only types,unit` runs some stages.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { ensureChromium } from './lib/chromium.mjs';
+import { ensureDependencies } from './lib/dependencies.mjs';
+import { giveUp, root } from './lib/root.mjs';
+
+const full = process.argv.includes('--full');
+const onlyAt = process.argv.indexOf('--only');
+const only = onlyAt < 0 ? null : (process.argv[onlyAt + 1] ?? '').split(',');
+
+ensureDependencies();
+ensureChromium();
+const scratch = mkdtempSync(path.join(os.tmpdir(), 'nibble-test-'));
+
+/** Name and what to run; each returns how many checks passed and failed. */
+const stages = [
+  ['types', () => tool('typescript/bin/tsc', ['--noEmit'])],
+  ['lint', () => tool('@biomejs/biome/bin/biome', ['check', '--error-on-warnings', '.'])],
+  [
+    'boundaries',
+    () => tool('dependency-cruiser/bin/dependency-cruise.mjs', ['--config', '.dependency-cruiser.cjs', 'src', 'e2e']),
+  ],
+  ['unused', () => tool('knip/bin/knip.js', [])],
+  ['unit', () => vitest('unit')],
+  ['gpu', () => vitest('gpu')],
+  ['e2e', () => vitest('e2e')],
+  ['parity', () => parity('chromium')],
+  ...(full ? [['parity-node', () => parity('node')]] : []),
+  ['mutation', () => vitest('mutation')],
+];
+
+const unknown = only?.find((name) => !stages.some(([stage]) => stage === name));
+if (unknown !== undefined)
+  giveUp(`There is no stage ${unknown}. There are ${stages.map(([name]) => name).join(', ')}.`);
+
+const results = [];
+for (const [name, run] of stages) {
+  if (only && !only.includes(name)) continue;
+  console.log(`\n=== ${name}`);
+  const started = performance.now();
+  const counts = run();
+  results.push({ name, ...counts, seconds: (performance.now() - started) / 1000 });
+}
+rmSync(scratch, { recursive: true, force: true });
+
+const total = (field) => results.reduce((sum, result) => sum + result[field], 0);
+console.log('\n=== summary');
+for (const { name, passed, failed, skipped, seconds } of results) {
+  const note = skipped > 0 ? `, ${skipped} skipped` : '';
+  console.log(
+    `${name.padEnd(12)} ${String(passed).padStart(5)} passed, ${failed} failed${note}  ${seconds.toFixed(1)} s`,
+  );
+}
+console.log(`${total('seconds').toFixed(0)} s in all`);
+console.log(`${total('passed')} passed, ${total('failed')} failed`);
+process.exit(total('failed') === 0 ? 0 : 1);
+
+function node(args, stdio = 'inherit') {
+  return spawnSync(process.execPath, args, { cwd: root, stdio, maxBuffer: 2 ** 28 });
+}
+
+/** A tool's own program: its exit code is one check. */
+function tool(program, args) {
+  const good = node([path.join('node_modules', program), ...args]).status === 0;
+  return { passed: good ? 1 : 0, failed: good ? 0 : 1, skipped: 0 };
+}
+
+function vitest(project) {
+  const report = path.join(scratch, `${project}.json`);
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const { status } = node(['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...reporters]);
+  if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 };
+  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'));
+  // A file that does not load, or an error outside of any test, fails the run without failing a test.
+  const failed = status !== 0 && numFailedTests === 0 ? 1 : numFailedTests;
+  return { passed: numPassedTests, failed, skipped: numPendingTests };
+}
+
+/** One check a golden case. */
+function parity(runtime) {
+  const cases = goldenCases(full ? ['e2e/golden', '../shared/golden'] : ['e2e/golden']);
+  const { stdout, status } = node(
+    ['scripts/cli.mjs', 'parity', ...cases, '--runtime', runtime],
+    ['ignore', 'pipe', 'inherit'],
+  );
+  const lines = String(stdout).split('\n').filter(Boolean);
+  for (const line of lines) console.log(line);
+  const passed = lines.filter((line) => JSON.parse(line).pass).length;
+  const failed = cases.length - passed;
+  return { passed, failed: failed === 0 && status !== 0 ? 1 : failed, skipped: 0 };
+}
+
+/** The cases below these folders whose architecture is there; a name counts once. */
+function goldenCases(folders) {
+  const byName = new Map();
+  for (const folder of folders.map((one) => path.join(root, one)).filter(existsSync)) {
+    for (const name of readdirSync(folder)) {
+      const directory = path.join(folder, name);
+      if (byName.has(name) || !existsSync(path.join(directory, 'case.json'))) continue;
+      const config = JSON.parse(readFileSync(path.join(directory, 'model/config.json'), 'utf8'));
+      if (['llama', 'qwen2'].includes(config.model_type)) byName.set(name, directory);
+    }
+  }
+  return [...byName.values()];
+}

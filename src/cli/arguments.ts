@@ -1,0 +1,124 @@
+/** The command line's words → what to do. */
+import { parseArgs } from 'node:util';
+import { ADAPTERS, type Adapter } from './chromium_flags.ts';
+
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+export const RUNTIMES = ['chromium', 'node'] as const;
+export type RuntimeName = (typeof RUNTIMES)[number];
+
+export interface RuntimeOptions {
+  readonly runtime: RuntimeName;
+  /** Undefined: SwiftShader in Chromium, so that a result does not depend on the machine; the system's GPU in Node. */
+  readonly adapter: Adapter | undefined;
+  /** Dawn toggles for Node, as its `create` takes them. */
+  readonly dawnToggles: readonly string[];
+}
+
+export type Invocation =
+  | ({ readonly command: 'parity'; readonly cases: readonly string[] } & RuntimeOptions)
+  | ({ readonly command: 'train'; readonly config: string; readonly out: string | undefined } & RuntimeOptions)
+  | {
+      readonly command: 'serve';
+      readonly directory: string;
+      readonly port: number | undefined;
+      readonly open: boolean;
+    }
+  | { readonly command: 'help' };
+
+export const USAGE = `Usage:
+  npm start -- [--port N] [--no-open]
+      Builds the page and serves it on localhost.
+
+  npm run parity -- CASE_DIR… [--runtime chromium|node] [--adapter ADAPTER]
+      Trains each golden case and compares it with PyTorch. Prints a JSON line a case; exit code 1 on a miss.
+
+  npm run train -- RUN.json [--out DIR] [--runtime chromium|node] [--adapter ADAPTER]
+      Trains headless. Writes DIR/log.jsonl and DIR/adapter/ (PEFT). Ctrl-C keeps what was trained, a second one quits at once.
+
+  --runtime   chromium (default): headless Chromium; node: Dawn in Node
+  --adapter   ${ADAPTERS.join(', ')} (default: swiftshader in chromium, system in node)
+  --dawn-toggle NAME   passed to Dawn (node only), may be repeated`;
+
+const OPTIONS = {
+  runtime: { type: 'string' },
+  adapter: { type: 'string' },
+  'dawn-toggle': { type: 'string', multiple: true },
+  out: { type: 'string' },
+  resume: { type: 'boolean' },
+  port: { type: 'string' },
+  'no-open': { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Options that a command takes beside its words. */
+const ALLOWED: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
+  parity: ['runtime', 'adapter', 'dawn-toggle'],
+  train: ['runtime', 'adapter', 'dawn-toggle', 'out', 'resume'],
+  serve: ['port', 'no-open'],
+};
+
+/** Throws {@link UsageError}. */
+export function parseInvocation(argv: readonly string[]): Invocation {
+  const [command = '', ...words] = argv;
+  if (command === 'help' || command === '--help' || command === '-h') return { command: 'help' };
+  const allowed = ALLOWED[command];
+  if (!allowed) throw new UsageError(`There is no command ${JSON.stringify(command)}.`);
+  const { values, positionals } = parse(words);
+  if (values.help) return { command: 'help' };
+  const stray = Object.keys(values).find((name) => !(allowed as readonly string[]).includes(name));
+  if (stray) throw new UsageError(`${command} has no option --${stray}.`);
+  switch (command) {
+    case 'parity':
+      if (positionals.length === 0) throw new UsageError('parity needs at least one case folder.');
+      return { command, cases: positionals, ...runtimeOptions(values) };
+    case 'train': {
+      const [config, ...rest] = positionals;
+      if (config === undefined || rest.length > 0) throw new UsageError('train needs one RUN.json.');
+      if (values.resume) {
+        throw new UsageError(
+          '--resume is not there yet: it comes with checkpoints. Start without it, or continue from an initial_adapter.',
+        );
+      }
+      return { command, config, out: values.out, ...runtimeOptions(values) };
+    }
+    default: {
+      const [directory, ...rest] = positionals;
+      if (directory === undefined || rest.length > 0) throw new UsageError(`start takes no word ${rest[0] ?? ''}.`);
+      return { command: 'serve', directory, port: portNumber(values.port), open: !values['no-open'] };
+    }
+  }
+}
+
+function parse(words: readonly string[]) {
+  try {
+    return parseArgs({ args: [...words], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function runtimeOptions(values: { runtime?: string; adapter?: string; 'dawn-toggle'?: string[] }): RuntimeOptions {
+  return {
+    runtime: oneOf('runtime', values.runtime ?? 'chromium', RUNTIMES),
+    adapter: values.adapter === undefined ? undefined : oneOf('adapter', values.adapter, ADAPTERS),
+    dawnToggles: values['dawn-toggle'] ?? [],
+  };
+}
+
+function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined)
+    throw new UsageError(`--${option} is ${choices.join(' or ')}, not ${JSON.stringify(value)}.`);
+  return found;
+}
+
+function portNumber(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65535)
+    throw new UsageError(`--port is a number up to 65535, not ${JSON.stringify(text)}.`);
+  return port;
+}

@@ -1,0 +1,34 @@
+/** The worker's code in this very process, on Dawn. */
+import type { WorkerPorts } from '../worker/ports.ts';
+import type { WorkerEvent } from '../worker/protocol.ts';
+import { runCommand } from '../worker/session.ts';
+import type { Adapter } from './chromium_flags.ts';
+import { requestDawn } from './dawn.ts';
+import { diskFolder } from './disk_folder.ts';
+import type { Runtime } from './runtime.ts';
+
+const NO_ADAPTER_ADVICE =
+  'Dawn found no graphics adapter. Install a Vulkan driver: that of your GPU, or Mesa 25 or newer for the software one ' +
+  '(mesa-vulkan-drivers; in Debian 12 from bookworm-backports), or Chromium, whose SwiftShader serves as well.';
+
+export function nodeRuntime(options: { adapter: Adapter; toggles: readonly string[] }): Runtime {
+  const ports: WorkerPorts = {
+    openFolder(location) {
+      if (location.kind === 'disk') return diskFolder(location.path);
+      throw new Error('In Node folders are read from disk.');
+    },
+    requestGpu: () => requestDawn(options.adapter, options.toggles),
+  };
+  return {
+    locate: (directory) => ({ kind: 'disk', path: directory }),
+    run(command, onEvent, stop) {
+      return runCommand(command, (event) => onEvent(adviseOnDriver(event)), ports, stop);
+    },
+    async close() {},
+  };
+}
+
+/** The engine's advice is for a browser. */
+function adviseOnDriver(event: WorkerEvent): WorkerEvent {
+  return event.type === 'failed' && event.name === 'NoGpuError' ? { ...event, message: NO_ADAPTER_ADVICE } : event;
+}

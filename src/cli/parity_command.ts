@@ -1,0 +1,90 @@
+/** `npm run parity`: golden cases against PyTorch, one after the other. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { WorkerEvent } from '../worker/protocol.ts';
+import { describeData, describeDispatches, describeMemory, describeMisses, parityLine } from './describe.ts';
+import { Progress } from './progress.ts';
+import type { Runtime } from './runtime.ts';
+
+/** A JSON line a case on stdout, everything else on stderr. The exit code: 0 when all pass. */
+export async function parityCommand(cases: readonly string[], runtime: Runtime, stop: AbortSignal): Promise<number> {
+  let failures = 0;
+  for (const directory of cases) {
+    if (stop.aborted) return 130;
+    if (!(await runCase(directory, runtime, stop))) failures++;
+  }
+  return failures === 0 ? 0 : 1;
+}
+
+async function runCase(directory: string, runtime: Runtime, stop: AbortSignal): Promise<boolean> {
+  const name = path.basename(directory);
+  const progress = new Progress();
+  const fail = (problem: string, message: string) => {
+    progress.end();
+    progress.note(`${problem}: ${message}`);
+    console.log(JSON.stringify({ case: name, pass: false, maxLossRelError: null, error: problem, message }));
+    return false;
+  };
+  progress.note(`case ${name}`);
+  if (!existsSync(path.join(directory, 'case.json'))) {
+    return fail('ParityCaseError', `${directory} has no case.json. Give the folder of a golden case.`);
+  }
+  let passed = false;
+  await runtime.run(
+    { type: 'parity', runId: name, base: runtime.locate(directory) },
+    (event) => {
+      if (event.type === 'parity') passed = report(event.report, progress);
+      else if (event.type === 'failed') fail(event.name, event.message);
+      else show(event, progress);
+    },
+    stop,
+  );
+  return passed;
+}
+
+/** What is the same for every run: device, data, loading, memory, steps. */
+export function show(event: WorkerEvent, progress: Progress): void {
+  switch (event.type) {
+    case 'device':
+      progress.note(`adapter: ${event.adapter.name}`);
+      break;
+    case 'data':
+      for (const line of describeData(event)) progress.note(line);
+      break;
+    case 'loading':
+      progress.loading(event.loadedBytes, event.totalBytes);
+      break;
+    case 'memory':
+      progress.end();
+      progress.note(describeMemory(event));
+      break;
+    case 'step':
+      progress.step({
+        step: event.record.step,
+        totalSteps: event.totalSteps,
+        loss: event.record.loss,
+        learningRate: event.record.learning_rate,
+        tokensPerSecond: event.tokensPerSecond,
+      });
+      break;
+    case 'evaluation':
+      progress.note(`evaluation after step ${event.step}: loss ${event.loss.toFixed(4)} over ${event.tokens} tokens`);
+      break;
+    default:
+      break;
+  }
+}
+
+function report(parity: Extract<WorkerEvent, { type: 'parity' }>['report'], progress: Progress): boolean {
+  progress.end();
+  for (const line of describeMisses(parity)) progress.note(line);
+  const passed = parity.checks.filter(({ pass }) => pass).length;
+  progress.note(
+    `${parity.pass ? 'PASS' : 'FAIL'} ${parity.case}: ${passed} of ${parity.checks.length} checks, ` +
+      `largest loss error ${parity.maxLossRelError.toExponential(2)}, ${parity.seconds.toFixed(1)} s on ${parity.adapter}`,
+  );
+  progress.note('dispatches in the training steps:');
+  for (const line of describeDispatches(parity.dispatches)) progress.note(line);
+  console.log(parityLine(parity));
+  return parity.pass;
+}

@@ -1,0 +1,15 @@
+/** Where a run's worker lives: a headless browser, or this process. */
+import type { FolderLocation, RunCommand, WorkerEvent } from '../worker/protocol.ts';
+
+export interface Runtime {
+  /** Makes a folder of this machine reachable for the worker. */
+  locate(directory: string): FolderLocation;
+  /** Runs a command to its last event. Aborting `stop` asks for an end after the step in flight. */
+  run(command: RunCommand, onEvent: (event: WorkerEvent) => void, stop: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The events that end a run. */
+export function isLast({ type }: WorkerEvent): boolean {
+  return type === 'finished' || type === 'parity' || type === 'failed';
+}

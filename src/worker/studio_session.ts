@@ -1,0 +1,229 @@
+/** What the studio's worker holds, and what each command does to it. Never rejects: every failure is an event. */
+import { unzipSync } from 'fflate';
+import { acquireGpu, type Gpu } from '../engine/device/gpu.ts';
+import { type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
+import { droppedFolder } from '../hub/dropped_folder.ts';
+import { PauseGate } from '../hub/gate.ts';
+import { HUB_URL } from '../hub/hosts.ts';
+import { searchModels } from '../hub/search.ts';
+import { type LoadedData, openData, previewRows } from './studio_data.ts';
+import { inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
+import type { StudioCommand, StudioEvent } from './studio_protocol.ts';
+import { trainInStudio } from './studio_train.ts';
+import { RunFailure } from './train_run.ts';
+
+/** A command that needs what is not there, or comes while something else has the GPU. */
+export class StudioOrderError extends Error {
+  override name = 'StudioOrderError';
+}
+
+class CancelledError extends Error {
+  override name = 'CancelledError';
+}
+
+type RunCommand = Extract<StudioCommand, { runId: string }>;
+
+interface Work {
+  readonly gate: PauseGate;
+  readonly controller: AbortController;
+}
+
+/** Bytes of an adapter's zip. */
+const ZIP_CAP = 4 * 2 ** 30;
+
+export class StudioSession {
+  readonly #emit: (event: StudioEvent) => void;
+  readonly #requestGpu: () => Promise<GPU | undefined>;
+  readonly #work = new Map<string, Work>();
+  #gpu: Gpu | null = null;
+  #hubUrl = HUB_URL;
+  #token: string | null = null;
+  #model: LoadedModel | null = null;
+  #data: LoadedData | null = null;
+  #adapter: PeftAdapter | null = null;
+  /** The run that has the GPU's memory: a model being loaded or a training. */
+  #exclusive: string | null = null;
+
+  constructor(emit: (event: StudioEvent) => void, requestGpu: () => Promise<GPU | undefined>) {
+    this.#emit = emit;
+    this.#requestGpu = requestGpu;
+  }
+
+  async handle(command: StudioCommand): Promise<void> {
+    switch (command.type) {
+      case 'token':
+        this.#token = command.token;
+        return;
+      case 'clear-adapter':
+        this.#adapter = null;
+        return;
+      case 'pause':
+      case 'resume':
+      case 'stop':
+        this.#steer(command);
+        return;
+      default:
+        await this.#run(command);
+    }
+  }
+
+  #steer({ type, runId }: Extract<StudioCommand, { type: 'pause' | 'resume' | 'stop' }>): void {
+    const work = this.#work.get(runId);
+    if (!work) return;
+    if (type === 'stop') {
+      work.controller.abort(new CancelledError('Cancelled. Nothing of it was kept.'));
+    } else if (type === 'pause') {
+      work.gate.pause();
+      this.#emit({ type: 'paused', runId });
+    } else {
+      work.gate.resume();
+      this.#emit({ type: 'resumed', runId });
+    }
+  }
+
+  async #run(command: RunCommand): Promise<void> {
+    const { runId } = command;
+    const work: Work = { gate: new PauseGate(), controller: new AbortController() };
+    this.#work.set(runId, work);
+    try {
+      await this.#execute(command, work);
+    } catch (error) {
+      const { name, message } = error instanceof Error ? error : new Error(String(error));
+      const files = error instanceof RunFailure ? error.files : undefined;
+      this.#emit({ type: 'failed', runId, name, message, ...(files && { files }) });
+    } finally {
+      this.#work.delete(runId);
+      if (this.#exclusive === runId) this.#exclusive = null;
+    }
+  }
+
+  async #execute(command: RunCommand, { gate, controller: { signal } }: Work): Promise<void> {
+    const { runId } = command;
+    const emit = this.#emit;
+    const ports: ModelPorts = { runId, emit, hubUrl: this.#hubUrl, token: () => this.#token, gate, signal };
+    switch (command.type) {
+      case 'start': {
+        this.#hubUrl = command.hubUrl;
+        const { name, features, subgroupSize } = (await this.#device()).capabilities;
+        emit({ type: 'device', runId, adapter: { name, features, subgroupSize } });
+        return;
+      }
+      case 'search': {
+        const { hubUrl, token } = ports;
+        const results = await searchModels({ query: command.query, hubUrl, token, signal });
+        emit({ type: 'search-results', runId, results });
+        return;
+      }
+      case 'inspect-model':
+        emit({ type: 'model-info', runId, info: await inspectModel(command.location, ports) });
+        return;
+      case 'load-model': {
+        this.#claim(runId);
+        const gpu = await this.#device();
+        this.#dropModel();
+        const model = await loadModel(gpu, command.location, command.quantization, ports);
+        this.#model = model;
+        emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
+        return;
+      }
+      case 'open-data':
+        this.#data = null;
+        this.#data = await openData(this.#needModel(), command.file, command.settings, { runId, emit, signal });
+        return;
+      case 'rows': {
+        const rows = previewRows(this.#needData(), this.#needModel().tokenizer, command.from, command.count);
+        emit({ type: 'rows', runId, rows });
+        return;
+      }
+      case 'open-adapter': {
+        const adapter = await openAdapter(command.files);
+        this.#adapter = adapter;
+        const { r, lora_alpha, target_modules } = adapter.config;
+        const tensors = adapter.tensors.size;
+        emit({
+          type: 'adapter-ready',
+          runId,
+          name: adapter.name,
+          r,
+          lora_alpha,
+          target_modules: target_modules === null || typeof target_modules === 'string' ? [] : target_modules,
+          tensors,
+        });
+        return;
+      }
+      case 'train': {
+        this.#claim(runId);
+        const [model, data] = [this.#needModel(), this.#needData()];
+        const { request } = command;
+        const adapter = this.#adapter;
+        await trainInStudio(await this.#device(), { runId, request, model, data, adapter, gate, signal, emit });
+        return;
+      }
+      case 'pause':
+      case 'resume':
+      case 'stop':
+        return;
+      default:
+        command satisfies never;
+    }
+  }
+
+  /** The device, asked for again after it was lost; the model went with it then. */
+  async #device(): Promise<Gpu> {
+    if (this.#gpu) return this.#gpu;
+    const gpu = await acquireGpu(await this.#requestGpu());
+    this.#gpu = gpu;
+    void gpu.lost.then(() => {
+      if (this.#gpu !== gpu) return;
+      this.#gpu = null;
+      this.#model = null;
+      this.#data = null;
+    });
+    return gpu;
+  }
+
+  #claim(runId: string): void {
+    if (this.#exclusive !== null) {
+      throw new StudioOrderError('The GPU is busy with another load or run. Wait for it, or stop it first.');
+    }
+    this.#exclusive = runId;
+  }
+
+  #dropModel(): void {
+    this.#model?.weights.dispose();
+    this.#model = null;
+    // Its tokens are of the old model's vocabulary.
+    this.#data = null;
+  }
+
+  #needModel(): LoadedModel {
+    if (!this.#model) throw new StudioOrderError('No model is loaded. Load one in the Model step.');
+    return this.#model;
+  }
+
+  #needData(): LoadedData {
+    if (!this.#data) throw new StudioOrderError('No data is loaded. Drop a file in the Data step.');
+    return this.#data;
+  }
+}
+
+/** A zip that the studio or another program wrote, or the two files of a PEFT adapter. */
+async function openAdapter(files: readonly File[]): Promise<PeftAdapter> {
+  const [first] = files;
+  if (files.length === 1 && /\.zip$/i.test(first.name)) {
+    if (first.size > ZIP_CAP) throw new RangeError(`${first.name} is too large to be an adapter.`);
+    const entries = unzipSync(new Uint8Array(await first.arrayBuffer()));
+    const unpacked = Object.entries(entries).map(([path, bytes]) => ({
+      path,
+      file: new Blob([bytes as Uint8Array<ArrayBuffer>]),
+    }));
+    return readPeftAdapter(droppedFolder(first.name, unpacked));
+  }
+  const name = first ? first.name : 'the adapter';
+  return readPeftAdapter(
+    droppedFolder(
+      name,
+      files.map((file) => ({ path: file.webkitRelativePath || file.name, file })),
+    ),
+  );
+}
