@@ -1,0 +1,56 @@
+/** The adapter that training starts from, when it is not a fresh one. */
+import { create } from 'zustand';
+import type { AdapterFile } from '../worker/protocol.ts';
+import type { Failure } from './model_store.ts';
+import { type StudioSignal, studioClient } from './studio_client.ts';
+
+export interface AdapterStart {
+  readonly name: string;
+  readonly r: number;
+  readonly lora_alpha: number;
+  readonly target_modules: readonly string[];
+  readonly tensors: number;
+}
+
+interface AdapterState {
+  readonly status: 'none' | 'reading' | 'ready' | 'failed';
+  readonly runId: string;
+  readonly start: AdapterStart | null;
+  readonly failure: Failure | null;
+}
+
+const NONE: AdapterState = { status: 'none', runId: '', start: null, failure: null };
+
+export const useAdapter = create<AdapterState>()(() => NONE);
+
+/** A zip, or adapter_config.json and adapter_model.safetensors. */
+export function openAdapter(files: readonly File[]): void {
+  const runId = studioClient.newRunId('open-adapter');
+  useAdapter.setState({ status: 'reading', runId, start: null, failure: null });
+  studioClient.send({ type: 'open-adapter', runId, files });
+}
+
+export function continueFrom(files: readonly AdapterFile[]): void {
+  openAdapter(files.map(({ path, bytes }) => new File([bytes], path.split('/').at(-1) ?? path)));
+}
+
+/** Start from a fresh adapter again. */
+export function clearAdapter(): void {
+  if (useAdapter.getState().status === 'none') return;
+  studioClient.send({ type: 'clear-adapter' });
+  useAdapter.setState(NONE);
+}
+
+export function receiveForAdapter(signal: StudioSignal): void {
+  if (signal.type === 'crashed') {
+    useAdapter.setState(NONE);
+    return;
+  }
+  if (signal.runId !== useAdapter.getState().runId) return;
+  if (signal.type === 'adapter-ready') {
+    const { name, r, lora_alpha, target_modules, tensors } = signal;
+    useAdapter.setState({ status: 'ready', start: { name, r, lora_alpha, target_modules, tensors } });
+  } else if (signal.type === 'failed') {
+    useAdapter.setState({ status: 'failed', failure: { name: signal.name, message: signal.message } });
+  }
+}

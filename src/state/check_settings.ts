@@ -1,0 +1,147 @@
+/** From what is typed to what is trained: RunConfig's own schema, with a sentence at the field that is wrong. */
+import * as v from 'valibot';
+import { type QuantizationConfig, type RunConfig, runConfigSchema } from '../formats/run_config.ts';
+import type { DataSettings, ModelInfo, TrainRequest } from '../worker/studio_protocol.ts';
+import { LORA_NUMBERS, type SettingField, type Settings, TRAINING_NUMBERS } from './settings_store.ts';
+
+export type SettingErrors = Partial<Record<SettingField, string>>;
+
+export interface CheckedSettings {
+  readonly errors: SettingErrors;
+  /** Null while one of the fields it is made from is wrong. */
+  readonly request: TrainRequest | null;
+  readonly data: DataSettings | null;
+}
+
+/** An adapter that training starts from decides these. */
+export interface StartingAdapter {
+  readonly r: number;
+  readonly lora_alpha: number;
+  readonly target_modules: readonly string[];
+}
+
+const DATA_FIELDS = [
+  'max_length',
+  'per_device_train_batch_size',
+  'gradient_accumulation_steps',
+  'seed',
+  'validation_share',
+] as const satisfies readonly SettingField[];
+
+/** The base model is held as QLoRA has it: NF4 with double quantization. */
+export const DEFAULT_QUANTIZATION: QuantizationConfig = v.parse(runConfigSchema, { model: '', data: '' }).quantization;
+
+const MAX_VALIDATION_SHARE = 0.5;
+
+export function checkSettings(
+  settings: Settings,
+  model: ModelInfo | null = null,
+  start: StartingAdapter | null = null,
+): CheckedSettings {
+  const { numbers, flags } = settings;
+  const share = parseNumber(numbers.validation_share) ?? 0;
+  const typed = (fields: readonly (keyof Settings['numbers'])[]) =>
+    Object.fromEntries(fields.map((field) => [field, parseNumber(numbers[field])]));
+  const training = typed(TRAINING_NUMBERS);
+  // Left empty: five looks at the held-out rows over the run.
+  if (numbers.eval_steps.trim() === '') training.eval_steps = share > 0 ? evalSteps(training.max_steps) : undefined;
+  const lora = start
+    ? { r: start.r, lora_alpha: start.lora_alpha, target_modules: [...start.target_modules] }
+    : { ...typed(LORA_NUMBERS), target_modules: settings.target_modules };
+  const candidate = {
+    name: settings.name.trim() || undefined,
+    model: '',
+    data: '',
+    lora: { ...lora, use_rslora: flags.use_rslora },
+    training: {
+      ...training,
+      packing: flags.packing,
+      assistant_only_loss: flags.assistant_only_loss,
+      gradient_checkpointing: flags.gradient_checkpointing,
+      lr_scheduler_type: settings.lr_scheduler_type,
+      train_sampling_strategy: settings.train_sampling_strategy,
+    },
+  };
+  const errors: SettingErrors = {};
+  for (const field of [...LORA_NUMBERS, ...TRAINING_NUMBERS] as const) {
+    if (start && (LORA_NUMBERS as readonly string[]).includes(field)) continue;
+    // An absent field would quietly get its default.
+    if (field !== 'eval_steps' && numbers[field].trim() === '') errors[field] = 'Enter a number.';
+  }
+  if (!(share >= 0 && share <= MAX_VALIDATION_SHARE)) {
+    errors.validation_share = `Enter a share from 0 to ${MAX_VALIDATION_SHARE}.`;
+  }
+  const result = v.safeParse(runConfigSchema, candidate);
+  for (const issue of result.success ? [] : result.issues) {
+    const field = v.getDotPath(issue)?.split('.')[1] as SettingField | undefined;
+    if (field) errors[field] ??= sentence(issue);
+  }
+  const config = result.success ? result.output : null;
+  if (config) Object.assign(errors, againstModel(config, model), errors);
+  const request: TrainRequest | null =
+    config && Object.keys(errors).length === 0
+      ? { name: config.name, quantization: config.quantization, lora: config.lora, training: config.training }
+      : null;
+  return { errors, request, data: config && dataSettings(config, share, errors) };
+}
+
+function dataSettings({ training }: RunConfig, validation_share: number, errors: SettingErrors): DataSettings | null {
+  if (DATA_FIELDS.some((field) => errors[field])) return null;
+  return {
+    max_length: training.max_length,
+    packing: training.packing,
+    assistant_only_loss: training.assistant_only_loss,
+    per_device_train_batch_size: training.per_device_train_batch_size,
+    gradient_accumulation_steps: training.gradient_accumulation_steps,
+    train_sampling_strategy: training.train_sampling_strategy,
+    seed: training.seed,
+    validation_share,
+  };
+}
+
+/** What the schema cannot know: the model, and fields that contradict each other. */
+function againstModel({ lora, training }: RunConfig, model: ModelInfo | null): SettingErrors {
+  const errors: SettingErrors = {};
+  if (model && training.max_length > model.maxPositions) {
+    errors.max_length = `${model.name} was made for ${model.maxPositions} tokens at most.`;
+  }
+  if (training.warmup_steps >= 1 && training.warmup_steps > training.max_steps) {
+    errors.warmup_steps = 'The warm-up is longer than the run (max_steps).';
+  }
+  if (model && lora.target_modules !== 'all-linear') {
+    const unknown = lora.target_modules.filter((name) => !model.linears.includes(name));
+    if (unknown.length > 0) errors.target_modules = `${model.name} has no ${unknown.join(', ')}.`;
+  }
+  return errors;
+}
+
+function evalSteps(maxSteps: number | undefined): number | undefined {
+  return maxSteps && maxSteps >= 1 ? Math.max(1, Math.floor(maxSteps / 5)) : undefined;
+}
+
+/** NaN for what is no number, so that the schema refuses it; undefined for nothing. */
+function parseNumber(text: string): number | undefined {
+  return text.trim() === '' ? undefined : Number(text.trim().replace(',', '.'));
+}
+
+function sentence(issue: v.BaseIssue<unknown>): string {
+  switch (issue.type) {
+    case 'number':
+    case 'finite':
+      return 'Enter a number.';
+    case 'integer':
+      return 'Enter a whole number.';
+    case 'min_value':
+      return `Enter ${issue.requirement} or more.`;
+    case 'max_value':
+      return `Enter ${issue.requirement} or less.`;
+    case 'gt_value':
+      return `Enter more than ${issue.requirement}.`;
+    case 'lt_value':
+      return `Enter less than ${issue.requirement}.`;
+    case 'union':
+      return 'Choose at least one module.';
+    default:
+      return issue.message;
+  }
+}

@@ -1,0 +1,221 @@
+/** The training run. Steps arrive faster than a screen can show them: they are collected and told ten times a second. */
+import { create } from 'zustand';
+import type { AdapterFile, MemoryCategory, StepRecord } from '../worker/protocol.ts';
+import type { ModelInfo, TrainRequest } from '../worker/studio_protocol.ts';
+import { batched } from './batched.ts';
+import type { Failure } from './model_store.ts';
+import { StepSeries } from './step_series.ts';
+import { type StudioSignal, studioClient } from './studio_client.ts';
+
+export type RunStatus =
+  | 'none'
+  | 'starting'
+  | 'training'
+  | 'pausing'
+  | 'paused'
+  | 'resuming'
+  | 'stopping'
+  | 'finished'
+  | 'failed';
+
+const ACTIVE: readonly RunStatus[] = ['starting', 'training', 'pausing', 'paused', 'resuming', 'stopping'];
+
+/** What a run trained, and from what. */
+export interface TrainedAdapter {
+  readonly name: string;
+  readonly model: ModelInfo;
+  readonly request: TrainRequest;
+  readonly steps: number;
+  readonly finalLoss: number | null;
+  readonly finalEvalLoss: number | null;
+  readonly outcome: 'finished' | 'stopped' | 'failed';
+  readonly files: readonly AdapterFile[];
+}
+
+interface RunState {
+  readonly status: RunStatus;
+  readonly runId: string;
+  readonly request: TrainRequest | null;
+  readonly model: ModelInfo | null;
+  readonly totalSteps: number;
+  readonly series: StepSeries;
+  /** Grows with every flush: the series itself stays the same object. */
+  readonly version: number;
+  readonly latest: StepRecord | null;
+  readonly tokensPerSecond: number;
+  readonly latestEval: { readonly step: number; readonly loss: number } | null;
+  readonly memory: Readonly<Record<MemoryCategory, number>> | null;
+  /** Milliseconds of performance.now(): when the work was begun or gone on with, and what was done before that. */
+  readonly since: number | null;
+  readonly activeBefore: number;
+  /** When the first step was there: time left is told from there, without what the start took. */
+  readonly firstStepActive: number | null;
+  readonly failure: Failure | null;
+}
+
+const NONE: RunState = {
+  status: 'none',
+  runId: '',
+  request: null,
+  model: null,
+  totalSteps: 0,
+  series: new StepSeries(),
+  version: 0,
+  latest: null,
+  tokensPerSecond: 0,
+  latestEval: null,
+  memory: null,
+  since: null,
+  activeBefore: 0,
+  firstStepActive: null,
+  failure: null,
+};
+
+export const useRun = create<RunState>()(() => NONE);
+/** The adapter of the last run that had one; a new run leaves it until it has its own. */
+export const useTrained = create<{ trained: TrainedAdapter | null }>()(() => ({ trained: null }));
+
+export const isActive = (status: RunStatus): boolean => ACTIVE.includes(status);
+
+/** Milliseconds of work, pauses left out. */
+export function activeTime({ since, activeBefore }: Pick<RunState, 'since' | 'activeBefore'>, now: number): number {
+  return activeBefore + (since === null ? 0 : now - since);
+}
+
+/** Null until two steps say how long one takes. */
+export function timeLeft(state: RunState, now: number): number | null {
+  const { series, totalSteps, firstStepActive } = state;
+  const first = series.step[0];
+  const last = series.step.at(-1);
+  if (firstStepActive === null || first === undefined || last === undefined || last === first) return null;
+  const each = (activeTime(state, now) - firstStepActive) / (last - first);
+  return Math.max(0, totalSteps - last) * each;
+}
+
+export function startTraining(request: TrainRequest, model: ModelInfo): void {
+  const runId = studioClient.newRunId('train');
+  useRun.setState({
+    ...NONE,
+    status: 'starting',
+    runId,
+    request,
+    model,
+    totalSteps: request.training.max_steps,
+    series: new StepSeries(),
+    since: performance.now(),
+  });
+  studioClient.send({ type: 'train', runId, request });
+}
+
+export function pauseTraining(): void {
+  const { status, runId } = useRun.getState();
+  if (status !== 'training') return;
+  useRun.setState({ status: 'pausing' });
+  studioClient.send({ type: 'pause', runId });
+}
+
+export function resumeTraining(): void {
+  const { status, runId } = useRun.getState();
+  if (status !== 'paused') return;
+  useRun.setState({ status: 'resuming' });
+  studioClient.send({ type: 'resume', runId });
+}
+
+/** Ends the run and keeps what was trained. */
+export function stopTraining(): void {
+  const { status, runId } = useRun.getState();
+  if (!isActive(status) || status === 'stopping') return;
+  useRun.setState({ status: 'stopping' });
+  studioClient.send({ type: 'stop', runId });
+}
+
+/** Back to the settings; what was trained stays in useTrained. */
+export function closeRun(): void {
+  if (!isActive(useRun.getState().status)) useRun.setState(NONE);
+}
+
+let pending: Partial<RunState> = {};
+const show = batched(() => {
+  const { series } = useRun.getState();
+  useRun.setState({ ...pending, version: series.length });
+  pending = {};
+});
+
+export function receiveForRun(signal: StudioSignal): void {
+  const state = useRun.getState();
+  if (signal.type === 'crashed') {
+    if (isActive(state.status)) end('failed', { name: 'WorkerError', message: signal.message });
+    return;
+  }
+  if (signal.runId !== state.runId || !isActive(state.status)) return;
+  switch (signal.type) {
+    case 'memory':
+      useRun.setState({ memory: signal.bytes });
+      break;
+    case 'step':
+      addStep(state, signal.record, signal.totalSteps, signal.tokensPerSecond);
+      break;
+    case 'evaluation':
+      state.series.evaluate(signal.step, signal.loss);
+      pending.latestEval = { step: signal.step, loss: signal.loss };
+      show.request();
+      break;
+    case 'paused':
+      if (state.status === 'stopping') break;
+      show.now();
+      useRun.setState({ status: 'paused', ...stopClock() });
+      break;
+    case 'resumed':
+      if (state.status === 'stopping') break;
+      useRun.setState({ status: 'training', since: performance.now() });
+      break;
+    case 'finished':
+      end('finished', null, signal.files, signal.stopped);
+      break;
+    case 'failed':
+      end('failed', { name: signal.name, message: signal.message }, signal.files);
+      break;
+    default:
+      break;
+  }
+}
+
+function addStep(state: RunState, record: StepRecord, totalSteps: number, tokensPerSecond: number): void {
+  state.series.push(record, tokensPerSecond);
+  pending.latest = record;
+  pending.tokensPerSecond = tokensPerSecond;
+  pending.totalSteps = totalSteps;
+  if (state.status === 'starting') {
+    useRun.setState({ status: 'training', firstStepActive: activeTime(state, performance.now()) });
+  }
+  show.request();
+}
+
+function stopClock(): Pick<RunState, 'since' | 'activeBefore'> {
+  return { activeBefore: activeTime(useRun.getState(), performance.now()), since: null };
+}
+
+function end(
+  status: 'finished' | 'failed',
+  failure: Failure | null,
+  files: readonly AdapterFile[] = [],
+  stopped = false,
+): void {
+  show.now();
+  useRun.setState({ status, failure, ...stopClock() });
+  const { request, model, series, latestEval } = useRun.getState();
+  if (!request || !model || files.length === 0) return;
+  const outcome = status === 'failed' ? 'failed' : stopped ? 'stopped' : 'finished';
+  useTrained.setState({
+    trained: {
+      name: request.name,
+      model,
+      request,
+      steps: series.step.at(-1) ?? 0,
+      finalLoss: series.loss.at(-1) ?? null,
+      finalEvalLoss: latestEval?.loss ?? null,
+      outcome,
+      files,
+    },
+  });
+}

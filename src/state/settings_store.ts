@@ -1,0 +1,90 @@
+/** The settings as they stand in the form: numbers as typed, so that a half-typed one is not lost. */
+import * as v from 'valibot';
+import { create } from 'zustand';
+import { type RunConfig, runConfigSchema } from '../formats/run_config.ts';
+
+const DEFAULTS: RunConfig = v.parse(runConfigSchema, { model: '', data: '' });
+
+/** Fields of RunConfig that are typed as numbers, by RunConfig's part. */
+export const LORA_NUMBERS = ['r', 'lora_alpha'] as const;
+export const TRAINING_NUMBERS = [
+  'max_length',
+  'per_device_train_batch_size',
+  'gradient_accumulation_steps',
+  'max_steps',
+  'learning_rate',
+  'warmup_steps',
+  'max_grad_norm',
+  'weight_decay',
+  'adam_beta1',
+  'adam_beta2',
+  'adam_epsilon',
+  'seed',
+  'eval_steps',
+] as const;
+export type NumberField = (typeof LORA_NUMBERS)[number] | (typeof TRAINING_NUMBERS)[number] | 'validation_share';
+export type FlagField = 'use_rslora' | 'packing' | 'assistant_only_loss' | 'gradient_checkpointing';
+export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy';
+export type SettingField = NumberField | FlagField | ChoiceField | 'target_modules' | 'name';
+
+export interface Settings {
+  readonly name: string;
+  readonly numbers: Readonly<Record<NumberField, string>>;
+  readonly flags: Readonly<Record<FlagField, boolean>>;
+  readonly lr_scheduler_type: RunConfig['training']['lr_scheduler_type'];
+  readonly train_sampling_strategy: RunConfig['training']['train_sampling_strategy'];
+  readonly target_modules: RunConfig['lora']['target_modules'];
+}
+
+const { lora, training } = DEFAULTS;
+
+export const DEFAULT_SETTINGS: Settings = {
+  name: 'my-adapter',
+  numbers: {
+    r: String(lora.r),
+    lora_alpha: String(lora.lora_alpha),
+    max_length: String(training.max_length),
+    per_device_train_batch_size: String(training.per_device_train_batch_size),
+    gradient_accumulation_steps: String(training.gradient_accumulation_steps),
+    max_steps: String(training.max_steps),
+    learning_rate: String(training.learning_rate),
+    warmup_steps: String(training.warmup_steps),
+    max_grad_norm: String(training.max_grad_norm),
+    weight_decay: String(training.weight_decay),
+    adam_beta1: String(training.adam_beta1),
+    adam_beta2: String(training.adam_beta2),
+    adam_epsilon: String(training.adam_epsilon),
+    seed: String(training.seed),
+    eval_steps: '',
+    validation_share: '0.1',
+  },
+  flags: {
+    use_rslora: lora.use_rslora,
+    packing: training.packing,
+    assistant_only_loss: training.assistant_only_loss,
+    gradient_checkpointing: training.gradient_checkpointing,
+  },
+  lr_scheduler_type: training.lr_scheduler_type,
+  train_sampling_strategy: training.train_sampling_strategy,
+  target_modules: lora.target_modules,
+};
+
+export const useSettings = create<Settings>()(() => DEFAULT_SETTINGS);
+
+export function setNumber(field: NumberField, text: string): void {
+  useSettings.setState(({ numbers }) => ({ numbers: { ...numbers, [field]: text } }));
+}
+
+export function setFlag(field: FlagField, value: boolean): void {
+  useSettings.setState(({ flags }) => ({ flags: { ...flags, [field]: value } }));
+}
+
+export function setSettings(
+  part: Partial<Pick<Settings, 'name' | 'lr_scheduler_type' | 'train_sampling_strategy' | 'target_modules'>>,
+): void {
+  useSettings.setState(part);
+}
+
+export function resetSettings(): void {
+  useSettings.setState(DEFAULT_SETTINGS);
+}

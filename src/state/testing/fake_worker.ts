@@ -1,0 +1,291 @@
+/**
+ * Plays a believable session without a GPU or a network: for tests of the page and for work on its looks. What a
+ * scenario needs is asked for by what a person does: Llama is gated until a token is given, gpt2 is not supported, the
+ * 360M model loses its connection half way, a learning rate of 0.1 ends in NaN.
+ */
+import type { MemoryCategory } from '../../worker/protocol.ts';
+import type { ModelInfo, ModelLocation, StudioCommand, StudioEvent } from '../../worker/studio_protocol.ts';
+import type { StudioWorker } from '../studio_client.ts';
+import { FAKE_MODELS, FAKE_RESULTS } from './fake_models.ts';
+import { type FakeDataset, readRows } from './fake_rows.ts';
+import { adapterFiles, DIVERGES_AT, evalLoss, stepRecord } from './fake_training.ts';
+
+type Of<T extends StudioCommand['type']> = Extract<StudioCommand, { type: T }>;
+
+export interface FakeOptions {
+  /** 1 is about as fast as the real one; larger is faster. */
+  readonly speed: number;
+  /** Steps a second at speed 1. */
+  readonly stepsPerSecond: number;
+  readonly gpu: boolean;
+}
+
+interface Job {
+  paused: boolean;
+  stopped: boolean;
+}
+
+export class FakeWorker implements StudioWorker {
+  onmessage: StudioWorker['onmessage'] = null;
+  onerror: StudioWorker['onerror'] = null;
+  readonly #options: FakeOptions;
+  readonly #jobs = new Map<string, Job>();
+  #token: string | null = null;
+  #model: ModelInfo | null = null;
+  #data: FakeDataset = { rows: [], dropped: [], truncated: 0 };
+
+  constructor(options: Partial<FakeOptions> = {}) {
+    this.#options = { speed: 1, stepsPerSecond: 4, gpu: true, ...options };
+  }
+
+  postMessage(command: StudioCommand): void {
+    void this.#answer(command);
+  }
+
+  terminate(): void {
+    for (const job of this.#jobs.values()) job.stopped = true;
+    this.onmessage = null;
+  }
+
+  async #answer(command: StudioCommand): Promise<void> {
+    switch (command.type) {
+      case 'start':
+        return this.#start(command);
+      case 'token':
+        this.#token = command.token;
+        return;
+      case 'search':
+        await this.#wait(250);
+        return this.#search(command);
+      case 'inspect-model':
+        await this.#wait(500);
+        return this.#inspect(command);
+      case 'load-model':
+        return this.#load(command);
+      case 'open-data':
+        return this.#openData(command);
+      case 'rows': {
+        await this.#wait(40);
+        const rows = this.#data.rows.slice(command.from, command.from + command.count);
+        return this.#say({ type: 'rows', runId: command.runId, rows });
+      }
+      case 'open-adapter':
+        await this.#wait(500);
+        return this.#openAdapter(command);
+      case 'train':
+        return this.#train(command);
+      case 'pause':
+      case 'resume':
+      case 'stop':
+        return this.#control(command.type, command.runId);
+      case 'clear-adapter':
+        return;
+      default:
+        command satisfies never;
+    }
+  }
+
+  async #start({ runId }: Of<'start'>): Promise<void> {
+    await this.#wait(300);
+    if (!this.#options.gpu) {
+      const message = 'No graphics adapter answered after 5 tries. Close other tabs that use the GPU, then try again.';
+      return this.#fail(runId, 'NoGpuError', message);
+    }
+    const features = ['shader-f16', 'subgroups', 'timestamp-query'];
+    this.#say({ type: 'device', runId, adapter: { name: 'apple metal-3 (fake)', features, subgroupSize: 32 } });
+  }
+
+  #search({ runId, query }: Of<'search'>): void {
+    if (query.includes('offline')) {
+      return this.#fail(runId, 'HubError', 'huggingface.co did not answer. Check the connection and search again.');
+    }
+    const words = query.toLowerCase();
+    const results = FAKE_RESULTS.filter(({ id }) => id.toLowerCase().includes(words));
+    this.#say({ type: 'search-results', runId, results });
+  }
+
+  #inspect({ runId, location }: Of<'inspect-model'>): void {
+    const info = this.#allowed(runId, location);
+    if (info) this.#say({ type: 'model-info', runId, info });
+  }
+
+  /** Says why not, where it may not be loaded. */
+  #allowed(runId: string, location: ModelLocation): ModelInfo | null {
+    const name = location.kind === 'hub' ? location.id : location.name;
+    if (name.startsWith('meta-llama/') && this.#token === null) {
+      const message = `${name} is gated: its owner asks for an agreement. Accept it on the model's page, then give a token.`;
+      this.#fail(runId, 'GatedModelError', message);
+      return null;
+    }
+    if (name === 'openai-community/gpt2') {
+      const message = 'The architecture gpt2 is not supported. Llama, SmolLM2 and Qwen2 models are.';
+      this.#fail(runId, 'UnknownArchitectureError', message);
+      return null;
+    }
+    const found = FAKE_MODELS.find((model) => model.name === name);
+    return found ?? { ...FAKE_MODELS[0]!, name, commit: location.kind === 'hub' ? FAKE_MODELS[0]!.commit : null };
+  }
+
+  async #load({ runId, location }: Of<'load-model'>): Promise<void> {
+    const info = this.#allowed(runId, location);
+    if (!info) return;
+    const job = this.#job(runId);
+    const pieces = 60;
+    for (let piece = 0; piece <= pieces; piece++) {
+      await this.#wait(60);
+      await this.#held(job);
+      if (job.stopped) return;
+      if (info.name.includes('360M') && piece === 24) {
+        this.#say({ type: 'retrying', runId, attempt: 2, seconds: 4, reason: 'The connection was cut.' });
+        await this.#wait(4000);
+      }
+      this.#say({
+        type: 'model-progress',
+        runId,
+        loadedBytes: Math.round((info.downloadBytes * piece) / pieces),
+        totalBytes: info.downloadBytes,
+        tensor: `model.layers.${Math.floor((piece / pieces) * (info.layers - 1))}.mlp.gate_proj.weight`,
+        files: fileProgress(info, piece / pieces),
+        hosts: location.kind === 'hub' ? ['huggingface.co', 'cas-bridge.xethub.hf.co'] : [],
+      });
+    }
+    this.#model = info;
+    this.#say({ type: 'model-ready', runId, info, memory: memoryOf(info, false) });
+  }
+
+  async #openData({ runId, file, settings }: Of<'open-data'>): Promise<void> {
+    const text = await file.text();
+    this.#say({ type: 'data-progress', runId, rows: 0, bytes: file.size / 2, totalBytes: file.size });
+    await this.#wait(400);
+    this.#data = readRows(text, settings);
+    const { rows, dropped, truncated } = this.#data;
+    if (rows.length === 0) {
+      const reason = dropped[0] ? `Line ${dropped[0].line}: ${dropped[0].reason}` : 'The file is empty.';
+      return this.#fail(runId, 'EmptyDatasetError', `No row of ${file.name} can be used. ${reason}`);
+    }
+    const sum = (field: 'tokens' | 'trainedTokens') => rows.reduce((total, row) => total + row[field], 0);
+    const validationExamples = Math.floor(rows.length * settings.validation_share);
+    const examples = rows.length - validationExamples;
+    const microBatchesPerEpoch = Math.ceil(examples / settings.per_device_train_batch_size);
+    this.#say({
+      type: 'data-ready',
+      runId,
+      name: file.name,
+      summary: {
+        examples,
+        validationExamples,
+        tokens: sum('tokens'),
+        trainedTokens: sum('trainedTokens'),
+        longest: Math.max(...rows.map(({ tokens }) => tokens)),
+        truncated,
+        dropped,
+        notes: settings.assistant_only_loss
+          ? [{ text: 'The template marks no assistant turns: they were found by their role.', rows: 4, firstLine: 2 }]
+          : [],
+        microBatchesPerEpoch,
+        stepsPerEpoch: Math.ceil(microBatchesPerEpoch / settings.gradient_accumulation_steps),
+      },
+      rows: rows.slice(0, 12),
+    });
+  }
+
+  #openAdapter({ runId, files }: Of<'open-adapter'>): void {
+    const first = files[0];
+    if (!first || !files.some(({ name }) => name.endsWith('.zip') || name === 'adapter_config.json')) {
+      const message = 'There is no adapter_config.json. Drop the zip, or both files of the adapter.';
+      return this.#fail(runId, 'AdapterError', message);
+    }
+    const name = first.name.replace(/\.zip$/, '');
+    const target_modules = ['q_proj', 'v_proj', 'down_proj'];
+    this.#say({ type: 'adapter-ready', runId, name, r: 8, lora_alpha: 16, target_modules, tensors: 180 });
+  }
+
+  async #train({ runId, request }: Of<'train'>): Promise<void> {
+    const model = this.#model ?? FAKE_MODELS[0]!;
+    const job = this.#job(runId);
+    const { max_steps, eval_steps, learning_rate } = request.training;
+    this.#say({ type: 'memory', runId, bytes: memoryOf(model, true) });
+    await this.#wait(600);
+    let step = 0;
+    // Timers are not finer than some milliseconds: very fast runs tell several steps at once.
+    const { stepsPerSecond, speed } = this.#options;
+    const together = Math.max(1, Math.round((stepsPerSecond * speed) / 200));
+    while (step < max_steps) {
+      if (step % together === 0) await this.#wait((1000 * together) / stepsPerSecond);
+      await this.#held(job);
+      if (job.stopped) break;
+      step++;
+      if (learning_rate >= DIVERGES_AT && step === 7) {
+        const message = `The loss of step ${step} is NaN. Lower learning_rate (now ${learning_rate}) and start again.`;
+        this.#say({
+          type: 'failed',
+          runId,
+          name: 'NonFiniteLossError',
+          message,
+          files: adapterFiles(model, request),
+        });
+        return;
+      }
+      const tokensPerSecond = 1180 + Math.sin(step) * 60;
+      this.#say({ type: 'step', runId, record: stepRecord(step, request), totalSteps: max_steps, tokensPerSecond });
+      if (eval_steps && step % eval_steps === 0) {
+        this.#say({ type: 'evaluation', runId, step, loss: evalLoss(step, max_steps), tokens: 2100 });
+      }
+    }
+    const files = adapterFiles(model, request);
+    this.#say({ type: 'finished', runId, steps: step, stopped: step < max_steps, files });
+  }
+
+  #job(runId: string): Job {
+    const job = { paused: false, stopped: false };
+    this.#jobs.set(runId, job);
+    return job;
+  }
+
+  #control(what: 'pause' | 'resume' | 'stop', runId: string): void {
+    const job = this.#jobs.get(runId);
+    if (!job) return;
+    if (what === 'stop') job.stopped = true;
+    job.paused = what === 'pause';
+    if (what !== 'stop') this.#say({ type: what === 'pause' ? 'paused' : 'resumed', runId });
+  }
+
+  async #held(job: Job): Promise<void> {
+    while (job.paused && !job.stopped) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, ms / this.#options.speed));
+  }
+
+  #fail(runId: string, name: string, message: string): void {
+    this.#say({ type: 'failed', runId, name, message });
+  }
+
+  #say(event: StudioEvent): void {
+    this.onmessage?.(new MessageEvent('message', { data: event }));
+  }
+}
+
+function fileProgress({ weightFiles, downloadBytes }: ModelInfo, share: number) {
+  return Array.from({ length: weightFiles }, (_, i) => {
+    const file =
+      weightFiles === 1
+        ? 'model.safetensors'
+        : `model-${String(i + 1).padStart(5, '0')}-of-${String(weightFiles).padStart(5, '0')}.safetensors`;
+    const totalBytes = downloadBytes / weightFiles;
+    const loaded = Math.min(1, Math.max(0, share * weightFiles - i));
+    return { file, loadedBytes: totalBytes * loaded, totalBytes };
+  });
+}
+
+function memoryOf({ parameters }: ModelInfo, training: boolean): Record<MemoryCategory, number> {
+  return {
+    weights: parameters * 0.84,
+    adapter: training ? parameters * 0.15 : 0,
+    optimizer: training ? parameters * 0.29 : 0,
+    activations: training ? 412e6 : 0,
+    logits: training ? 96e6 : 0,
+    staging: 16e6,
+  };
+}

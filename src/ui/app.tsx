@@ -1,0 +1,66 @@
+import { CSPProvider } from '@base-ui/react/csp-provider';
+import { useDevice } from '../state/device_store.ts';
+import { type Screen, useNavigation } from '../state/navigation.ts';
+import styles from './app.module.css';
+import { DataScreen } from './data/data_screen.tsx';
+import { ExportScreen } from './export/export_screen.tsx';
+import { ModelScreen } from './model/model_screen.tsx';
+import { SelfTestScreen } from './self_test/self_test_screen.tsx';
+import { CrashNotice } from './shell/crash_notice.tsx';
+import { DropOverlay } from './shell/drop_overlay.tsx';
+import { Footer } from './shell/footer.tsx';
+import { TopBar } from './shell/top_bar.tsx';
+import { NoWebGpu } from './start/no_webgpu.tsx';
+import { TrainScreen } from './train/train_screen.tsx';
+
+export function App() {
+  const device = useDevice((state) => state.device);
+  const screen = useNavigation((state) => state.screen);
+  const missing = device.status === 'no-webgpu' || device.status === 'no-adapter';
+  return (
+    // The page's Content-Security-Policy lets no style element in.
+    <CSPProvider disableStyleElements>
+      <a className={styles.skip} href="#main" onClick={skip}>
+        Skip to the content
+      </a>
+      <TopBar steps={!missing} />
+      <main id="main" tabIndex={-1} className={styles.main}>
+        {device.status === 'no-webgpu' ? (
+          <NoWebGpu reason={{ kind: 'no-webgpu', secure: device.secure }} />
+        ) : device.status === 'no-adapter' ? (
+          <NoWebGpu reason={{ kind: 'no-adapter', message: device.message }} />
+        ) : (
+          <>
+            <CrashNotice />
+            <Content screen={screen} />
+          </>
+        )}
+      </main>
+      <Footer />
+      {!missing && <DropOverlay />}
+    </CSPProvider>
+  );
+}
+
+/** The address after # names the screen, so the link moves the focus itself. */
+function skip(event: React.MouseEvent): void {
+  event.preventDefault();
+  document.getElementById('main')?.focus();
+}
+
+function Content({ screen }: { readonly screen: Screen }) {
+  switch (screen) {
+    case 'model':
+      return <ModelScreen />;
+    case 'data':
+      return <DataScreen />;
+    case 'train':
+      return <TrainScreen />;
+    case 'export':
+      return <ExportScreen />;
+    case 'self-test':
+      return <SelfTestScreen />;
+    default:
+      return screen satisfies never;
+  }
+}

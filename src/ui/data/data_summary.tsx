@@ -1,0 +1,42 @@
+import type { DataSummaryInfo } from '../../state/data_store.ts';
+import { count, percent, plural } from '../format.ts';
+import { Figures } from '../primitives/figures.tsx';
+import { Notice } from '../primitives/notice.tsx';
+import { Panel } from '../primitives/panel.tsx';
+import styles from './data_summary.module.css';
+
+export function DataSummary({ summary, stale }: { readonly summary: DataSummaryInfo; readonly stale: boolean }) {
+  const { tokens, trainedTokens, truncated, dropped } = summary;
+  const share = tokens > 0 ? trainedTokens / tokens : 0;
+  return (
+    <Panel title="What is trained" className={stale ? styles.stale : undefined}>
+      <p className="unseen" role="status">
+        {stale ? 'Reading again' : `${plural(summary.examples, 'example')} read, ${plural(dropped.length, 'row')} left out`}
+      </p>
+      <Figures
+        items={[
+          { label: 'Examples', value: count(summary.examples), note: `${plural(summary.stepsPerEpoch, 'step')} an epoch` },
+          { label: 'Trained tokens', value: count(trainedTokens), note: `${percent(share)} of ${count(tokens)}` },
+          { label: 'Longest', value: count(summary.longest), note: 'tokens' },
+          { label: 'Cut at max_length', value: count(truncated), note: truncated === 0 ? 'none' : 'rows' },
+          {
+            label: 'Validation',
+            value: count(summary.validationExamples),
+            note: summary.validationExamples === 0 ? 'none held out' : 'held out',
+          },
+          { label: 'Left out', value: count(dropped.length), note: dropped.length === 0 ? 'every row is used' : 'listed below' },
+        ]}
+      />
+      {trainedTokens === 0 && (
+        <Notice kind="bad" title="No token would be trained">
+          With assistant_only_loss, every row needs an assistant message. Switch it off, or mend the data.
+        </Notice>
+      )}
+      {summary.notes.map(({ text, rows, firstLine }) => (
+        <Notice key={text} kind="info">
+          {text} {plural(rows, 'row')}, first in line {firstLine}.
+        </Notice>
+      ))}
+    </Panel>
+  );
+}

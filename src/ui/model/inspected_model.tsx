@@ -1,0 +1,57 @@
+import { loadModel, useModel } from '../../state/model_store.ts';
+import { isActive, useRun } from '../../state/run_store.ts';
+import { DEFAULT_QUANTIZATION } from '../../state/check_settings.ts';
+import type { ModelInfo, ModelLocation } from '../../worker/studio_protocol.ts';
+import { bytes, count, parameters, plural } from '../format.ts';
+import { Button } from '../primitives/button.tsx';
+import { Figures } from '../primitives/figures.tsx';
+import { Notice } from '../primitives/notice.tsx';
+import { Icon } from '../primitives/icon.tsx';
+import styles from './inspected_model.module.css';
+
+interface Props {
+  readonly location: ModelLocation;
+  readonly info: ModelInfo;
+}
+
+export function InspectedModel({ location, info }: Props) {
+  const training = useRun((state) => isActive(state.status));
+  const loaded = useModel((state) => state.loaded);
+  const hub = location.kind === 'hub';
+  return (
+    <div className={styles.model}>
+      <p className={styles.supported}>
+        <Icon name="check" /> The architecture <code>{info.modelType}</code> is supported.
+      </p>
+      <Figures
+        small
+        items={[
+          { label: 'Parameters', value: parameters(info.parameters) },
+          {
+            label: hub ? 'Download' : 'To read',
+            value: bytes(info.downloadBytes),
+            note: plural(info.weightFiles, 'weight file'),
+          },
+          { label: 'Layers', value: count(info.layers), note: `${count(info.hiddenSize)} wide` },
+          { label: 'Vocabulary', value: count(info.vocabSize) },
+          { label: 'Longest text', value: `${count(info.maxPositions)} tokens` },
+          { label: 'Chat template', value: info.chatTemplate ? 'yes' : 'none' },
+        ]}
+      />
+      {!info.chatTemplate && (
+        <Notice kind="info">Without a chat template the data must be text, or prompts with completions.</Notice>
+      )}
+      <Button kind="primary" disabled={training} onClick={() => loadModel(location, info, DEFAULT_QUANTIZATION)}>
+        <Icon name="download" />
+        {hub ? `Download and load, ${bytes(info.downloadBytes)}` : 'Load'}
+      </Button>
+      <p className={styles.small}>
+        {training
+          ? 'A run is under way. It keeps its model until it ends.'
+          : loaded
+            ? `${loaded.info.name} is freed first: one model is held at a time.`
+            : 'Weights are quantized to 4 bits (NF4) on the GPU as they arrive.'}
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,61 @@
+import {
+  cancelLoading,
+  type Loading as LoadingState,
+  loadModel,
+  pauseLoading,
+  resumeLoading,
+} from '../../state/model_store.ts';
+import { DEFAULT_QUANTIZATION } from '../../state/check_settings.ts';
+import { Button } from '../primitives/button.tsx';
+import { Icon } from '../primitives/icon.tsx';
+import { Notice } from '../primitives/notice.tsx';
+import { Panel } from '../primitives/panel.tsx';
+import { GatedModel } from './gated_model.tsx';
+import { LoadProgress } from './load_progress.tsx';
+import { RetryNotice } from './retry_notice.tsx';
+import styles from './loading.module.css';
+
+export function Loading({ loading }: { readonly loading: LoadingState }) {
+  const { status, info, location, progress, retry, failure } = loading;
+  const again = () => loadModel(location, info, DEFAULT_QUANTIZATION);
+  return (
+    <Panel title={info.name} lead={LEADS[status]}>
+      {failure?.name === 'GatedModelError' ? (
+        <GatedModel name={info.name} message={failure.message} onRetry={again} />
+      ) : (
+        failure && (
+          <Notice kind="bad" title="The model was not loaded" actions={<Button onClick={again}>Try again</Button>}>
+            {failure.message}
+          </Notice>
+        )
+      )}
+      {!failure && (
+        <LoadProgress progress={progress} held={status === 'paused'} total={info.downloadBytes} name={info.name} />
+      )}
+      {retry && <RetryNotice retry={retry} />}
+      <div className={styles.actions}>
+        {(status === 'running' || status === 'pausing') && (
+          <Button onClick={pauseLoading} disabled={status === 'pausing'}>
+            <Icon name="pause" /> Pause
+          </Button>
+        )}
+        {(status === 'paused' || status === 'resuming') && (
+          <Button kind="primary" onClick={resumeLoading} disabled={status === 'resuming'}>
+            <Icon name="play" /> Resume
+          </Button>
+        )}
+        <Button kind={failure ? 'plain' : 'danger'} onClick={cancelLoading}>
+          {failure ? 'Close' : 'Cancel'}
+        </Button>
+      </div>
+    </Panel>
+  );
+}
+
+const LEADS: Readonly<Record<LoadingState['status'], string>> = {
+  running: 'Downloading; weights are quantized to 4 bits on the GPU as they arrive.',
+  pausing: 'Pausing …',
+  paused: 'Paused. It goes on where it stopped.',
+  resuming: 'Going on …',
+  failed: 'Loading ended early.',
+};

@@ -1,0 +1,46 @@
+import { inspectHubModel } from '../../state/model_store.ts';
+import { parseModelId } from '../../state/model_id.ts';
+import { setQuery, useSearch } from '../../state/search_store.ts';
+import { Button } from '../primitives/button.tsx';
+import { Icon } from '../primitives/icon.tsx';
+import { Input } from '../primitives/input.tsx';
+import styles from './model_search.module.css';
+
+/** One line for both: words are searched for while they are typed, an id or address is looked at on Enter. */
+export function ModelSearch() {
+  const query = useSearch((state) => state.query);
+  const named = parseModelId(query);
+  return (
+    <search>
+      <form
+        className={styles.form}
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (named) inspectHubModel(named.id, named.revision);
+        }}
+      >
+        <label htmlFor="model-query" className={styles.label}>
+          Model id, address, or words to search for
+        </label>
+        <div className={styles.line}>
+          <span className={styles.icon}>
+            <Icon name="search" size={18} />
+          </span>
+          <Input
+            id="model-query"
+            type="search"
+            className={styles.input}
+            placeholder="HuggingFaceTB/SmolLM2-135M-Instruct"
+            value={query}
+            onChange={({ currentTarget }) => setQuery(currentTarget.value)}
+          />
+          {named && (
+            <Button type="submit" kind="primary">
+              Look at it
+            </Button>
+          )}
+        </div>
+      </form>
+    </search>
+  );
+}

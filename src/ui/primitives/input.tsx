@@ -1,0 +1,11 @@
+import type { InputHTMLAttributes, SelectHTMLAttributes } from 'react';
+import { classes } from './classes.ts';
+import styles from './input.module.css';
+
+export function Input({ className, ...rest }: InputHTMLAttributes<HTMLInputElement>) {
+  return <input className={classes(styles.input, className)} autoComplete="off" spellCheck={false} {...rest} />;
+}
+
+export function Select({ className, ...rest }: SelectHTMLAttributes<HTMLSelectElement>) {
+  return <select className={classes(styles.input, className)} {...rest} />;
+}

@@ -1,0 +1,39 @@
+import type { MemoryCategory } from '../../worker/protocol.ts';
+import { bytes } from '../format.ts';
+import styles from './memory_bar.module.css';
+
+const CATEGORIES: readonly { readonly key: MemoryCategory; readonly name: string }[] = [
+  { key: 'weights', name: 'Weights' },
+  { key: 'adapter', name: 'Adapter' },
+  { key: 'optimizer', name: 'Optimizer' },
+  { key: 'activations', name: 'Activations' },
+  { key: 'logits', name: 'Logits' },
+  { key: 'staging', name: 'Staging' },
+];
+
+/** GPU memory by what it is for, as one bar and its legend. */
+export function MemoryBar({ memory }: { readonly memory: Readonly<Record<MemoryCategory, number>> }) {
+  const shown = CATEGORIES.filter(({ key }) => memory[key] > 0);
+  const total = shown.reduce((sum, { key }) => sum + memory[key], 0);
+  return (
+    <figure className={styles.figure} aria-label="GPU memory">
+      <p className={styles.total}>
+        <span>GPU memory</span>
+        <strong>{bytes(total)}</strong>
+      </p>
+      <div className={styles.bar} aria-hidden="true">
+        {shown.map(({ key }) => (
+          <div key={key} data-category={key} style={{ flexGrow: memory[key] }} />
+        ))}
+      </div>
+      <ul className={styles.legend}>
+        {shown.map(({ key, name }) => (
+          <li key={key}>
+            <span className={styles.swatch} data-category={key} />
+            {name} <span className={styles.amount}>{bytes(memory[key])}</span>
+          </li>
+        ))}
+      </ul>
+    </figure>
+  );
+}

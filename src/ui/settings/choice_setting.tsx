@@ -1,0 +1,30 @@
+import { type ChoiceField, type Settings, setSettings, useSettings } from '../../state/settings_store.ts';
+import { Field } from '../primitives/field.tsx';
+import { Select } from '../primitives/input.tsx';
+import { HELP } from './help.ts';
+
+const CHOICES: { readonly [F in ChoiceField]: readonly Settings[F][] } = {
+  lr_scheduler_type: ['linear', 'cosine', 'constant', 'constant_with_warmup'],
+  train_sampling_strategy: ['random', 'sequential'],
+};
+
+export function ChoiceSetting({ field, disabled = false }: { readonly field: ChoiceField; readonly disabled?: boolean }) {
+  const value = useSettings((state) => state[field]);
+  return (
+    <Field name={field} help={HELP[field]}>
+      {({ id, describedBy }) => (
+        <Select
+          id={id}
+          aria-describedby={describedBy}
+          disabled={disabled}
+          value={value}
+          onChange={({ currentTarget }) => setSettings({ [field]: currentTarget.value })}
+        >
+          {CHOICES[field].map((choice) => (
+            <option key={choice}>{choice}</option>
+          ))}
+        </Select>
+      )}
+    </Field>
+  );
+}

@@ -1,0 +1,28 @@
+/** A sentence for each setting. */
+import type { ChoiceField, FlagField, NumberField } from '../../state/settings_store.ts';
+
+export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | 'target_modules', string>> = {
+  r: 'Rank of the adapter: how much it can learn. 8 to 32 suits most data.',
+  lora_alpha: 'Strength of the adapter; twice r is a good habit.',
+  target_modules: 'Which linear layers get an adapter. All of them learns best.',
+  use_rslora: 'Scale by α ∕ √r instead of α ∕ r, for large ranks.',
+  learning_rate: 'Size of each update. Lower it when the loss jumps, raise it when nothing moves.',
+  weight_decay: 'Pulls the adapter’s weights towards zero. 0 is usual for LoRA.',
+  max_grad_norm: 'Longer gradients are cut to this length before the update.',
+  adam_beta1: 'Memory of AdamW’s mean gradient.',
+  adam_beta2: 'Memory of AdamW’s squared gradient.',
+  adam_epsilon: 'Keeps AdamW from dividing by zero.',
+  max_steps: 'Updates in the whole run.',
+  lr_scheduler_type: 'How the learning rate goes over the run.',
+  warmup_steps: 'Steps until the full learning rate; below 1, a share of max_steps.',
+  eval_steps: 'Steps between two looks at the validation rows. Empty: five over the run.',
+  per_device_train_batch_size: 'Sequences at once. More is faster and takes more memory.',
+  gradient_accumulation_steps: 'Batches that make one update: a larger batch without more memory.',
+  train_sampling_strategy: 'Random shuffles the rows; sequential takes them in file order.',
+  gradient_checkpointing: 'Less memory for activations, about a third more time.',
+  seed: 'The same seed gives the same run.',
+  max_length: 'Longer rows are cut to this many tokens.',
+  packing: 'Puts short rows together into full sequences; rows do not see each other.',
+  assistant_only_loss: 'Trains on the assistant’s words only, not on the question.',
+  validation_share: 'Share of the rows kept aside to see whether it learns or memorizes.',
+};

@@ -1,0 +1,21 @@
+import { useModel } from '../../state/model_store.ts';
+import { Icon } from '../primitives/icon.tsx';
+import styles from './footer.module.css';
+
+/** What left this machine: nothing; and whom the page spoke to. */
+export function Footer() {
+  const hosts = useModel((state) => state.hosts);
+  return (
+    <footer className={styles.footer}>
+      <p>
+        <Icon name="lock" />
+        Nothing is uploaded: data, adapter and training stay on this machine.
+      </p>
+      <p>
+        {hosts.length === 0
+          ? 'Hosts spoken to so far: none but this page’s own.'
+          : `Hosts spoken to, to read from: ${hosts.join(', ')}.`}
+      </p>
+    </footer>
+  );
+}
