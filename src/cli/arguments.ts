@@ -20,6 +20,7 @@ export interface RuntimeOptions {
 export type Invocation =
   | ({ readonly command: 'parity'; readonly cases: readonly string[] } & RuntimeOptions)
   | ({ readonly command: 'train'; readonly config: string; readonly out: string | undefined } & RuntimeOptions)
+  | ({ readonly command: 'quantize'; readonly model: string; readonly against: string | undefined } & RuntimeOptions)
   | {
       readonly command: 'serve';
       readonly directory: string;
@@ -38,6 +39,10 @@ export const USAGE = `Usage:
   npm run train -- RUN.json [--out DIR] [--runtime chromium|node] [--adapter ADAPTER]
       Trains headless. Writes DIR/log.jsonl and DIR/adapter/ (PEFT). Ctrl-C keeps what was trained, a second one quits at once.
 
+  npm run quantize -- MODEL_DIR [--against HASHES.json] [--runtime chromium|node] [--adapter ADAPTER]
+      Quantizes a model's linears to NF4 and prints a SHA-256 a tensor; with --against (scripts/reference/bnb_vectors.py)
+      compares them with bitsandbytes', exit code 1 where one differs.
+
   --runtime   chromium (default): headless Chromium; node: Dawn in Node
   --adapter   ${ADAPTERS.join(', ')} (default: swiftshader in chromium, system in node)
   --dawn-toggle NAME   passed to Dawn (node only), may be repeated`;
@@ -47,6 +52,7 @@ const OPTIONS = {
   adapter: { type: 'string' },
   'dawn-toggle': { type: 'string', multiple: true },
   out: { type: 'string' },
+  against: { type: 'string' },
   resume: { type: 'boolean' },
   port: { type: 'string' },
   'no-open': { type: 'boolean' },
@@ -57,6 +63,7 @@ const OPTIONS = {
 const ALLOWED: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
   parity: ['runtime', 'adapter', 'dawn-toggle'],
   train: ['runtime', 'adapter', 'dawn-toggle', 'out', 'resume'],
+  quantize: ['runtime', 'adapter', 'dawn-toggle', 'against'],
   serve: ['port', 'no-open'],
 };
 
@@ -83,6 +90,11 @@ export function parseInvocation(argv: readonly string[]): Invocation {
         );
       }
       return { command, config, out: values.out, ...runtimeOptions(values) };
+    }
+    case 'quantize': {
+      const [model, ...rest] = positionals;
+      if (model === undefined || rest.length > 0) throw new UsageError('quantize needs one model folder.');
+      return { command, model, against: values.against, ...runtimeOptions(values) };
     }
     default: {
       const [directory, ...rest] = positionals;

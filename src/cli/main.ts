@@ -12,6 +12,7 @@ import { chromiumRuntime } from './chromium_runtime.ts';
 import { INTERRUPTED, onInterrupt } from './interrupts.ts';
 import { nodeRuntime } from './node_runtime.ts';
 import { parityCommand } from './parity_command.ts';
+import { quantizeCommand } from './quantize_command.ts';
 import type { Runtime } from './runtime.ts';
 import { serveCommand } from './serve_command.ts';
 import { readRunConfig, trainCommand } from './train_command.ts';
@@ -63,6 +64,11 @@ async function execute(invocation: Invocation, environment: Environment): Promis
       const out = fromHere(invocation.out ?? path.join('runs', config.name.replace(/[^\w.-]+/g, '-')));
       const run = { config, directory: path.dirname(file), out };
       return withRuntime(invocation, environment, (runtime, stop) => trainCommand(run, runtime, stop));
+    }
+    case 'quantize': {
+      const model = fromHere(invocation.model);
+      const against = invocation.against === undefined ? null : fromHere(invocation.against);
+      return withRuntime(invocation, environment, (runtime, stop) => quantizeCommand(model, against, runtime, stop));
     }
     default:
       return invocation satisfies never;

@@ -28,7 +28,9 @@ export type Command =
   /** Ends the run after the step in flight and keeps what was trained: `finished` follows with the adapter. */
   | { type: 'stop'; runId: string }
   /** Runs a golden case and compares it with what PyTorch got. `base` is the case's folder. */
-  | { type: 'parity'; runId: string; base: FolderLocation };
+  | { type: 'parity'; runId: string; base: FolderLocation }
+  /** Quantizes a model's linears and hashes what comes out, for the comparison with bitsandbytes. */
+  | { type: 'quantize'; runId: string; model: FolderLocation };
 
 /** A command that starts a run. */
 export type RunCommand = Exclude<Command, { type: 'stop' }>;
@@ -89,6 +91,16 @@ export interface AdapterFile {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** SHA-256, in hexadecimal, of a quantized linear's parts (REFERENCE.md §1). */
+export interface QuantizedHashes {
+  readonly name: string;
+  readonly packed: string;
+  /** Without double quantization, f32. */
+  readonly absmax: string;
+  /** With double quantization, a byte a block. */
+  readonly absmaxBytes: string;
+}
+
 export type WorkerEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
   | { type: 'loading'; runId: string; loadedBytes: number; totalBytes: number; tensor: string }
@@ -106,6 +118,7 @@ export type WorkerEvent =
       dispatches: Readonly<Record<string, number>>;
     }
   | { type: 'parity'; runId: string; report: ParityReport }
+  | { type: 'quantized'; runId: string; tensors: readonly QuantizedHashes[]; seconds: number }
   /**
    * The run ended by an error. `name` is the error's class; the message says what to do next. `files` is the adapter of
    * the last good step, where training had begun.

@@ -1,7 +1,8 @@
-/** A run behind the protocol: whatever happens, exactly one of `finished`, `parity` and `failed` ends it. */
+/** A run behind the protocol: whatever happens, exactly one of `finished`, `parity`, `quantized` and `failed` ends it. */
 import { parityRun } from './parity_run.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { RunCommand, WorkerEvent } from './protocol.ts';
+import { quantizeRun } from './quantize_run.ts';
 import { RunFailure, trainRun } from './train_run.ts';
 
 /** The run was stopped before there was anything to keep. */
@@ -24,7 +25,7 @@ export async function runCommand(
   // The last event waits until the GPU is given back: what fails there must not follow a success.
   let last: WorkerEvent | null = null;
   const hold = (event: WorkerEvent) => {
-    if (event.type === 'finished' || event.type === 'parity') last = event;
+    if (event.type === 'finished' || event.type === 'parity' || event.type === 'quantized') last = event;
     else emit(event);
   };
   try {
@@ -34,6 +35,9 @@ export async function runCommand(
         break;
       case 'parity':
         await parityRun(command, hold, ports, signal);
+        break;
+      case 'quantize':
+        await quantizeRun(command, hold, ports, signal);
         break;
       default:
         command satisfies never;
