@@ -106,7 +106,15 @@ export const mutants: readonly Mutant[] = [
     ['(id - params.first_row) * params.width', 'id * params.width'],
   ),
   ...inFile('grad_norm.wgsl', GRAD_NORM, ['sqrt(sum)', 'sum'], ['min(1.0,', 'max(1.0,'], ['+ 2u]', '+ 1u]']),
-  ...inFile('grad_norm.wgsl', 'grad_norm of 65, at most 0.000001', ['(norm + 1e-6));', '(norm - 1e-6));']),
+  ...inFile('grad_norm.wgsl', 'grad_norm of 65, at most 0.000001', [
+    '(norm + 1e-6)), finite',
+    '(norm - 1e-6)), finite',
+  ]),
+  ...inFile('grad_norm.wgsl', 'grad_norm with a gradient of NaN', [
+    '0x7f800000u) != 0x7f800000u',
+    '0x7f800000u) != 0u',
+  ]),
+  ...inFile('adamw.wgsl', 'adamw 300, skipped', ['clip[0] < 0.0', 'clip[0] < -1.0']),
   ...inFile(
     'grad_norm_partials.wgsl',
     GRAD_NORM,
@@ -279,12 +287,7 @@ export const mutants: readonly Mutant[] = [
     ['a_{i}[{c}] * b_{j}', 'a_{i}[{k}] * b_{j}'],
     ['stage_b(block - A_BLOCKS', 'stage_b(block'],
   ),
-  ...inFile(
-    'common/matmul_tile.wgsl',
-    DENSE_COLUMNS,
-    ['k0 += TILE_K', 'k0 += 2u * TILE_K'],
-    ['row % 4u', 'row % 2u'],
-  ),
+  ...inFile('common/matmul_tile.wgsl', DENSE_COLUMNS, ['k0 += TILE_K', 'k0 += 2u * TILE_K'], ['row % 4u', 'row % 2u']),
   ...inFile(
     'common/matmul_tile.wgsl',
     'matmul_gradient LARGE 130 × 33 of 33 × 150 × 1',

@@ -1,7 +1,7 @@
 import { type AdamwOptions, adamwReference, gradNormReference } from './adamw.reference.ts';
 import { adamw, gradNorm, gradNormPartials, NORM_SPAN } from './adamw.ts';
 import { LOG_FIELDS } from './cross_entropy.ts';
-import { F32, type KernelCase, placeReference, withBench, worst } from './testing/harness.ts';
+import { EXACT, F32, type KernelCase, placeReference, withBench, worst } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 interface NormShape {
@@ -51,6 +51,61 @@ const gradNormCase = ({ tensors, maxGradNorm, deviation = 1 }: NormShape): Kerne
       };
     }),
 });
+
+/** One gradient that is no number, in the second of three tensors: no update, and the log says so. */
+const notFiniteCase = (value: number): KernelCase => ({
+  name: `grad_norm with a gradient of ${value}`,
+  shaderFiles: ['grad_norm_partials.wgsl', 'grad_norm.wgsl', 'common/indexing.wgsl', 'common/reduce.wgsl'],
+  run: (gpu, seed) =>
+    withBench(gpu, { step: { log_slot: 1 } }, async (bench) => {
+      const random = new Random(seed);
+      const partials = bench.output('partials', 3);
+      for (let i = 0; i < 3; i++) {
+        const gradients = random.normal(1000);
+        if (i === 1) gradients[random.integer(0, 1000)] = value;
+        gradNormPartials(bench.plan, {
+          gradients: bench.input('gradients', gradients),
+          partials,
+          elements: 1000,
+          firstPartial: i,
+        });
+      }
+      const clip = bench.output('clip', 1);
+      const logRing = bench.output('log_ring', LOG_FIELDS * 2);
+      gradNorm(bench.plan, { partials, count: 3, clip, logRing });
+      await bench.run();
+      const [logged] = new Float32Array((await bench.words(logRing)).buffer, (LOG_FIELDS + 2) * 4, 1);
+      const error = await bench.error(clip, [-1]);
+      return { error: Number.isFinite(logged) ? Number.POSITIVE_INFINITY : error, tolerance: EXACT };
+    }),
+});
+
+/** A clip coefficient below zero: parameters and moments keep their bits, whatever the gradients are. */
+const skippedUpdateCase: KernelCase = {
+  name: 'adamw 300, skipped',
+  shaderFiles: ['adamw.wgsl', 'common/indexing.wgsl'],
+  run: (gpu, seed) =>
+    withBench(gpu, { step: { decay: 0.5, step_size: 1 } }, async (bench) => {
+      const random = new Random(seed);
+      const elements = 300;
+      const before = [random.normal(elements), random.normal(elements), random.uniform(elements, 0, 1)];
+      const [parameters, moment1, moment2] = before.map((values, i) => bench.inout(`state ${i}`, values));
+      adamw(bench.plan, {
+        parameters,
+        gradients: bench.input('gradients', new Float32Array(elements).fill(Number.NaN)),
+        moment1,
+        moment2,
+        clip: bench.input('clip', Float32Array.of(-1)),
+        elements,
+      });
+      await bench.run();
+      let wrong = 0;
+      for (const [i, tensor] of [parameters, moment1, moment2].entries()) {
+        wrong += await bench.wrongWords(tensor, new Uint32Array(before[i].buffer));
+      }
+      return { error: wrong, tolerance: EXACT };
+    }),
+};
 
 interface AdamwShape {
   readonly elements: number;
@@ -128,6 +183,8 @@ export const cases: KernelCase[] = [
     { tensors: [65], maxGradNorm: 1e-6, deviation: 1e-6 },
     { tensors: [100_003], maxGradNorm: 1, deviation: 1e-3 },
   ].map(gradNormCase),
+  ...[Number.NaN, Number.POSITIVE_INFINITY].map(notFiniteCase),
+  skippedUpdateCase,
   ...[
     { elements: 1, step: 1, clip: 1, weightDecay: 0 },
     { elements: 63, step: 1, clip: 0.25, weightDecay: 0.1, zero: true },
