@@ -28,7 +28,7 @@ const rooms = Object.entries(MAY_IMPORT).map(([room, allowed]) => ({
     path: '^(src|e2e|scripts)/',
     pathNot: [
       `^src/(${[room, ...allowed].join('|')})/`,
-      ...(SEES_PROTOCOL.includes(room) ? ['^src/worker/protocol\\.ts$'] : []),
+      ...(SEES_PROTOCOL.includes(room) ? ['^src/worker/(studio_)?protocol\\.ts$'] : []),
       // The shaders are the engine's own files.
       '^shaders/',
     ],

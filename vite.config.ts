@@ -1,11 +1,14 @@
 /**
- * Three bundles by Vite mode, each in dist/<mode>: `page` is what a visitor gets, `headless` the page behind
- * `--runtime chromium`, `node` the command line. Run by scripts/lib/build.mjs.
+ * Bundles by Vite mode, each in dist/<mode>: `page` is what a visitor gets, `headless` the page behind
+ * `--runtime chromium`, `node` the command line. Run by scripts/lib/build.mjs. `demo` is the page with a worker that
+ * plays its part (`npx vite --mode demo`): for its tests and for work on its looks.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import react from '@vitejs/plugin-react';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
 import { serveFile } from './src/cli/static_files.ts';
+import { contentSecurityPolicy, headersFile } from './src/hub/hosts.ts';
 
 const CASE = path.resolve('e2e/golden/llama-text');
 
@@ -29,6 +32,36 @@ function caseFiles(): Plugin {
     },
   };
 }
+
+/**
+ * Puts the policy into the page, and beside it for servers that read `_headers`. NIBBLE_HUB names another Hub than
+ * Hugging Face's (a mirror, a test's) and, after it, the other origins that it sends readers to.
+ */
+function contentPolicy(): Plugin {
+  const extraConnect = (process.env.NIBBLE_HUB ?? '').split(/\s+/).filter(Boolean);
+  let development = false;
+  return {
+    name: 'nibble:policy',
+    configResolved({ command }) {
+      development = command === 'serve';
+    },
+    transformIndexHtml(html) {
+      const policy = contentSecurityPolicy({ development, extraConnect });
+      const metas = [`<meta http-equiv="Content-Security-Policy" content="${policy}" />`];
+      if (extraConnect[0]) metas.push(`<meta name="hub-url" content="${extraConnect[0]}" />`);
+      return html.replace(/<meta charset="utf-8" \/>/, (charset) => [charset, ...metas].join('\n    '));
+    },
+    generateBundle() {
+      this.emitFile({ type: 'asset', fileName: '_headers', source: headersFile({ extraConnect }) });
+    },
+  };
+}
+
+/** In `demo` mode a worker of src/state/testing plays the real one's part; the page is the same. */
+const DEMO_ALIAS = {
+  find: /^.*\/state\/create_worker\.ts$/,
+  replacement: path.resolve('src/state/testing/create_fake_worker.ts'),
+};
 
 const common: UserConfig = {
   // Addresses relative to the page, so that it works below any prefix.
@@ -56,7 +89,15 @@ export default defineConfig(({ mode }) => {
           rolldownOptions: { output: { entryFileNames: 'cli.mjs' } },
         },
       };
-    default:
-      return { ...common, plugins: [caseFiles()], build: { outDir: 'dist/page' } };
+    default: {
+      const demo = mode === 'demo';
+      return {
+        ...common,
+        publicDir: 'public',
+        plugins: [react(), caseFiles(), contentPolicy()],
+        resolve: { alias: demo ? [DEMO_ALIAS] : [] },
+        build: { outDir: demo ? 'dist/demo' : 'dist/page' },
+      };
+    }
   }
 });

@@ -83,9 +83,10 @@ export class Faults {
     return this.#etags.findLast((one) => fits(one.path, path))?.suffix ?? '';
   }
 
-  /** All the rules that act on this answer, together. */
+  /** The oldest rule that fits, with the delays of the others; a rule that only delays stands behind none. */
   take(target: FaultTarget): FaultRule {
     let merged: FaultRule = {};
+    let acting = false;
     for (const active of this.#rules) {
       const { rule } = active;
       if (active.left <= 0 || (rule.origin ?? target.origin) !== target.origin) continue;
@@ -100,6 +101,9 @@ export class Faults {
         if (at < begin || at >= end) continue;
         cutAfterBytes = at - begin;
       }
+      const delays = rule.delayMs !== undefined && !ACTIONS.some((action) => rule[action] !== undefined);
+      if (acting && !delays) continue;
+      acting ||= !delays;
       active.left -= 1;
       active.hits += 1;
       merged = { ...merged, ...rule, ...(cutAfterBytes === undefined ? {} : { cutAfterBytes }) };
@@ -107,6 +111,8 @@ export class Faults {
     return merged;
   }
 }
+
+const ACTIONS = ['status', 'cutAfterBytes', 'cutAtFraction', 'stallAfterBytes', 'ignoreRange', 'body', 'drop'] as const;
 
 const fits = (pattern: string | RegExp, path: string) =>
   typeof pattern === 'string' ? path.includes(pattern) : pattern.test(path);

@@ -140,6 +140,7 @@ describe('parseModelConfig refuses', () => {
     ['hidden not divisible', { hidden_size: 65 }, /hidden_size: 65 is not a multiple of num_attention_heads, 4/],
     ['hidden not divisible, own head_dim', { hidden_size: 65, head_dim: 16 }, /hidden_size: 65/],
     ['an odd head_dim', { head_dim: 15 }, /head_dim: 15 is odd/],
+    ['a head too wide to list its frequencies', { head_dim: 1e9 }, /head_dim: 1000000000 is more than the 16384/],
     ['too wide heads', { head_dim: 2 ** 31 }, /head_dim: 4 heads of/],
     ['a fractional size', { intermediate_size: 1.5 }, /intermediate_size: is 1\.5.*whole number/],
     ['a size as text', { vocab_size: '512' }, /vocab_size: is "512"/],

@@ -15,6 +15,8 @@ export interface ModelSizes {
 
 /** No published decoder has more; what claims more is damaged or hostile. */
 const LAYER_CAP = 1_000;
+/** Real heads have 64 to 512. The spec lists a frequency for each pair of dimensions: 10^9 of them would end the tab. */
+const HEAD_DIM_CAP = 2 ** 14;
 /** Tensor dimensions are below 2^32 (REFERENCE.md §6). */
 const DIMENSION = { min: 1, max: 2 ** 32 - 1 };
 
@@ -35,6 +37,7 @@ export function readSizes(config: ConfigReader, defaults: { readonly maxPosition
   if (heads * headDim > DIMENSION.max) {
     config.fail('head_dim', `${heads} heads of ${headDim} are more than a tensor's dimension can be (2^32)`);
   }
+  if (headDim > HEAD_DIM_CAP) config.fail('head_dim', `${headDim} is more than the ${HEAD_DIM_CAP} that are accepted`);
   return {
     hiddenSize,
     intermediateSize: config.integer('intermediate_size', DIMENSION),

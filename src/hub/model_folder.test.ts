@@ -36,6 +36,10 @@ it('reads a sharded model that is the one on disk, weights by range only, each b
   expect(folder.files.map(({ path: name }) => name).sort()).toEqual(readdirSync(SHARDED_MODEL).sort());
   expect(folder.name).toBe(MODEL_ID);
   expect(hub.log.reads()).toEqual([]);
+  // The list is the commit's too: the branch may move between two requests.
+  const lists = hub.log.entries.filter(({ url }) => url.includes('/tree/'));
+  expect(lists.length).toBeGreaterThan(1);
+  expect(lists.every(({ url }) => url.includes(`/tree/${folder.commit}`))).toBe(true);
   const checkpoint = await openCheckpoint(folder);
   checkCheckpoint(await readModelConfig(folder), checkpoint);
   const hashes = await readAllTensors(checkpoint);
@@ -185,6 +189,22 @@ it('asks for a token for a gated model, and goes on with it; the storage never s
     hub.log.entries.some(({ origin, authorization }) => origin === 'api' && authorization === `Bearer ${good}`),
   ).toBe(true);
   hub.log.expectTokenOnlyAtApi(good);
+});
+
+it('keeps the token from the storage when it reads there directly, addresses expire and connections break', async () => {
+  hub = await startTestHub({ repositories: [{ ...synthetic(1), gated: ['hf_good'] }] });
+  const folder = await openQuickly(hub, { id: 'nibble/synthetic', token: () => 'hf_good' });
+  const file = await folder.open('model.safetensors');
+  hub.faults.add({ origin: 'cdn', cutAtFraction: 0.5 });
+  const direct = () => hub.log.entries.filter(({ origin }) => origin === 'cdn').length;
+  for (let at = 0; at < file.size; at += 900_000) {
+    if (at === 2_700_000) hub.faults.expireSignatures();
+    await file.read(at, Math.min(file.size, at + 900_000));
+  }
+  expect(direct()).toBeGreaterThan(4);
+  expect(hub.log.entries.filter(({ status }) => status === 302)).toHaveLength(2);
+  hub.log.expectTokenOnlyAtApi('hf_good');
+  hub.log.expectEachByteOnce(['model.safetensors']);
 });
 
 it('sends no token without one (control), and finds a private model with one', async () => {

@@ -46,7 +46,7 @@ export function checkSettings(
   // Left empty: five looks at the held-out rows over the run.
   if (numbers.eval_steps.trim() === '') training.eval_steps = share > 0 ? evalSteps(training.max_steps) : undefined;
   const lora = start
-    ? { r: start.r, lora_alpha: start.lora_alpha, target_modules: [...start.target_modules] }
+    ? { r: start.r, lora_alpha: start.lora_alpha, target_modules: modulesOf(start) }
     : { ...typed(LORA_NUMBERS), target_modules: settings.target_modules };
   const candidate = {
     name: settings.name.trim() || undefined,
@@ -82,11 +82,14 @@ export function checkSettings(
     config && Object.keys(errors).length === 0
       ? { name: config.name, quantization: config.quantization, lora: config.lora, training: config.training }
       : null;
-  return { errors, request, data: config && dataSettings(config, share, errors) };
+  return { errors, request, data: dataSettings(candidate.training, share, errors) };
 }
 
-function dataSettings({ training }: RunConfig, validation_share: number, errors: SettingErrors): DataSettings | null {
+/** Of their own fields alone: a slip elsewhere does not stop the data from being read. */
+function dataSettings(typed: object, validation_share: number, errors: SettingErrors): DataSettings | null {
   if (DATA_FIELDS.some((field) => errors[field])) return null;
+  const fields = Object.entries(typed).filter(([field]) => !(field in errors));
+  const { training } = v.parse(runConfigSchema, { model: '', data: '', training: Object.fromEntries(fields) });
   return {
     max_length: training.max_length,
     packing: training.packing,
@@ -97,6 +100,11 @@ function dataSettings({ training }: RunConfig, validation_share: number, errors:
     seed: training.seed,
     validation_share,
   };
+}
+
+/** An adapter that names none was made for all linears. */
+export function modulesOf({ target_modules }: StartingAdapter): RunConfig['lora']['target_modules'] {
+  return target_modules.length === 0 ? 'all-linear' : [...target_modules];
 }
 
 /** What the schema cannot know: the model, and fields that contradict each other. */

@@ -42,7 +42,10 @@ export const useData = create<DataState>()(() => NONE);
 
 /** Without settings, or with `ready` false, the file is kept until there is a model. */
 export function openData(file: File, settings: DataSettings | null, ready: boolean): void {
-  const same = useData.getState().file === file;
+  const { file: before, status, runId: earlier } = useData.getState();
+  // Two readings at once would race for the worker's one dataset.
+  if (status === 'reading') studioClient.send({ type: 'stop', runId: earlier });
+  const same = before === file;
   const kept = same ? {} : { summary: null, rows: new Map<number, PreviewRow>() };
   if (!settings || !ready) {
     useData.setState({ ...kept, file, status: 'waiting', runId: '', progress: null, failure: null });

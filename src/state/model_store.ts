@@ -3,6 +3,7 @@ import { create } from 'zustand';
 import type { QuantizationConfig } from '../formats/run_config.ts';
 import type { MemoryCategory } from '../worker/protocol.ts';
 import type { FileProgress, ModelInfo, ModelLocation } from '../worker/studio_protocol.ts';
+import { meetHosts, meetHub } from './hosts_store.ts';
 import { RateMeter } from './rate.ts';
 import { type StudioSignal, studioClient } from './studio_client.ts';
 
@@ -34,7 +35,7 @@ export interface Retry {
 }
 
 export interface Loading {
-  readonly status: 'running' | 'pausing' | 'paused' | 'resuming' | 'failed';
+  readonly status: 'running' | 'pausing' | 'paused' | 'resuming' | 'cancelling' | 'failed';
   readonly runId: string;
   readonly location: ModelLocation;
   readonly info: ModelInfo;
@@ -54,8 +55,6 @@ interface ModelState {
   readonly inspectRunId: string;
   readonly loading: Loading | null;
   readonly loaded: LoadedModel | null;
-  /** Every host that was spoken to in this session. */
-  readonly hosts: readonly string[];
 }
 
 export const useModel = create<ModelState>()(() => ({
@@ -63,7 +62,6 @@ export const useModel = create<ModelState>()(() => ({
   inspectRunId: '',
   loading: null,
   loaded: null,
-  hosts: [],
 }));
 
 const meter = new RateMeter();
@@ -71,6 +69,7 @@ const meter = new RateMeter();
 export function inspectModel(location: ModelLocation): void {
   const runId = studioClient.newRunId('inspect-model');
   useModel.setState({ inspection: { status: 'running', location }, inspectRunId: runId });
+  if (location.kind === 'hub') meetHub();
   studioClient.send({ type: 'inspect-model', runId, location });
 }
 
@@ -80,6 +79,11 @@ export function inspectHubModel(id: string, revision = 'main'): void {
 
 export function closeInspection(): void {
   useModel.setState({ inspection: { status: 'none' }, inspectRunId: '' });
+}
+
+/** The device was lost, and the weights with it. */
+export function forgetModel(): void {
+  useModel.setState({ loaded: null });
 }
 
 /** Loads what was inspected; the model before it is freed by the worker. */
@@ -110,12 +114,16 @@ export function resumeLoading(): void {
   studioClient.send({ type: 'resume', runId: loading.runId });
 }
 
-/** What the worker still says of a cancelled load is not listened to. */
+/** The load is over when the worker says so: until then the GPU is not free for another. */
 export function cancelLoading(): void {
   const { loading } = useModel.getState();
-  if (!loading) return;
-  if (loading.status !== 'failed') studioClient.send({ type: 'stop', runId: loading.runId });
-  useModel.setState({ loading: null });
+  if (!loading || loading.status === 'cancelling') return;
+  if (loading.status === 'failed') {
+    useModel.setState({ loading: null });
+    return;
+  }
+  change({ status: 'cancelling', retry: null });
+  studioClient.send({ type: 'stop', runId: loading.runId });
 }
 
 export function receiveForModel(signal: StudioSignal): void {
@@ -156,10 +164,10 @@ function receiveLoading(signal: StudioSignal, loading: Loading): void {
       });
       break;
     case 'paused':
-      change({ status: 'paused', retry: null });
+      if (loading.status !== 'cancelling') change({ status: 'paused', retry: null });
       break;
     case 'resumed':
-      change({ status: 'running' });
+      if (loading.status !== 'cancelling') change({ status: 'running' });
       break;
     case 'model-ready': {
       const { location } = loading;
@@ -171,7 +179,8 @@ function receiveLoading(signal: StudioSignal, loading: Loading): void {
       break;
     }
     case 'failed':
-      change({ status: 'failed', failure: failureOf(signal), retry: null });
+      if (loading.status === 'cancelling') useModel.setState({ loading: null });
+      else change({ status: 'failed', failure: failureOf(signal), retry: null });
       break;
     default:
       break;
@@ -180,12 +189,6 @@ function receiveLoading(signal: StudioSignal, loading: Loading): void {
 
 function change(part: Partial<Loading>): void {
   useModel.setState(({ loading }) => ({ loading: loading && { ...loading, ...part } }));
-}
-
-function meetHosts(met: readonly string[]): void {
-  const { hosts } = useModel.getState();
-  const fresh = met.filter((host) => !hosts.includes(host));
-  if (fresh.length > 0) useModel.setState({ hosts: [...hosts, ...fresh] });
 }
 
 function failureOf({ name, message }: Failure): Failure {

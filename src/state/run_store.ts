@@ -18,6 +18,8 @@ export type RunStatus =
   | 'finished'
   | 'failed';
 
+const SAME_TIME_MS = 50;
+
 const ACTIVE: readonly RunStatus[] = ['starting', 'training', 'pausing', 'paused', 'resuming', 'stopping'];
 
 /** What a run trained, and from what. */
@@ -48,8 +50,8 @@ interface RunState {
   /** Milliseconds of performance.now(): when the work was begun or gone on with, and what was done before that. */
   readonly since: number | null;
   readonly activeBefore: number;
-  /** When the first step was there: time left is told from there, without what the start took. */
-  readonly firstStepActive: number | null;
+  /** When the first steps were there: time left is told from there, without what the start took. */
+  readonly anchor: { readonly step: number; readonly active: number } | null;
   readonly failure: Failure | null;
 }
 
@@ -67,7 +69,7 @@ const NONE: RunState = {
   memory: null,
   since: null,
   activeBefore: 0,
-  firstStepActive: null,
+  anchor: null,
   failure: null,
 };
 
@@ -82,13 +84,12 @@ export function activeTime({ since, activeBefore }: Pick<RunState, 'since' | 'ac
   return activeBefore + (since === null ? 0 : now - since);
 }
 
-/** Null until two steps say how long one takes. */
+/** Milliseconds; null until later steps than the first say how long one takes. */
 export function timeLeft(state: RunState, now: number): number | null {
-  const { series, totalSteps, firstStepActive } = state;
-  const first = series.step[0];
+  const { series, totalSteps, anchor } = state;
   const last = series.step.at(-1);
-  if (firstStepActive === null || first === undefined || last === undefined || last === first) return null;
-  const each = (activeTime(state, now) - firstStepActive) / (last - first);
+  if (!anchor || last === undefined || last <= anchor.step) return null;
+  const each = (activeTime(state, now) - anchor.active) / (last - anchor.step);
   return Math.max(0, totalSteps - last) * each;
 }
 
@@ -134,6 +135,7 @@ export function closeRun(): void {
   if (!isActive(useRun.getState().status)) useRun.setState(NONE);
 }
 
+/** What the next flush tells. */
 let pending: Partial<RunState> = {};
 const show = batched(() => {
   const { series } = useRun.getState();
@@ -157,7 +159,7 @@ export function receiveForRun(signal: StudioSignal): void {
       break;
     case 'evaluation':
       state.series.evaluate(signal.step, signal.loss);
-      pending.latestEval = { step: signal.step, loss: signal.loss };
+      pending = { ...pending, latestEval: { step: signal.step, loss: signal.loss } };
       show.request();
       break;
     case 'paused':
@@ -182,12 +184,13 @@ export function receiveForRun(signal: StudioSignal): void {
 
 function addStep(state: RunState, record: StepRecord, totalSteps: number, tokensPerSecond: number): void {
   state.series.push(record, tokensPerSecond);
-  pending.latest = record;
-  pending.tokensPerSecond = tokensPerSecond;
-  pending.totalSteps = totalSteps;
-  if (state.status === 'starting') {
-    useRun.setState({ status: 'training', firstStepActive: activeTime(state, performance.now()) });
-  }
+  pending = { ...pending, latest: record, tokensPerSecond, totalSteps };
+  const active = activeTime(state, performance.now());
+  const { step } = record;
+  // The engine tells several steps at once: those that came with the first are no measure.
+  if (!state.anchor) useRun.setState({ anchor: { step, active } });
+  else if (active - state.anchor.active < SAME_TIME_MS) useRun.setState({ anchor: { ...state.anchor, step } });
+  if (state.status === 'starting') useRun.setState({ status: 'training' });
   show.request();
 }
 

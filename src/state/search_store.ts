@@ -1,6 +1,7 @@
 /** Looking for a model on the Hub. */
 import { create } from 'zustand';
 import type { ModelSearchResult } from '../worker/studio_protocol.ts';
+import { meetHub } from './hosts_store.ts';
 import { parseModelId } from './model_id.ts';
 import { type StudioSignal, studioClient } from './studio_client.ts';
 
@@ -34,6 +35,7 @@ export function setQuery(query: string): void {
   timer = setTimeout(() => {
     const runId = studioClient.newRunId('search');
     useSearch.setState({ runId });
+    meetHub();
     studioClient.send({ type: 'search', runId, query: words });
   }, DEBOUNCE_MS);
 }

@@ -3,7 +3,7 @@ import { clearAdapter, receiveForAdapter, useAdapter } from './adapter_store.ts'
 import { type CheckedSettings, checkSettings } from './check_settings.ts';
 import { openData, receiveForData, useData, waitForModel } from './data_store.ts';
 import { receiveForDevice, startDevice } from './device_store.ts';
-import { receiveForModel, useModel } from './model_store.ts';
+import { forgetModel, receiveForModel, useModel } from './model_store.ts';
 import { isActive, receiveForRun, useRun } from './run_store.ts';
 import { receiveForSearch } from './search_store.ts';
 import { useSettings } from './settings_store.ts';
@@ -21,6 +21,7 @@ export function startStudio(createWorker: () => StudioWorker): void {
     receiveForData(signal);
     receiveForAdapter(signal);
     receiveForRun(signal);
+    if (signal.type === 'failed' && signal.name === 'DeviceLostError') forgetModel();
   });
   followModel();
   followDataSettings();

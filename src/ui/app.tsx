@@ -20,9 +20,9 @@ export function App() {
   return (
     // The page's Content-Security-Policy lets no style element in.
     <CSPProvider disableStyleElements>
-      <a className={styles.skip} href="#main" onClick={skip}>
+      <button type="button" className={styles.skip} onClick={() => document.getElementById('main')?.focus()}>
         Skip to the content
-      </a>
+      </button>
       <TopBar steps={!missing} />
       <main id="main" tabIndex={-1} className={styles.main}>
         {device.status === 'no-webgpu' ? (
@@ -40,12 +40,6 @@ export function App() {
       {!missing && <DropOverlay />}
     </CSPProvider>
   );
-}
-
-/** The address after # names the screen, so the link moves the focus itself. */
-function skip(event: React.MouseEvent): void {
-  event.preventDefault();
-  document.getElementById('main')?.focus();
 }
 
 function Content({ screen }: { readonly screen: Screen }) {

@@ -63,5 +63,11 @@ export const FAKE_RESULTS: readonly ModelSearchResult[] = [
     gated: name.startsWith('meta-llama/'),
     updatedAt: `2025-0${i + 2}-06T08:00:00.000Z`,
   })),
-  { id: 'openai-community/gpt2', downloads: 9_120_400, likes: 2801, gated: false, updatedAt: '2024-02-19T10:57:45.000Z' },
+  {
+    id: 'openai-community/gpt2',
+    downloads: 9_120_400,
+    likes: 2801,
+    gated: false,
+    updatedAt: '2024-02-19T10:57:45.000Z',
+  },
 ];

@@ -97,7 +97,8 @@ export class FakeWorker implements StudioWorker {
 
   #search({ runId, query }: Of<'search'>): void {
     if (query.includes('offline')) {
-      return this.#fail(runId, 'HubError', 'huggingface.co did not answer. Check the connection and search again.');
+      this.#fail(runId, 'HubError', 'huggingface.co did not answer. Check the connection and search again.');
+      return;
     }
     const words = query.toLowerCase();
     const results = FAKE_RESULTS.filter(({ id }) => id.toLowerCase().includes(words));
@@ -134,7 +135,7 @@ export class FakeWorker implements StudioWorker {
     for (let piece = 0; piece <= pieces; piece++) {
       await this.#wait(60);
       await this.#held(job);
-      if (job.stopped) return;
+      if (job.stopped) return this.#fail(runId, 'CancelledError', 'Cancelled.');
       if (info.name.includes('360M') && piece === 24) {
         this.#say({ type: 'retrying', runId, attempt: 2, seconds: 4, reason: 'The connection was cut.' });
         await this.#wait(4000);
@@ -193,7 +194,8 @@ export class FakeWorker implements StudioWorker {
     const first = files[0];
     if (!first || !files.some(({ name }) => name.endsWith('.zip') || name === 'adapter_config.json')) {
       const message = 'There is no adapter_config.json. Drop the zip, or both files of the adapter.';
-      return this.#fail(runId, 'AdapterError', message);
+      this.#fail(runId, 'AdapterError', message);
+      return;
     }
     const name = first.name.replace(/\.zip$/, '');
     const target_modules = ['q_proj', 'v_proj', 'down_proj'];

@@ -33,8 +33,8 @@ export function DataScreen() {
           <DataFile />
           {status === 'waiting' && !model && (
             <EmptyState title="First a model" actions={<LinkButton href="#model">Choose a model</LinkButton>}>
-              Rows are cut into tokens by the model’s own tokenizer and chat template. The file is read as soon as a model
-              is loaded.
+              Rows are cut into tokens by the model’s own tokenizer and chat template. The file is read as soon as a
+              model is loaded.
             </EmptyState>
           )}
           {status === 'failed' && <DataFailure />}

@@ -1,8 +1,8 @@
 import { useData } from '../../state/data_store.ts';
 import { isActive, useRun } from '../../state/run_store.ts';
 import { Panel } from '../primitives/panel.tsx';
-import { NumberSetting } from '../settings/number_setting.tsx';
 import { FlagSetting } from '../settings/flag_setting.tsx';
+import { NumberSetting } from '../settings/number_setting.tsx';
 import { useChecked } from '../settings/use_checked.ts';
 
 /** What decides how rows become examples; the file is read again when one of these changes. */

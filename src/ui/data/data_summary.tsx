@@ -11,11 +11,18 @@ export function DataSummary({ summary, stale }: { readonly summary: DataSummaryI
   return (
     <Panel title="What is trained" className={stale ? styles.stale : undefined}>
       <p className="unseen" role="status">
-        {stale ? 'Reading again' : `${plural(summary.examples, 'example')} read, ${plural(dropped.length, 'row')} left out`}
+        {stale
+          ? 'Reading again'
+          : `${plural(summary.examples, 'example')} read, ${plural(dropped.length, 'row')} left out`}
       </p>
       <Figures
+        size="wide"
         items={[
-          { label: 'Examples', value: count(summary.examples), note: `${plural(summary.stepsPerEpoch, 'step')} an epoch` },
+          {
+            label: 'Examples',
+            value: count(summary.examples),
+            note: `${plural(summary.stepsPerEpoch, 'step')} an epoch`,
+          },
           { label: 'Trained tokens', value: count(trainedTokens), note: `${percent(share)} of ${count(tokens)}` },
           { label: 'Longest', value: count(summary.longest), note: 'tokens' },
           { label: 'Cut at max_length', value: count(truncated), note: truncated === 0 ? 'none' : 'rows' },
@@ -24,7 +31,11 @@ export function DataSummary({ summary, stale }: { readonly summary: DataSummaryI
             value: count(summary.validationExamples),
             note: summary.validationExamples === 0 ? 'none held out' : 'held out',
           },
-          { label: 'Left out', value: count(dropped.length), note: dropped.length === 0 ? 'every row is used' : 'listed below' },
+          {
+            label: 'Left out',
+            value: count(dropped.length),
+            note: dropped.length === 0 ? 'every row is used' : 'listed below',
+          },
         ]}
       />
       {trainedTokens === 0 && (

@@ -2,6 +2,7 @@ import { useState } from 'react';
 import { plural } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Panel } from '../primitives/panel.tsx';
+import { ScrollRegion } from '../primitives/scroll_region.tsx';
 import styles from './dropped_rows.module.css';
 
 const PAGE = 50;
@@ -12,8 +13,7 @@ export function DroppedRows({ dropped }: { readonly dropped: readonly { line: nu
   if (dropped.length === 0) return null;
   return (
     <Panel title="Left out" lead={`${plural(dropped.length, 'row')} of the file cannot be used; the others are.`}>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached with the keyboard. */}
-      <div className={styles.scroll} tabIndex={0} role="region" aria-label="Rows left out">
+      <ScrollRegion className={styles.scroll} label="Rows left out">
         <table className={styles.table}>
           <thead>
             <tr>
@@ -30,7 +30,7 @@ export function DroppedRows({ dropped }: { readonly dropped: readonly { line: nu
             ))}
           </tbody>
         </table>
-      </div>
+      </ScrollRegion>
       {dropped.length > shown && (
         <Button small onClick={() => setShown(shown + 10 * PAGE)}>
           Show more ({plural(dropped.length - shown, 'row')} left)

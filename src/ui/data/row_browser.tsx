@@ -4,9 +4,9 @@ import { count, plural } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { Panel } from '../primitives/panel.tsx';
+import styles from './row_browser.module.css';
 import { RowList } from './row_list.tsx';
 import { RowText } from './row_text.tsx';
-import styles from './row_browser.module.css';
 
 const PAGE = 10;
 
@@ -17,7 +17,8 @@ export function RowBrowser({ summary, stale }: { readonly summary: DataSummaryIn
   const [selected, setSelected] = useState(0);
   const at = Math.min(selected, total - 1);
   const from = Math.floor(at / PAGE) * PAGE;
-  const missing = !stale && Array.from({ length: Math.min(PAGE, total - from) }, (_, i) => from + i).some((i) => !rows.has(i));
+  const missing =
+    !stale && Array.from({ length: Math.min(PAGE, total - from) }, (_, i) => from + i).some((i) => !rows.has(i));
   useEffect(() => {
     if (missing) askForRows(from, PAGE);
   }, [missing, from]);

@@ -1,18 +1,18 @@
 import type { PreviewRow, RowPiece } from '../../worker/studio_protocol.ts';
 import { classes } from '../primitives/classes.ts';
+import { ScrollRegion } from '../primitives/scroll_region.tsx';
 import styles from './row_text.module.css';
 
 /** One row in full. Trained text is marked up as well as coloured, so that it is heard too. */
 export function RowText({ row }: { readonly row: PreviewRow | null }) {
   if (!row) return <div className={styles.text} aria-busy="true" />;
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached with the keyboard.
-    <div className={styles.text} tabIndex={0} role="region" aria-label={`Row ${row.index + 1}`}>
+    <ScrollRegion className={styles.text} label={`Row ${row.index + 1}`}>
       {row.pieces.map((piece, i) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: the pieces of a row never change.
         <Piece key={i} piece={piece} />
       ))}
-    </div>
+    </ScrollRegion>
   );
 }
 

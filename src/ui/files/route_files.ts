@@ -31,7 +31,8 @@ export function routeOf(picked: Picked): Route {
 export function takeFiles(picked: Picked): string | null {
   const route = routeOf(picked);
   if (route.kind === 'refused') return route.reason;
-  if (isActive(useRun.getState().status)) return 'A run is under way. Stop it, or wait for its end, then drop the files.';
+  if (isActive(useRun.getState().status))
+    return 'A run is under way. Stop it, or wait for its end, then drop the files.';
   switch (route.kind) {
     case 'data':
       openDataFile(route.file);

@@ -1,10 +1,10 @@
+import { useState } from 'react';
 import { useModel } from '../../state/model_store.ts';
 import { isActive, useRun } from '../../state/run_store.ts';
 import { FileButton } from '../files/file_button.tsx';
 import { takeFiles } from '../files/route_files.ts';
 import { Icon } from '../primitives/icon.tsx';
 import { Notice } from '../primitives/notice.tsx';
-import { useState } from 'react';
 import styles from './folder_picker.module.css';
 
 export function FolderPicker() {
@@ -17,8 +17,8 @@ export function FolderPicker() {
       <div className={styles.text}>
         <h2 id="folder-title">A folder on this computer</h2>
         <p>
-          With <code>config.json</code>, <code>tokenizer.json</code> and <code>.safetensors</code> files. Drop it anywhere
-          on the page.
+          With <code>config.json</code>, <code>tokenizer.json</code> and <code>.safetensors</code> files. Drop it
+          anywhere on the page.
         </p>
       </div>
       <FileButton folder disabled={busy || loading} onPick={(picked) => setRefusal(takeFiles(picked))}>

@@ -1,12 +1,12 @@
+import { DEFAULT_QUANTIZATION } from '../../state/check_settings.ts';
 import { loadModel, useModel } from '../../state/model_store.ts';
 import { isActive, useRun } from '../../state/run_store.ts';
-import { DEFAULT_QUANTIZATION } from '../../state/check_settings.ts';
 import type { ModelInfo, ModelLocation } from '../../worker/studio_protocol.ts';
 import { bytes, count, parameters, plural } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Figures } from '../primitives/figures.tsx';
-import { Notice } from '../primitives/notice.tsx';
 import { Icon } from '../primitives/icon.tsx';
+import { Notice } from '../primitives/notice.tsx';
 import styles from './inspected_model.module.css';
 
 interface Props {
@@ -24,7 +24,7 @@ export function InspectedModel({ location, info }: Props) {
         <Icon name="check" /> The architecture <code>{info.modelType}</code> is supported.
       </p>
       <Figures
-        small
+        size="small"
         items={[
           { label: 'Parameters', value: parameters(info.parameters) },
           {

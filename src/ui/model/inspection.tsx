@@ -1,5 +1,6 @@
-import { type Inspection as InspectionState, closeInspection, inspectModel } from '../../state/model_store.ts';
+import { closeInspection, type Inspection as InspectionState, inspectModel } from '../../state/model_store.ts';
 import { Button } from '../primitives/button.tsx';
+import { CloseButton } from '../primitives/close_button.tsx';
 import { Notice } from '../primitives/notice.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import { Progress } from '../primitives/progress.tsx';
@@ -11,11 +12,7 @@ import { locationName } from './location_name.ts';
 export function Inspection({ inspection }: { readonly inspection: Exclude<InspectionState, { status: 'none' }> }) {
   const { location } = inspection;
   const name = locationName(location);
-  const close = (
-    <Button small kind="quiet" onClick={closeInspection}>
-      Close
-    </Button>
-  );
+  const close = <CloseButton label={`Close ${name}`} onClick={closeInspection} />;
   switch (inspection.status) {
     case 'running':
       return (

@@ -1,5 +1,5 @@
-import type { LoadedModel as Loaded } from '../../state/model_store.ts';
 import { useData } from '../../state/data_store.ts';
+import type { LoadedModel as Loaded } from '../../state/model_store.ts';
 import { parameters } from '../format.ts';
 import { Icon } from '../primitives/icon.tsx';
 import { LinkButton } from '../primitives/link_button.tsx';

@@ -1,3 +1,4 @@
+import { DEFAULT_QUANTIZATION } from '../../state/check_settings.ts';
 import {
   cancelLoading,
   type Loading as LoadingState,
@@ -5,15 +6,14 @@ import {
   pauseLoading,
   resumeLoading,
 } from '../../state/model_store.ts';
-import { DEFAULT_QUANTIZATION } from '../../state/check_settings.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { Notice } from '../primitives/notice.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import { GatedModel } from './gated_model.tsx';
 import { LoadProgress } from './load_progress.tsx';
-import { RetryNotice } from './retry_notice.tsx';
 import styles from './loading.module.css';
+import { RetryNotice } from './retry_notice.tsx';
 
 export function Loading({ loading }: { readonly loading: LoadingState }) {
   const { status, info, location, progress, retry, failure } = loading;
@@ -44,7 +44,7 @@ export function Loading({ loading }: { readonly loading: LoadingState }) {
             <Icon name="play" /> Resume
           </Button>
         )}
-        <Button kind={failure ? 'plain' : 'danger'} onClick={cancelLoading}>
+        <Button kind={failure ? 'plain' : 'danger'} disabled={status === 'cancelling'} onClick={cancelLoading}>
           {failure ? 'Close' : 'Cancel'}
         </Button>
       </div>
@@ -57,5 +57,6 @@ const LEADS: Readonly<Record<LoadingState['status'], string>> = {
   pausing: 'Pausing …',
   paused: 'Paused. It goes on where it stopped.',
   resuming: 'Going on …',
+  cancelling: 'Cancelling …',
   failed: 'Loading ended early.',
 };

@@ -5,15 +5,17 @@ import { compact } from '../format.ts';
 import { Notice } from '../primitives/notice.tsx';
 import { CURATED } from './curated.ts';
 import { locationName } from './location_name.ts';
-import { ModelRow } from './model_row.tsx';
 import styles from './model_list.module.css';
+import { ModelRow } from './model_row.tsx';
 
 /** What the search found, or a few models to begin with. */
 export function ModelList() {
   const search = useSearch((state) => state.search);
   const training = useRun((state) => isActive(state.status));
   const loading = useModel((state) => state.loading !== null);
-  const chosen = useModel(({ inspection }) => (inspection.status === 'none' ? null : locationName(inspection.location)));
+  const chosen = useModel(({ inspection }) =>
+    inspection.status === 'none' ? null : locationName(inspection.location),
+  );
   const disabled = training || loading;
   const curated = search.status === 'none';
   return (
@@ -72,5 +74,7 @@ function stateText(search: Search): string {
 
 function day(iso: string): string {
   const date = new Date(iso);
-  return Number.isNaN(date.getTime()) ? 'some time ago' : date.toLocaleDateString('en', { month: 'short', year: 'numeric' });
+  return Number.isNaN(date.getTime())
+    ? 'some time ago'
+    : date.toLocaleDateString('en', { month: 'short', year: 'numeric' });
 }

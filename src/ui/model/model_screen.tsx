@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'react';
 import { useModel } from '../../state/model_store.ts';
 import { Panel } from '../primitives/panel.tsx';
 import { Screen } from '../primitives/screen.tsx';
@@ -14,6 +15,12 @@ export function ModelScreen() {
   const loading = useModel((state) => state.loading);
   const loaded = useModel((state) => state.loaded);
   const inspection = useModel((state) => state.inspection);
+  const side = useRef<HTMLDivElement>(null);
+  // Chosen from the list on a narrow screen, the model is shown above it.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: when there is something else to see.
+  useEffect(() => {
+    if (inspection.status !== 'none') side.current?.scrollIntoView({ block: 'nearest' });
+  }, [inspection.status]);
   return (
     <Screen
       title="Choose a model"
@@ -23,7 +30,7 @@ export function ModelScreen() {
         <div className={styles.search}>
           <ModelSearch />
         </div>
-        <div className={styles.side}>
+        <div ref={side} className={styles.side}>
           {loading && <Loading loading={loading} />}
           {inspection.status !== 'none' && !loading && <Inspection inspection={inspection} />}
           {loaded && <LoadedModel loaded={loaded} />}

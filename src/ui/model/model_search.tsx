@@ -1,5 +1,5 @@
-import { inspectHubModel } from '../../state/model_store.ts';
 import { parseModelId } from '../../state/model_id.ts';
+import { inspectHubModel, useModel } from '../../state/model_store.ts';
 import { setQuery, useSearch } from '../../state/search_store.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
@@ -10,13 +10,14 @@ import styles from './model_search.module.css';
 export function ModelSearch() {
   const query = useSearch((state) => state.query);
   const named = parseModelId(query);
+  const loading = useModel((state) => state.loading !== null);
   return (
     <search>
       <form
         className={styles.form}
         onSubmit={(event) => {
           event.preventDefault();
-          if (named) inspectHubModel(named.id, named.revision);
+          if (named && !loading) inspectHubModel(named.id, named.revision);
         }}
       >
         <label htmlFor="model-query" className={styles.label}>
@@ -35,7 +36,7 @@ export function ModelSearch() {
             onChange={({ currentTarget }) => setQuery(currentTarget.value)}
           />
           {named && (
-            <Button type="submit" kind="primary">
+            <Button type="submit" kind="primary" disabled={loading}>
               Look at it
             </Button>
           )}

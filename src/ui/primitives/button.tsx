@@ -9,5 +9,7 @@ interface Props extends ButtonHTMLAttributes<HTMLButtonElement> {
 }
 
 export function Button({ kind = 'plain', small = false, className, type = 'button', ...rest }: Props) {
-  return <button type={type} className={classes(styles.button, styles[kind], small && styles.small, className)} {...rest} />;
+  return (
+    <button type={type} className={classes(styles.button, styles[kind], small && styles.small, className)} {...rest} />
+  );
 }

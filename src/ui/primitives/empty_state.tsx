@@ -14,13 +14,7 @@ export function EmptyState({ title, children, actions }: Props) {
     <section className={styles.empty}>
       <svg className={styles.levels} viewBox="0 0 240 48" aria-hidden="true">
         {NF4_LEVELS.map((level, i) => (
-          <line
-            key={level}
-            x1={(level + 1) * 117 + 3}
-            x2={(level + 1) * 117 + 3}
-            y1={i % 5 === 0 ? 8 : 20}
-            y2="40"
-          />
+          <line key={level} x1={(level + 1) * 117 + 3} x2={(level + 1) * 117 + 3} y1={i % 5 === 0 ? 8 : 20} y2="40" />
         ))}
       </svg>
       <h2>{title}</h2>

@@ -1,4 +1,4 @@
-import { type ReactNode, useId } from 'react';
+import type { ReactNode } from 'react';
 import styles from './field.module.css';
 
 interface Props {
@@ -10,8 +10,11 @@ interface Props {
   readonly children: (ids: { id: string; describedBy: string; invalid: boolean }) => ReactNode;
 }
 
+/** A field of a name is on a screen once: from elsewhere it can be jumped to. */
+export const fieldId = (name: string): string => `field-${name}`;
+
 export function Field({ name, help, error, children }: Props) {
-  const id = useId();
+  const id = fieldId(name);
   const describedBy = `${id}-help`;
   return (
     <div className={styles.field}>

@@ -7,10 +7,16 @@ export interface Figure {
   readonly note?: ReactNode;
 }
 
+interface Props {
+  readonly items: readonly Figure[];
+  /** `wide` leaves room for three in a row, `small` for six. */
+  readonly size?: 'small' | 'medium' | 'wide';
+}
+
 /** Numbers side by side, each with what it is. */
-export function Figures({ items, small = false }: { readonly items: readonly Figure[]; readonly small?: boolean }) {
+export function Figures({ items, size = 'medium' }: Props) {
   return (
-    <dl className={styles.figures} data-small={small || undefined}>
+    <dl className={styles.figures} data-size={size}>
       {items.map(({ label, value, note }) => (
         <div key={label} className={styles.figure}>
           <dt>{label}</dt>

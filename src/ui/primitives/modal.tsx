@@ -1,5 +1,6 @@
 import { Dialog } from '@base-ui/react/dialog';
 import type { ReactNode } from 'react';
+import closeStyles from './close_button.module.css';
 import { Icon } from './icon.tsx';
 import styles from './modal.module.css';
 
@@ -11,7 +12,7 @@ export function Modal({ title, children }: { readonly title: string; readonly ch
       <Dialog.Popup className={styles.window}>
         <div className={styles.head}>
           <Dialog.Title>{title}</Dialog.Title>
-          <Dialog.Close className={styles.close} aria-label="Close">
+          <Dialog.Close className={closeStyles.close} aria-label="Close">
             <Icon name="close" />
           </Dialog.Close>
         </div>

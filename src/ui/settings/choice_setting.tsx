@@ -8,7 +8,13 @@ const CHOICES: { readonly [F in ChoiceField]: readonly Settings[F][] } = {
   train_sampling_strategy: ['random', 'sequential'],
 };
 
-export function ChoiceSetting({ field, disabled = false }: { readonly field: ChoiceField; readonly disabled?: boolean }) {
+export function ChoiceSetting({
+  field,
+  disabled = false,
+}: {
+  readonly field: ChoiceField;
+  readonly disabled?: boolean;
+}) {
   const value = useSettings((state) => state[field]);
   return (
     <Field name={field} help={HELP[field]}>

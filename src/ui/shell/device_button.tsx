@@ -1,6 +1,7 @@
 import { Dialog } from '@base-ui/react/dialog';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { useDevice } from '../../state/device_store.ts';
+import { useNavigation } from '../../state/navigation.ts';
 import { Icon } from '../primitives/icon.tsx';
 import { Modal } from '../primitives/modal.tsx';
 import { DeviceFacts } from '../start/device_facts.tsx';
@@ -9,7 +10,11 @@ import styles from './tool.module.css';
 /** The GPU at hand, from every screen. */
 export function DeviceButton() {
   const device = useDevice((state) => state.device);
+  const screen = useNavigation((state) => state.screen);
   const [open, setOpen] = useState(false);
+  // A link in it leads to another screen.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: for the change alone.
+  useEffect(() => setOpen(false), [screen]);
   const name = device.status === 'ready' ? device.adapter.name : 'GPU';
   return (
     <Dialog.Root open={open} onOpenChange={setOpen}>
@@ -18,7 +23,7 @@ export function DeviceButton() {
         <span className={styles.label}>{name}</span>
       </Dialog.Trigger>
       <Modal title="This device">
-        <DeviceFacts onLeave={() => setOpen(false)} />
+        <DeviceFacts />
       </Modal>
     </Dialog.Root>
   );

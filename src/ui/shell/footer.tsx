@@ -1,10 +1,10 @@
-import { useModel } from '../../state/model_store.ts';
+import { useHosts } from '../../state/hosts_store.ts';
 import { Icon } from '../primitives/icon.tsx';
 import styles from './footer.module.css';
 
 /** What left this machine: nothing; and whom the page spoke to. */
 export function Footer() {
-  const hosts = useModel((state) => state.hosts);
+  const hosts = useHosts((state) => state.hosts);
   return (
     <footer className={styles.footer}>
       <p>

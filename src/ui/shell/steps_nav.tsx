@@ -3,7 +3,12 @@ import { type StepState, useStepStates } from './step_states.ts';
 import styles from './steps_nav.module.css';
 
 const NAMES: Readonly<Record<Step, string>> = { model: 'Model', data: 'Data', train: 'Train', export: 'Export' };
-const SPOKEN: Readonly<Record<StepState['bit'], string>> = { none: '', busy: ', working', done: ', done', bad: ', failed' };
+const SPOKEN: Readonly<Record<StepState['bit'], string>> = {
+  none: '',
+  busy: ', working',
+  done: ', done',
+  bad: ', failed',
+};
 
 /** The four steps, each with its bit (set when done) and what is there. */
 export function StepsNav() {

@@ -11,13 +11,13 @@ const FEATURES: readonly { readonly feature: string; readonly name: string; read
   { feature: 'timestamp-query', name: 'timestamps', text: 'times of single kernels' },
 ];
 
-export function DeviceFacts({ onLeave }: { readonly onLeave?: () => void }) {
+export function DeviceFacts() {
   const device = useDevice((state) => state.device);
   return (
     <div className={styles.facts}>
       <Facts device={device} />
       {device.status === 'ready' && (
-        <a href="#self-test" onClick={onLeave} className={styles.check}>
+        <a href="#self-test" className={styles.check}>
           Check this GPU against PyTorch
         </a>
       )}
@@ -42,8 +42,10 @@ function Facts({ device }: { readonly device: Device }) {
           <ul className={styles.features}>
             {FEATURES.map((one) => (
               <li key={one.feature} data-there={features.includes(one.feature)}>
-                <strong>{one.name}</strong>
-                {one.feature === 'subgroups' && subgroupSize ? ` of ${subgroupSize}` : ''}
+                <strong>
+                  {one.name}
+                  {one.feature === 'subgroups' && subgroupSize ? ` of ${subgroupSize}` : ''}
+                </strong>
                 <span>{features.includes(one.feature) ? one.text : 'not here'}</span>
               </li>
             ))}

@@ -4,7 +4,9 @@ import { Screen } from '../primitives/screen.tsx';
 import { BROWSER_HELP, type BrowserHelp, browserOf } from './browser_help.ts';
 import styles from './no_webgpu.module.css';
 
-type Reason = { readonly kind: 'no-webgpu'; readonly secure: boolean } | { readonly kind: 'no-adapter'; readonly message: string };
+type Reason =
+  | { readonly kind: 'no-webgpu'; readonly secure: boolean }
+  | { readonly kind: 'no-adapter'; readonly message: string };
 
 /** The page without a GPU: what to do, for this browser first. */
 export function NoWebGpu({ reason }: { readonly reason: Reason }) {
@@ -13,7 +15,10 @@ export function NoWebGpu({ reason }: { readonly reason: Reason }) {
   const others = BROWSER_HELP.filter(({ id }) => id !== own);
   const insecure = reason.kind === 'no-webgpu' && !reason.secure;
   return (
-    <Screen title={reason.kind === 'no-adapter' ? 'No graphics adapter answered' : 'This browser has no WebGPU'} lead={leadOf(reason)}>
+    <Screen
+      title={reason.kind === 'no-adapter' ? 'No graphics adapter answered' : 'This browser has no WebGPU'}
+      lead={leadOf(reason)}
+    >
       <div className={styles.help}>
         {insecure ? (
           <section className={styles.own}>

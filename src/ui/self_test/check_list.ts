@@ -1,5 +1,5 @@
 /** A parity report's checks: grouped for a glance, each one below for who wants to know. */
-import type { ParityCheck, ParityReport } from '../worker/protocol.ts';
+import type { ParityCheck, ParityReport } from '../../worker/protocol.ts';
 import { element } from './dom.ts';
 
 const GROUPS: readonly { readonly title: string; readonly text: string; readonly pattern: RegExp }[] = [

@@ -1,12 +1,12 @@
-/** The page until the studio's own: trains a tiny model here and shows that it comes out as in PyTorch. */
-import type { ParityReport, WorkerEvent } from '../worker/protocol.ts';
+/** What comes of training a tiny model here: the curve over PyTorch's, and every number compared with PyTorch's. */
+import type { ParityReport, WorkerEvent } from '../../worker/protocol.ts';
 import { checkGroups, checkTable, dispatchTable, stepTable } from './check_list.ts';
 import { element } from './dom.ts';
 import { lossChart } from './loss_chart.ts';
 
 type Mood = 'working' | 'good' | 'bad';
 
-export class StartPage {
+export class ParityView {
   readonly element: HTMLElement;
   readonly #headline = element('h2', { role: 'status' });
   readonly #detail = element('p', { class: 'detail' });
@@ -32,27 +32,11 @@ export class StartPage {
     );
     const details = element('details', {}, element('summary', {}, 'Loss of every step'), this.#steps);
     this.element = element(
-      'main',
-      {},
-      element(
-        'header',
-        {},
-        element('h1', {}, 'Nibble Studio'),
-        element('p', {}, 'Fine-tune language models in a browser tab. Nothing leaves this machine.'),
-      ),
+      'div',
+      { class: 'parity' },
       this.#card,
       element('section', { class: 'loss' }, element('h2', {}, 'Training loss'), legend, this.#chart, details),
       element('section', {}, element('h2', {}, 'Compared with PyTorch'), this.#compared),
-      element(
-        'footer',
-        {},
-        element(
-          'p',
-          {},
-          'This page quantizes a tiny Llama to 4 bits on your GPU, trains a LoRA adapter for 20 steps, and compares ' +
-            'every number with what PyTorch and PEFT got in float32. The studio itself is being built on the same engine.',
-        ),
-      ),
     );
   }
 
@@ -69,13 +53,6 @@ export class StartPage {
   setReference(losses: readonly number[]): void {
     this.#reference = losses;
     this.#draw();
-  }
-
-  noWebGpu(secure: boolean): void {
-    const how = secure
-      ? 'Open this page in a current Chrome or Edge, in Safari 26, or in Firefox on Windows or macOS. On Linux, WebGPU may have to be turned on in the browser’s flags.'
-      : 'Browsers offer WebGPU only to secure pages: open this page by https or on localhost.';
-    this.#end('bad', 'This browser has no WebGPU', how);
   }
 
   show(event: WorkerEvent): void {

@@ -1,0 +1,40 @@
+import { useRun, useTrained } from '../../state/run_store.ts';
+import { plural } from '../format.ts';
+import { LinkButton } from '../primitives/link_button.tsx';
+import { Notice } from '../primitives/notice.tsx';
+
+/** How the run ended and what there is to do now. */
+export function RunOutcome() {
+  const { status, failure, request } = useRun();
+  const trained = useTrained((state) => state.trained);
+  const kept = trained !== null && trained.request === request;
+  if (status === 'finished' && kept) {
+    return (
+      <Notice kind="good" title={trained.outcome === 'stopped' ? 'Stopped, and kept' : 'Trained'}>
+        {plural(trained.steps, 'step')}. The adapter is in memory: take it home before this tab closes.
+      </Notice>
+    );
+  }
+  if (status !== 'failed' || !failure) return null;
+  return (
+    <Notice
+      kind="bad"
+      title={TITLES[failure.name] ?? 'The run ended early'}
+      actions={kept && <LinkButton href="#export">Take the adapter of the last good step</LinkButton>}
+    >
+      {failure.message} {ADVICE[failure.name] ?? ''}
+    </Notice>
+  );
+}
+
+const TITLES: Readonly<Record<string, string>> = {
+  NonFiniteLossError: 'The loss is no longer a number',
+  GpuMemoryError: 'The GPU’s memory is full',
+  DeviceLostError: 'The GPU went away',
+};
+
+const ADVICE: Readonly<Record<string, string>> = {
+  NonFiniteLossError: 'A learning_rate of a third, or some warmup_steps, usually mends it.',
+  GpuMemoryError: 'A shorter max_length, a smaller batch or gradient_checkpointing needs less.',
+  DeviceLostError: 'Load the model again; close other pages that use the GPU.',
+};

@@ -1,0 +1,88 @@
+import {
+  activeTime,
+  isActive,
+  pauseTraining,
+  type RunStatus,
+  resumeTraining,
+  stopTraining,
+  timeLeft,
+  useRun,
+} from '../../state/run_store.ts';
+import { count, duration } from '../format.ts';
+import { Button } from '../primitives/button.tsx';
+import { Icon } from '../primitives/icon.tsx';
+import { Progress } from '../primitives/progress.tsx';
+import { useNow } from '../primitives/use_now.ts';
+import styles from './run_progress.module.css';
+
+/** How far the run is, how long it takes, and the ways to hold or end it. */
+export function RunProgress() {
+  const run = useRun();
+  const { status, latest, totalSteps } = run;
+  const active = isActive(status);
+  const now = useNow(active && status !== 'paused' ? 1000 : null);
+  const step = latest?.step ?? 0;
+  const left = timeLeft(run, Math.max(now, run.since ?? 0));
+  return (
+    <section className={styles.progress} aria-label="Progress">
+      <div className={styles.line}>
+        <p className={styles.step}>
+          <strong>{step === 0 && active ? 'Starting' : `Step ${count(step)}`}</strong>
+          {step > 0 && <span> of {count(totalSteps)}</span>}
+          <span className={styles.state}>{STATES[status]}</span>
+        </p>
+        <p className={styles.times}>
+          <span>{duration(activeTime(run, Math.max(now, run.since ?? 0)) / 1000)} elapsed</span>
+          {active && left !== null && <span>{duration(left / 1000)} left</span>}
+        </p>
+        {active && <Controls status={status} />}
+      </div>
+      <Progress
+        share={step === 0 && active ? null : step / Math.max(1, totalSteps)}
+        label="Training"
+        held={status === 'paused' || status === 'failed'}
+      />
+      <p className="unseen" role="status">
+        {spoken(status, step, totalSteps)}
+      </p>
+    </section>
+  );
+}
+
+function Controls({ status }: { readonly status: RunStatus }) {
+  const held = status === 'paused' || status === 'resuming';
+  return (
+    <div className={styles.controls}>
+      {held ? (
+        <Button kind="primary" disabled={status === 'resuming'} onClick={resumeTraining}>
+          <Icon name="play" /> Resume
+        </Button>
+      ) : (
+        <Button disabled={status !== 'training'} onClick={pauseTraining}>
+          <Icon name="pause" /> Pause
+        </Button>
+      )}
+      <Button kind="danger" disabled={status === 'stopping'} onClick={stopTraining}>
+        <Icon name="stop" /> Stop and keep
+      </Button>
+    </div>
+  );
+}
+
+const STATES: Readonly<Record<RunStatus, string>> = {
+  none: '',
+  starting: 'The first step compiles the shaders.',
+  training: '',
+  pausing: 'Pausing after this step …',
+  paused: 'Paused',
+  resuming: 'Going on …',
+  stopping: 'Stopping after this step …',
+  finished: 'Finished',
+  failed: 'Failed',
+};
+
+/** Told at every tenth of the run, not at every step. */
+function spoken(status: RunStatus, step: number, total: number): string {
+  if (status !== 'training') return STATES[status];
+  return `${Math.floor((step / Math.max(1, total)) * 10) * 10} % trained`;
+}

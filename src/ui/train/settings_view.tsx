@@ -1,0 +1,61 @@
+import { useAdapter } from '../../state/adapter_store.ts';
+import { Panel } from '../primitives/panel.tsx';
+import { ChoiceSetting } from '../settings/choice_setting.tsx';
+import { FlagSetting } from '../settings/flag_setting.tsx';
+import { NumberSetting } from '../settings/number_setting.tsx';
+import { useChecked } from '../settings/use_checked.ts';
+import { AdapterStart } from './adapter_start.tsx';
+import styles from './settings_view.module.css';
+import { StartPanel } from './start_panel.tsx';
+import { TargetModules } from './target_modules.tsx';
+
+export function SettingsView() {
+  const { errors } = useChecked();
+  const start = useAdapter((state) => state.start);
+  return (
+    <div className={styles.layout}>
+      <div className={styles.start}>
+        <StartPanel />
+      </div>
+      <div className={styles.groups}>
+        <Panel title="LoRA" lead="The small matrices that learn while the base model stays as it is.">
+          <AdapterStart />
+          <div className={styles.fields}>
+            <NumberSetting field="r" errors={errors} fixed={start ? String(start.r) : undefined} />
+            <NumberSetting field="lora_alpha" errors={errors} fixed={start ? String(start.lora_alpha) : undefined} />
+          </div>
+          <TargetModules error={errors.target_modules} />
+          <FlagSetting field="use_rslora" />
+        </Panel>
+        <Panel title="Schedule" lead="How long, and how the learning rate goes.">
+          <div className={styles.fields}>
+            <NumberSetting field="max_steps" errors={errors} />
+            <NumberSetting field="learning_rate" errors={errors} />
+            <ChoiceSetting field="lr_scheduler_type" />
+            <NumberSetting field="warmup_steps" errors={errors} />
+            <NumberSetting field="eval_steps" errors={errors} />
+            <NumberSetting field="seed" errors={errors} />
+          </div>
+        </Panel>
+        <Panel title="Batch" lead="What goes through the model for one update.">
+          <div className={styles.fields}>
+            <NumberSetting field="per_device_train_batch_size" errors={errors} />
+            <NumberSetting field="gradient_accumulation_steps" errors={errors} />
+            <NumberSetting field="max_length" errors={errors} />
+            <ChoiceSetting field="train_sampling_strategy" />
+          </div>
+          <FlagSetting field="gradient_checkpointing" />
+        </Panel>
+        <Panel title="Optimizer" lead="AdamW in 32 bits.">
+          <div className={styles.fields}>
+            <NumberSetting field="weight_decay" errors={errors} />
+            <NumberSetting field="max_grad_norm" errors={errors} />
+            <NumberSetting field="adam_beta1" errors={errors} />
+            <NumberSetting field="adam_beta2" errors={errors} />
+            <NumberSetting field="adam_epsilon" errors={errors} />
+          </div>
+        </Panel>
+      </div>
+    </div>
+  );
+}

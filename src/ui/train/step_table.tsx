@@ -1,0 +1,64 @@
+import { useState } from 'react';
+import { useRun } from '../../state/run_store.ts';
+import { saveFile } from '../export/save_file.ts';
+import { count, loss, scientific } from '../format.ts';
+import { Button } from '../primitives/button.tsx';
+import { Icon } from '../primitives/icon.tsx';
+import { Panel } from '../primitives/panel.tsx';
+import { ScrollRegion } from '../primitives/scroll_region.tsx';
+import styles from './step_table.module.css';
+
+const SHOWN = 40;
+
+/** The same curves as numbers, newest first: for those who do not see the charts, and for other tools. */
+export function StepTable() {
+  const series = useRun((state) => state.series);
+  const name = useRun((state) => state.request?.name ?? 'run');
+  const length = useRun((state) => state.version);
+  const [open, setOpen] = useState(false);
+  const rows = open ? Array.from({ length: Math.min(SHOWN, length) }, (_, i) => length - 1 - i) : [];
+  return (
+    <Panel
+      title="Every step"
+      actions={
+        <Button
+          small
+          disabled={length === 0}
+          onClick={() => void saveFile(`${name}.csv`, 'text/csv', new Blob([series.toCsv()]))}
+        >
+          <Icon name="download" /> CSV
+        </Button>
+      }
+    >
+      <details onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+        <summary>Figures of the last {SHOWN} steps</summary>
+        <ScrollRegion className={styles.scroll} label="Figures of the last steps">
+          <table className={styles.table}>
+            <thead>
+              <tr>
+                <th scope="col">step</th>
+                <th scope="col">loss</th>
+                <th scope="col">eval_loss</th>
+                <th scope="col">grad_norm</th>
+                <th scope="col">learning_rate</th>
+                <th scope="col">num_tokens</th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((i) => (
+                <tr key={i}>
+                  <td>{count(series.step[i]!)}</td>
+                  <td>{loss(series.loss[i]!)}</td>
+                  <td>{series.eval_loss[i] == null ? '' : loss(series.eval_loss[i])}</td>
+                  <td>{series.grad_norm[i]!.toFixed(3)}</td>
+                  <td>{scientific(series.learning_rate[i]!)}</td>
+                  <td>{count(series.num_tokens[i]!)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </ScrollRegion>
+      </details>
+    </Panel>
+  );
+}

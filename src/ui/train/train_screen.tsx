@@ -1,0 +1,47 @@
+import { useData } from '../../state/data_store.ts';
+import { useModel } from '../../state/model_store.ts';
+import { closeRun, isActive, useRun } from '../../state/run_store.ts';
+import { Button } from '../primitives/button.tsx';
+import { Icon } from '../primitives/icon.tsx';
+import { LinkButton } from '../primitives/link_button.tsx';
+import { Screen } from '../primitives/screen.tsx';
+import { RunView } from './run_view.tsx';
+import { SettingsView } from './settings_view.tsx';
+
+export function TrainScreen() {
+  const status = useRun((state) => state.status);
+  const name = useRun((state) => state.request?.name ?? '');
+  const model = useModel((state) => state.loaded?.info.name ?? null);
+  const file = useData((state) => state.file?.name ?? null);
+  if (status === 'none') {
+    return (
+      <Screen
+        title="Train"
+        lead="Every setting has the name it has in TRL and PEFT. The defaults are a sound first try; change what you know."
+      >
+        <SettingsView />
+      </Screen>
+    );
+  }
+  const over = !isActive(status);
+  return (
+    <Screen
+      title={over ? `Run ${name}` : `Training ${name}`}
+      lead={[model, file].filter(Boolean).join(', ')}
+      actions={
+        over && (
+          <>
+            <Button onClick={closeRun}>New run</Button>
+            {status === 'finished' && (
+              <LinkButton primary href="#export">
+                Take the adapter <Icon name="chevron" />
+              </LinkButton>
+            )}
+          </>
+        )
+      }
+    >
+      <RunView />
+    </Screen>
+  );
+}
