@@ -1,12 +1,11 @@
 /** The built studio, served and driven as a person would: for journeys in Chromium. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Download, Page } from 'playwright';
-import { serveFile } from '../src/cli/static_files.ts';
+import { LocalServer } from '../src/cli/local_server.ts';
+import { securityHeaders } from '../src/hub/hosts.ts';
 import { ROOT } from './command_line.ts';
 
 export interface ServedStudio {
@@ -22,16 +21,12 @@ export async function serveStudio(...hubOrigins: string[]): Promise<ServedStudio
   const env = { ...process.env, NIBBLE_HUB: hubOrigins.join(' ') };
   const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, env });
   if (status !== 0) throw new Error(`the page was not built: ${stderr}`);
-  const server: Server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
-    void serveFile(folder, decodeURIComponent(pathname).slice(1) || 'index.html', request, response);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const server = await LocalServer.start();
+  const address = server.mountRoot(folder, securityHeaders({ extraConnect: hubOrigins }));
   return {
-    address: `http://localhost:${(server.address() as AddressInfo).port}/`,
+    address,
     async close() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await server.close();
       rmSync(folder, { recursive: true, force: true });
     },
   };

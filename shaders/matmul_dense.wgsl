@@ -7,32 +7,36 @@ fn rows() -> u32 {
   return min(params.row_count, step.tokens - min(step.tokens, params.first_token));
 }
 
+// Elements outside are read all the same (robust access keeps the read inside the buffer) and taken for zero: branches
+// would cost more.
 fn a_vector(m: u32, k: u32) -> vec4<f32> {
-  if (m >= rows()) { return vec4<f32>(0.0); }
+  let inside = m < rows();
   let at = m * params.x_stride + params.x_at + k;
-  if (k + 4u <= params.depth) { return vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]); }
-  var v = vec4<f32>(0.0);
-#for e 4
-  if (k + {e}u < params.depth) { v[{e}] = x[at + {e}u]; }
-#endfor
-  return v;
+  return vec4<f32>(
+    select(0.0, x[at], inside && k < params.depth),
+    select(0.0, x[at + 1u], inside && k + 1u < params.depth),
+    select(0.0, x[at + 2u], inside && k + 2u < params.depth),
+    select(0.0, x[at + 3u], inside && k + 3u < params.depth));
 }
 
+fn weight_element(i: u32) -> f32 {
+  return decode_element(weight[element_word(i)], i);
+}
+
+// A vector runs along the weight's own row.
 fn b_vector(n: u32, k: u32) -> vec4<f32> {
-  if (n >= params.width || k >= params.depth) { return vec4<f32>(0.0); }
-  // The weight's own row and column: a vector runs along its row.
 #if TRANSPOSED
   let at = k * params.width + n;
-  let left = params.width - n;
+  let left = select(0u, params.width - n, n < params.width && k < params.depth);
 #else
   let at = n * params.depth + k;
-  let left = params.depth - k;
+  let left = select(0u, params.depth - k, n < params.width && k < params.depth);
 #endif
-  var v = vec4<f32>(0.0);
-#for e 4
-  if ({e}u < left) { v[{e}] = decode_element(weight[element_word(at + {e}u)], at + {e}u); }
-#endfor
-  return v;
+  return vec4<f32>(
+    select(0.0, weight_element(at), left > 0u),
+    select(0.0, weight_element(at + 1u), left > 1u),
+    select(0.0, weight_element(at + 2u), left > 2u),
+    select(0.0, weight_element(at + 3u), left > 3u));
 }
 
 fn store(m: u32, n: u32, value: vec4<f32>) {

@@ -1,24 +1,26 @@
 // g += scale · pᵀ·q: a LoRA matrix's gradient, summed over the micro-batch's tokens. p [T, p_stride] gives g's rows,
 // q [T, q_stride] its columns, each from a column offset; g [height, width] in f32. Each output has one owner and adds
 // in a fixed order, so that results repeat bit for bit.
+// Elements outside are read all the same (robust access keeps the read inside the buffer) and taken for zero: branches
+// would cost more.
 fn a_vector(m: u32, k: u32) -> vec4<f32> {
-  var v = vec4<f32>(0.0);
-  if (k >= step.tokens) { return v; }
+  let inside = k < step.tokens;
   let at = k * params.p_stride + params.p_at + m;
-#for e 4
-  if (m + {e}u < params.height) { v[{e}] = p[at + {e}u]; }
-#endfor
-  return v;
+  return vec4<f32>(
+    select(0.0, p[at], inside && m < params.height),
+    select(0.0, p[at + 1u], inside && m + 1u < params.height),
+    select(0.0, p[at + 2u], inside && m + 2u < params.height),
+    select(0.0, p[at + 3u], inside && m + 3u < params.height));
 }
 
 fn b_vector(n: u32, k: u32) -> vec4<f32> {
-  var v = vec4<f32>(0.0);
-  if (k >= step.tokens) { return v; }
+  let inside = k < step.tokens;
   let at = k * params.q_stride + params.q_at + n;
-#for e 4
-  if (n + {e}u < params.width) { v[{e}] = q[at + {e}u]; }
-#endfor
-  return v;
+  return vec4<f32>(
+    select(0.0, q[at], inside && n < params.width),
+    select(0.0, q[at + 1u], inside && n + 1u < params.width),
+    select(0.0, q[at + 2u], inside && n + 2u < params.width),
+    select(0.0, q[at + 3u], inside && n + 3u < params.width));
 }
 
 fn store(m: u32, n: u32, value: vec4<f32>) {

@@ -9,40 +9,42 @@
 var<private> low_rank_at: u32;
 #endif
 
+// Elements outside are read all the same (robust access keeps the read inside the buffer) and taken for zero: branches
+// would cost more.
 fn a_vector(m: u32, position: u32) -> vec4<f32> {
-  if (m >= step.tokens) { return vec4<f32>(0.0); }
+  let inside = m < step.tokens;
 #if LORA
   if (position >= low_rank_at) {
     let k = position - low_rank_at;
-    var v = vec4<f32>(0.0);
     let row = m * params.rank + k;
-#for e 4
-    if (k + {e}u < params.rank) { v[{e}] = u[row + {e}u] * params.lora_scale; }
-#endfor
-    return v;
+    return params.lora_scale * vec4<f32>(
+      select(0.0, u[row], inside && k < params.rank),
+      select(0.0, u[row + 1u], inside && k + 1u < params.rank),
+      select(0.0, u[row + 2u], inside && k + 2u < params.rank),
+      select(0.0, u[row + 3u], inside && k + 3u < params.rank));
   }
 #endif
   let k = position;
   let at = m * params.x_stride + params.x_at + k;
-  if (k + 4u <= params.depth) { return vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]); }
-  var v = vec4<f32>(0.0);
-#for e 4
-  if (k + {e}u < params.depth) { v[{e}] = x[at + {e}u]; }
-#endfor
-  return v;
+  return vec4<f32>(
+    select(0.0, x[at], inside && k < params.depth),
+    select(0.0, x[at + 1u], inside && k + 1u < params.depth),
+    select(0.0, x[at + 2u], inside && k + 2u < params.depth),
+    select(0.0, x[at + 3u], inside && k + 3u < params.depth));
 }
 
 #if LORA
 fn lora_element(n: u32, k: u32) -> f32 {
-  if (n >= params.width || k >= params.rank) { return 0.0; }
 #if TRANSPOSED
-  return lora[k * params.width + n];
+  let i = k * params.width + n;
 #else
-  return lora[n * params.rank + k];
+  let i = n * params.rank + k;
 #endif
+  return select(0.0, lora[i], n < params.width && k < params.rank);
 }
 #endif
 
+// A vector runs along the weight's own row.
 fn b_vector(n: u32, position: u32) -> vec4<f32> {
 #if LORA
   if (position >= low_rank_at) {
@@ -55,23 +57,21 @@ fn b_vector(n: u32, position: u32) -> vec4<f32> {
   }
 #endif
   let k = position;
-  if (n >= params.width || k >= params.depth) { return vec4<f32>(0.0); }
-  // The weight's own row and column: a vector runs along its row.
 #if TRANSPOSED
   let at = k * params.width + n;
-  let left = params.width - n;
+  let left = select(0u, params.width - n, n < params.width && k < params.depth);
 #else
   let at = n * params.depth + k;
-  let left = params.depth - k;
+  let left = select(0u, params.depth - k, n < params.width && k < params.depth);
 #endif
 #if ALIGNED
-  return weights_at(at);
+  return select(vec4<f32>(0.0), weights_at(at), left > 0u);
 #else
-  var v = vec4<f32>(0.0);
-#for e 4
-  if ({e}u < left) { v[{e}] = weight_at(at + {e}u); }
-#endfor
-  return v;
+  return vec4<f32>(
+    select(0.0, weight_at(at), left > 0u),
+    select(0.0, weight_at(at + 1u), left > 1u),
+    select(0.0, weight_at(at + 2u), left > 2u),
+    select(0.0, weight_at(at + 3u), left > 3u));
 #endif
 }
 

@@ -16,6 +16,9 @@ const WEIGHTS = 'weights.bin';
 const SIZE = 5_000_000;
 const CONTENT = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31) >>> 7);
 
+const PAGE = '<!doctype html><title>Hub</title><script type="module" src="/page.js"></script>';
+const ENTRY = "import * as hub from './hub.js'; globalThis.hub = hub;";
+
 let browser: Browser;
 let script: string;
 let server: Server;
@@ -39,10 +42,10 @@ beforeEach(async () => {
   const files = { [WEIGHTS]: CONTENT, 'config.json': '{}' };
   hub = await startHub({ repositories: [{ id: ID, files, gated: [TOKEN] }] });
   server = createServer((request, response) => {
-    const isScript = request.url === '/hub.js';
+    const isScript = request.url?.endsWith('.js');
     const headers = securityHeaders({ extraConnect: [hub.apiUrl, hub.cdnUrl] });
     response.writeHead(200, { ...headers, 'content-type': isScript ? 'text/javascript' : 'text/html' });
-    response.end(isScript ? script : '<!doctype html><title>Hub</title>');
+    response.end({ '/hub.js': script, '/page.js': ENTRY }[request.url ?? ''] ?? PAGE);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   page = await browser.newPage();
@@ -68,8 +71,7 @@ async function readInPage(token: string | null): Promise<string> {
     weights: string;
     key: string | null;
   }) => {
-    const address = '/hub.js';
-    const { openHubFolder }: typeof import('../../src/hub/model_folder.ts') = await import(address);
+    const { openHubFolder } = (globalThis as unknown as { hub: typeof import('../../src/hub/model_folder.ts') }).hub;
     try {
       const folder = await openHubFolder({ id, hubUrl, token: () => key, retry: { baseSeconds: 0.01 } });
       const file = await folder.open(weights);
@@ -84,6 +86,7 @@ async function readInPage(token: string | null): Promise<string> {
       return (error as Error).name;
     }
   };
+  await page.waitForFunction('globalThis.hub');
   return page.evaluate(read, { hubUrl: hub.apiUrl, id: ID, weights: WEIGHTS, key: token });
 }
 

@@ -15,6 +15,7 @@ export class LocalServer {
   readonly #server: Server;
   readonly #mounts = new Map<string, string>();
   readonly #uploads = new Map<string, UploadHandler>();
+  #rootHeaders: Readonly<Record<string, string>> = {};
 
   private constructor() {
     this.#server = createServer((request, response) => {
@@ -47,9 +48,10 @@ export class LocalServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Serves a directory at `/`. */
-  mountRoot(directory: string): string {
+  /** Serves a directory at `/`, with these headers on every answer. */
+  mountRoot(directory: string, headers: Readonly<Record<string, string>> = {}): string {
     this.#mounts.set('', directory);
+    this.#rootHeaders = headers;
     return `http://localhost:${this.port}/`;
   }
 
@@ -98,7 +100,10 @@ export class LocalServer {
       return serveFile(mounted, rest.slice(1).join('/'), request, response);
     }
     const root = this.#mounts.get('');
-    if (root !== undefined) return serveFile(root, pathname, request, response);
+    if (root !== undefined) {
+      for (const [name, value] of Object.entries(this.#rootHeaders)) response.setHeader(name, value);
+      return serveFile(root, pathname, request, response);
+    }
     return plain(response, 404, 'There is nothing here.');
   }
 }

@@ -1,13 +1,15 @@
 /** `npm start`: the built page on localhost, until Ctrl-C. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { securityHeaders } from '../hub/hosts.ts';
 import { LocalServer, PortInUseError } from './local_server.ts';
 
 const USUAL_PORT = 4173;
 
 export async function serveCommand(directory: string, port: number | undefined, open: boolean): Promise<number> {
   const server = await startServer(port);
-  const address = server.mountRoot(directory);
+  // The page's <meta> does not bind its worker, which makes all the requests: the headers do.
+  const address = server.mountRoot(directory, securityHeaders());
   console.log(`Nibble Studio: ${address}`);
   console.log('Ctrl-C ends it.');
   if (open) openBrowser(address);

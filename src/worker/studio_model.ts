@@ -10,6 +10,7 @@ import { layerLinears, type ModelSpec } from '../formats/model_spec.ts';
 import type { Folder } from '../formats/range_source.ts';
 import type { QuantizationConfig } from '../formats/run_config.ts';
 import { droppedFolder } from '../hub/dropped_folder.ts';
+import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
 import { type HubFolder, openHubFolder } from '../hub/model_folder.ts';
 import type { FileProgress, ModelInfo, ModelLocation, StudioEvent } from './studio_protocol.ts';
@@ -122,6 +123,22 @@ export async function loadModel(
   quantization: QuantizationConfig,
   ports: ModelPorts,
 ): Promise<LoadedModel> {
+  try {
+    return await loadOnce(gpu, location, quantization, ports);
+  } catch (error) {
+    if (!(error instanceof ModelChangedError)) throw error;
+    // Another version was put in its place while it was read: from the start, once, at the new commit.
+    ports.emit({ type: 'retrying', runId: ports.runId, attempt: 1, seconds: 0, reason: error.message });
+    return loadOnce(gpu, location, quantization, ports);
+  }
+}
+
+async function loadOnce(
+  gpu: Gpu,
+  location: ModelLocation,
+  quantization: QuantizationConfig,
+  ports: ModelPorts,
+): Promise<LoadedModel> {
   const { runId, emit, signal } = ports;
   const opened = await openFolder(location, ports);
   try {
@@ -142,6 +159,7 @@ export async function loadModel(
         emit({ type: 'model-progress', runId, loadedBytes, totalBytes, tensor, files, hosts });
       },
     });
+    gpu.check();
     return { info, spec, tokenizer, weights, quantization };
   } finally {
     opened.close();

@@ -17,12 +17,12 @@ export const LARGE: Tile = { TILE_M: 128, TILE_N: 128, TILE_K: 16, RM: 2, RN: 2,
 export const MEDIUM: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 1, RN: 1, UNROLL: 4 };
 export const SMALL: Tile = { TILE_M: 32, TILE_N: 32, TILE_K: 32, RM: 1, RN: 1, UNROLL: 4 };
 /** Few invocations with many outputs each: twice as fast as the others where a CPU plays the GPU. */
-export const SOFTWARE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, UNROLL: 2 };
+export const SOFTWARE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, UNROLL: 1 };
 /** For the low-rank side of LoRA: outputs only 8 or 16 wide, or high. */
-export const NARROW_8: Tile = { TILE_M: 128, TILE_N: 8, TILE_K: 16, RM: 2, RN: 1, UNROLL: 4 };
-export const NARROW_16: Tile = { TILE_M: 64, TILE_N: 16, TILE_K: 32, RM: 2, RN: 1, UNROLL: 4 };
-export const FLAT_8: Tile = { TILE_M: 8, TILE_N: 128, TILE_K: 16, RM: 1, RN: 2, UNROLL: 4 };
-export const FLAT_16: Tile = { TILE_M: 16, TILE_N: 64, TILE_K: 32, RM: 1, RN: 2, UNROLL: 4 };
+export const NARROW_8: Tile = { TILE_M: 128, TILE_N: 8, TILE_K: 16, RM: 2, RN: 1, UNROLL: 1 };
+export const NARROW_16: Tile = { TILE_M: 64, TILE_N: 16, TILE_K: 32, RM: 2, RN: 1, UNROLL: 1 };
+export const FLAT_8: Tile = { TILE_M: 8, TILE_N: 128, TILE_K: 16, RM: 1, RN: 2, UNROLL: 1 };
+export const FLAT_16: Tile = { TILE_M: 16, TILE_N: 64, TILE_K: 32, RM: 1, RN: 2, UNROLL: 1 };
 export const ALL_TILES = { LARGE, MEDIUM, SMALL, SOFTWARE, NARROW_8, NARROW_16, FLAT_8, FLAT_16 } as const;
 
 /** Both tiles and the quantization tables. */

@@ -12,8 +12,10 @@ export interface Picked {
 }
 
 /** Must be called while the drop is handled: the entries are gone afterwards. */
-export async function filesOfDrop({ items }: DataTransfer): Promise<Picked> {
+export async function filesOfDrop({ items, files: plain }: DataTransfer): Promise<Picked> {
   const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+  // A drag that did not come from a folder view may have files and no entries.
+  if (entries.length === 0) return { folder: null, files: [...plain].map((file) => ({ path: file.name, file })) };
   const only = entries.length === 1 ? entries[0] : undefined;
   if (only?.isDirectory) return { folder: only.name, files: await filesBelow(only, '') };
   const files = await Promise.all(entries.filter(({ isFile }) => isFile).map((entry) => filesBelow(entry, '')));

@@ -17,7 +17,6 @@ export function ModelScreen() {
   const inspection = useModel((state) => state.inspection);
   const side = useRef<HTMLDivElement>(null);
   // Chosen from the list on a narrow screen, the model is shown above it.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: when there is something else to see.
   useEffect(() => {
     if (inspection.status !== 'none') side.current?.scrollIntoView({ block: 'nearest' });
   }, [inspection.status]);

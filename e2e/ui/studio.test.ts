@@ -1,0 +1,202 @@
+import { readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import AxeBuilder from '@axe-core/playwright';
+import { unzipSync } from 'fflate';
+import type { Page } from 'playwright';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { buildPage, DemoPage } from './demo_page.ts';
+import { loadModel, openDataset, press, tabTo } from './journey.ts';
+
+let demo: DemoPage;
+
+beforeAll(async () => {
+  demo = await DemoPage.start();
+}, 60_000);
+afterAll(() => demo?.close());
+
+/** Sideways scrolling at the narrowest and widest screens, and axe in both colour schemes. */
+async function inspect(page: Page, name: string): Promise<void> {
+  for (const width of [360, 2560]) {
+    await page.setViewportSize({ width, height: 900 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), `${name} at ${width} px`).toBe(width);
+  }
+  await page.setViewportSize({ width: 1280, height: 900 });
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    const found = violations.map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes.map(({ target, any }) => `${target.join(' ')} (${any[0]?.message})`).join(', ')}`,
+    );
+    expect(found, `${name}, ${colorScheme}`).toEqual([]);
+  }
+}
+
+it('goes from a model to a zip with the keyboard alone', async () => {
+  const { page, complaints } = await demo.visit();
+  await page.getByText('apple metal-3').first().waitFor();
+  await inspect(page, 'model');
+  await loadModel(page);
+  await inspect(page, 'model loaded');
+  await press(page, /Go on to the data/);
+  await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Bring your data');
+  await inspect(page, 'data empty');
+  await openDataset(page);
+  await page.getByRole('row', { name: /^25 The line is not JSON/ }).waitFor();
+  await tabTo(page, /assistant_only_loss/);
+  await page.keyboard.press('Space');
+  await page.getByText(/30 %|3\d %|4\d %/).waitFor();
+  await inspect(page, 'data');
+  await press(page, /Go on to training/);
+  await inspect(page, 'settings');
+  await press(page, /Start training/);
+  await page.getByRole('link', { name: /Take the adapter/ }).waitFor();
+  await page.getByRole('img', { name: /^Loss by step: .* at step 60$/ }).waitFor();
+  await inspect(page, 'run');
+  await press(page, /Take the adapter/);
+  await inspect(page, 'export');
+  const download = page.waitForEvent('download');
+  await press(page, /Save as zip/);
+  const zip = unzipSync(await readFile(await (await download).path()));
+  expect(Object.keys(zip).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
+  await press(page, /Continue from this adapter/);
+  await page.getByText('Goes on from').waitFor();
+  expect(await page.getByLabel('lora_alpha').isDisabled()).toBe(true);
+  expect(complaints).toEqual([]);
+  await page.context().close();
+}, 60_000);
+
+it('asks for a token where a model is gated, and forgets it here', async () => {
+  const { page, complaints } = await demo.visit();
+  await page.getByLabel('Model id, address').fill('https://huggingface.co/meta-llama/Llama-3.2-1B-Instruct');
+  await page.keyboard.press('Enter');
+  await page.getByText('This model is gated').waitFor();
+  await inspect(page, 'gated');
+  await page.getByLabel('Paste it here').fill('hf_secret');
+  await page.keyboard.press('Enter');
+  await page.getByText('is supported').waitFor();
+  expect(await page.content()).not.toContain('hf_secret');
+  expect(await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }))).not.toContain('hf_secret');
+  expect(complaints).toEqual([]);
+  await page.context().close();
+});
+
+it('holds, goes on with and cancels a download, and tells of retries', async () => {
+  const { page } = await demo.visit({ tune: '&speed=3' });
+  await page.getByRole('button', { name: /SmolLM2-360M/ }).click();
+  await page.getByRole('button', { name: /Download and load/ }).click();
+  await page.getByText('The connection was cut.').waitFor();
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByText('Paused.').waitFor();
+  await inspect(page, 'paused download');
+  await page.getByRole('button', { name: 'Resume' }).click();
+  await page.getByRole('button', { name: 'Pause' }).waitFor();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByText('is supported').waitFor();
+  await page.context().close();
+});
+
+it('names the field that is wrong, and does not start', async () => {
+  const { page } = await demo.visit({ screen: 'train' });
+  await page.getByLabel('max_steps').fill('0');
+  await page.getByText('Enter 1 or more.').waitFor();
+  await page.getByLabel('learning_rate').fill('fast');
+  await page.getByText('Enter a number.').waitFor();
+  await page
+    .getByRole('button', { name: 'Correct learning_rate' })
+    .or(page.getByText(/Correct .*learning_rate/))
+    .waitFor();
+  expect(await page.getByRole('button', { name: 'Start training' }).isDisabled()).toBe(true);
+  await inspect(page, 'wrong settings');
+  await page.context().close();
+});
+
+it('takes a file dropped anywhere, and says why it does not take another', async () => {
+  const { page } = await demo.visit();
+  const drop = (name: string) =>
+    page.evaluate((name) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(['{"text": "a"}'], name));
+      for (const type of ['dragenter', 'drop']) {
+        document.body.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+      }
+    }, name);
+  await drop('photo.jpeg');
+  await page.getByText('photo.jpeg is not something to train with').waitFor();
+  await drop('notes.jsonl');
+  await page.getByRole('heading', { name: 'Bring your data' }).waitFor();
+  await page.getByText('First a model').waitFor();
+  await inspect(page, 'data without a model');
+  await page.context().close();
+});
+
+it('stays smooth over thousands of steps, and keeps the page while it trains', async () => {
+  const { page, complaints } = await demo.visit({ tune: '&speed=20&steps=60' });
+  await loadModel(page);
+  await page.getByRole('link', { name: /Go on to the data/ }).click();
+  await openDataset(page);
+  await page.getByRole('link', { name: /Go on to training/ }).click();
+  await page.getByLabel('max_steps').fill('4000');
+  await page.getByRole('button', { name: 'Start training' }).click();
+  await page.getByRole('img', { name: /Loss by step: .* at step \d{3}/ }).waitFor();
+  await page.evaluate(() => {
+    const long: number[] = [];
+    new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration))).observe({
+      type: 'longtask',
+    });
+    Object.assign(window, { long });
+  });
+  const leaving = page.waitForEvent('dialog');
+  const reload = page.reload().catch(() => null);
+  const dialog = await leaving;
+  expect(dialog.type()).toBe('beforeunload');
+  await dialog.dismiss();
+  await reload;
+  await page.getByRole('link', { name: /Take the adapter/ }).waitFor({ timeout: 20_000 });
+  const long = await page.evaluate(() => (window as unknown as { long: number[] }).long);
+  expect(long.filter((ms) => ms > 50)).toEqual([]);
+  expect(complaints).toEqual([]);
+  await page.context().close();
+}, 60_000);
+
+it('says what to do when the loss becomes NaN, and offers the last good adapter', async () => {
+  const { page } = await demo.visit();
+  await loadModel(page);
+  await page.getByRole('link', { name: /Go on to the data/ }).click();
+  await openDataset(page);
+  await page.getByRole('link', { name: /Go on to training/ }).click();
+  await page.getByLabel('learning_rate').fill('0.5');
+  await page.getByRole('button', { name: 'Start training' }).click();
+  await page.getByText('The loss is no longer a number').waitFor();
+  await inspect(page, 'failed run');
+  await page.getByRole('link', { name: /last good step/ }).click();
+  await page.getByText('From a run that failed').waitFor();
+  await page.context().close();
+});
+
+it('says how to get WebGPU, for this browser first', async () => {
+  const { page } = await demo.visit({
+    before: (page) => page.addInitScript(() => Object.defineProperty(navigator, 'gpu', { value: undefined })),
+  });
+  await page.getByRole('heading', { name: 'This browser has no WebGPU' }).waitFor();
+  await page.getByText('You are here').waitFor();
+  await inspect(page, 'no WebGPU');
+  await page.context().close();
+});
+
+it('ships no part of the demo, and at most 300 kB of compressed script before the worker', async () => {
+  const folder = await buildPage('page');
+  const html = await readFile(path.join(folder, 'index.html'), 'utf8');
+  expect(html).toContain("default-src 'none'");
+  const scripts = [...html.matchAll(/(?:src|href)="\.\/(assets\/[^"]+\.js)"/g)].map(([, file]) => file!);
+  expect(scripts.length).toBeGreaterThan(0);
+  let size = 0;
+  for (const script of scripts) {
+    const text = await readFile(path.join(folder, script));
+    expect(text.includes('apple metal-3')).toBe(false);
+    size += gzipSync(text).byteLength;
+  }
+  expect(size).toBeLessThan(300_000);
+  await rm(folder, { recursive: true, force: true });
+}, 60_000);
