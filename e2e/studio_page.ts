@@ -87,10 +87,15 @@ export async function fill(page: Page, settings: Readonly<Record<string, string>
   }
 }
 
+/** Clicks what saves a file; where it went. */
 export async function saved(page: Page, button: RegExp): Promise<string> {
-  const download: Promise<Download> = page.waitForEvent('download');
+  const started: Promise<Download> = page.waitForEvent('download');
   await page.getByRole('button', { name: button }).click();
-  return (await download).path();
+  const download = await started;
+  // Under its own name: the page goes by the extension when it is given back.
+  const file = path.join(mkdtempSync(path.join(tmpdir(), 'nibble-saved-')), download.suggestedFilename());
+  await download.saveAs(file);
+  return file;
 }
 
 /** The rows of the exported CSV as numbers, by column. */

@@ -15,23 +15,27 @@ export interface AdapterStart {
 interface AdapterState {
   readonly status: 'none' | 'reading' | 'ready' | 'failed';
   readonly runId: string;
+  readonly givenName: string | null;
   readonly start: AdapterStart | null;
   readonly failure: Failure | null;
 }
 
-const NONE: AdapterState = { status: 'none', runId: '', start: null, failure: null };
+const NONE: AdapterState = { status: 'none', runId: '', givenName: null, start: null, failure: null };
 
 export const useAdapter = create<AdapterState>()(() => NONE);
 
-/** A zip, or adapter_config.json and adapter_model.safetensors. */
-export function openAdapter(files: readonly File[]): void {
+/** A zip, or adapter_config.json and adapter_model.safetensors; `name` where the files' own would say little. */
+export function openAdapter(files: readonly File[], name: string | null = null): void {
   const runId = studioClient.newRunId('open-adapter');
-  useAdapter.setState({ status: 'reading', runId, start: null, failure: null });
+  useAdapter.setState({ status: 'reading', runId, givenName: name, start: null, failure: null });
   studioClient.send({ type: 'open-adapter', runId, files });
 }
 
-export function continueFrom(files: readonly AdapterFile[]): void {
-  openAdapter(files.map(({ path, bytes }) => new File([bytes], path.split('/').at(-1) ?? path)));
+export function continueFrom(name: string, files: readonly AdapterFile[]): void {
+  openAdapter(
+    files.map(({ path, bytes }) => new File([bytes], path.split('/').at(-1) ?? path)),
+    name,
+  );
 }
 
 /** Start from a fresh adapter again. */
@@ -46,10 +50,14 @@ export function receiveForAdapter(signal: StudioSignal): void {
     useAdapter.setState(NONE);
     return;
   }
-  if (signal.runId !== useAdapter.getState().runId) return;
+  const { runId, givenName } = useAdapter.getState();
+  if (signal.runId !== runId) return;
   if (signal.type === 'adapter-ready') {
     const { name, r, lora_alpha, target_modules, tensors } = signal;
-    useAdapter.setState({ status: 'ready', start: { name, r, lora_alpha, target_modules, tensors } });
+    useAdapter.setState({
+      status: 'ready',
+      start: { name: givenName ?? name, r, lora_alpha, target_modules, tensors },
+    });
   } else if (signal.type === 'failed') {
     useAdapter.setState({ status: 'failed', failure: { name: signal.name, message: signal.message } });
   }

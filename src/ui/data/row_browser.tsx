@@ -37,8 +37,8 @@ export function RowBrowser({ summary, stale }: { readonly summary: DataSummaryIn
       }
     >
       <div className={styles.pager}>
-        <Button small disabled={at <= 0} onClick={() => setSelected(at - 1)}>
-          <Icon name="back" /> Previous
+        <Button small aria-label="Previous row" disabled={at <= 0} onClick={() => setSelected(at - 1)}>
+          <Icon name="back" /> <span className={styles.word}>Previous</span>
         </Button>
         <label className={styles.jump}>
           Row
@@ -54,8 +54,8 @@ export function RowBrowser({ summary, stale }: { readonly summary: DataSummaryIn
           />
           of {count(total)}
         </label>
-        <Button small disabled={at >= total - 1} onClick={() => setSelected(at + 1)}>
-          Next <Icon name="chevron" />
+        <Button small aria-label="Next row" disabled={at >= total - 1} onClick={() => setSelected(at + 1)}>
+          <span className={styles.word}>Next</span> <Icon name="chevron" />
         </Button>
         {row && (
           <p className={styles.counts} role="status">

@@ -21,7 +21,7 @@ export function ContinuePanel({ trained }: { readonly trained: TrainedAdapter })
       <Button
         disabled={active || !fits}
         onClick={() => {
-          continueFrom(trained.files);
+          continueFrom(trained.name, trained.files);
           closeRun();
           goTo('train');
         }}

@@ -42,10 +42,12 @@ export function takeFiles(picked: Picked): string | null {
       inspectModel({ kind: 'files', name: picked.folder ?? 'dropped files', files: picked.files });
       goTo('model');
       return null;
-    case 'adapter':
-      openAdapter(picked.files.filter(({ path }) => !path.includes('/')).map(({ file }) => file));
+    case 'adapter': {
+      const files = picked.files.filter(({ path }) => !path.includes('/')).map(({ file }) => file);
+      openAdapter(files, picked.folder ?? (files.length > 1 ? 'the dropped adapter' : null));
       goTo('train');
       return null;
+    }
     default:
       return route satisfies never;
   }

@@ -83,6 +83,7 @@ function options(element: HTMLElement, props: Props): uPlot.Options {
       sync: { key: 'run' },
       drag: { x: true, y: false },
       points: { size: 7 },
+      y: false,
     },
     scales: {
       x: { time: false, range: (_, min, max) => (max - min < 10 ? [min, min + 10] : [min, max]) },

@@ -31,7 +31,9 @@ export function TrainScreen() {
       actions={
         over && (
           <>
-            <Button onClick={closeRun}>New run</Button>
+            <Button kind={status === 'failed' ? 'primary' : 'plain'} onClick={closeRun}>
+              {status === 'failed' ? 'Back to the settings' : 'New run'}
+            </Button>
             {status === 'finished' && (
               <LinkButton primary href="#export">
                 Take the adapter <Icon name="chevron" />
