@@ -32,7 +32,7 @@ it('trains the built-in case on the GPU and shows how it goes', async () => {
   const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
   const problems: string[] = [];
   page.on('pageerror', ({ message }) => problems.push(message));
-  await page.goto(address);
+  await page.goto(`${address}#self-test`);
   await page
     .getByRole('status')
     .getByText(/Step [2-9] of 20/)
@@ -48,14 +48,15 @@ it('says what to do where there is no WebGPU', async () => {
   const page = await browser.newPage();
   await page.addInitScript(() => Object.defineProperty(navigator, 'gpu', { value: undefined }));
   await page.goto(address);
-  await page.getByRole('status').getByText('This browser has no WebGPU').waitFor();
-  await page.getByText(/Open this page in a current Chrome/).waitFor();
+  await page.getByRole('heading', { name: 'This browser has no WebGPU' }).waitFor();
+  await page.getByText('You are here').waitFor();
+  await page.getByText('Firefox on Windows and macOS').click();
   await page.close();
 });
 
 it('shows why a run failed', async () => {
   const page = await browser.newPage();
-  await page.goto(address);
+  await page.goto(`${address}#self-test`);
   await page.route('**/case/case.json', (route) => route.fulfill({ status: 404 }));
   await page.reload();
   await page.getByRole('status').getByText('The run did not finish').waitFor();

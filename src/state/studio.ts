@@ -6,7 +6,7 @@ import { receiveForDevice, startDevice } from './device_store.ts';
 import { forgetModel, receiveForModel, useModel } from './model_store.ts';
 import { isActive, receiveForRun, useRun } from './run_store.ts';
 import { receiveForSearch } from './search_store.ts';
-import { useSettings } from './settings_store.ts';
+import { resetSettings, setNumber, useSettings } from './settings_store.ts';
 import { type StudioWorker, studioClient } from './studio_client.ts';
 
 /** Typing is over before a file is read again. */
@@ -39,6 +39,18 @@ export function openDataFile(file: File): void {
   openData(file, currentSettings().data, useModel.getState().loaded !== null);
 }
 
+export function restoreDefaults(): void {
+  resetSettings();
+  fitSettings();
+}
+
+/** A model for shorter texts than max_length says is no mistake of whoever has typed nothing yet. */
+function fitSettings(): void {
+  const most = useModel.getState().loaded?.info.maxPositions;
+  const { max_length } = useSettings.getState().numbers;
+  if (most !== undefined && Number(max_length) > most) setNumber('max_length', String(most));
+}
+
 /** The rows are read with the model's tokenizer, and an adapter fits one model: both follow it. */
 function followModel(): void {
   useModel.subscribe(({ loaded }, before) => {
@@ -48,6 +60,7 @@ function followModel(): void {
       clearAdapter();
       return;
     }
+    fitSettings();
     const { file } = useData.getState();
     if (file) openDataFile(file);
   });

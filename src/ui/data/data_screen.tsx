@@ -3,6 +3,7 @@ import { useModel } from '../../state/model_store.ts';
 import { EmptyState } from '../primitives/empty_state.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { LinkButton } from '../primitives/link_button.tsx';
+import { Notice } from '../primitives/notice.tsx';
 import { Screen } from '../primitives/screen.tsx';
 import { DataFailure } from './data_failure.tsx';
 import { DataFile } from './data_file.tsx';
@@ -36,6 +37,11 @@ export function DataScreen() {
               Rows are cut into tokens by the model’s own tokenizer and chat template. The file is read as soon as a
               model is loaded.
             </EmptyState>
+          )}
+          {status === 'waiting' && model && (
+            <Notice kind="warn" title="Not read yet">
+              A setting of how rows are read is wrong; the file is read when it is corrected.
+            </Notice>
           )}
           {status === 'failed' && <DataFailure />}
           {summary && <DataSummary summary={summary} stale={status !== 'ready'} />}

@@ -32,7 +32,7 @@ function useDataState(): StepState {
     case 'none':
       return { bit: 'none', note: 'none yet' };
     case 'waiting':
-      return { bit: 'none', note: 'waits for a model' };
+      return { bit: 'none', note: 'not read yet' };
     case 'reading':
       return { bit: 'busy', note: 'reading' };
     case 'failed':

@@ -2,7 +2,8 @@ import { useAdapter } from '../../state/adapter_store.ts';
 import { useData } from '../../state/data_store.ts';
 import { useModel } from '../../state/model_store.ts';
 import { startTraining } from '../../state/run_store.ts';
-import { resetSettings, setSettings, useSettings } from '../../state/settings_store.ts';
+import { setSettings, useSettings } from '../../state/settings_store.ts';
+import { restoreDefaults } from '../../state/studio.ts';
 import { count } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Field, fieldId } from '../primitives/field.tsx';
@@ -61,7 +62,7 @@ export function StartPanel() {
       <Button kind="primary" disabled={!ready} onClick={() => request && loaded && startTraining(request, loaded.info)}>
         <Icon name="play" /> Start training
       </Button>
-      <Button kind="quiet" small onClick={resetSettings}>
+      <Button kind="quiet" small onClick={restoreDefaults}>
         Back to the defaults
       </Button>
     </Panel>
