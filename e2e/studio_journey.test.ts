@@ -89,7 +89,7 @@ it('trains in the page what PyTorch trains, and goes on from what it exported', 
   await longTasks(page);
   await page.getByRole('button', { name: 'Start training' }).click();
   await page.getByText('Trained', { exact: true }).waitFor({ timeout: 170_000 });
-  console.log("LONG", await longTasks(page));
+  console.log('LONG', await longTasks(page));
   expect(await page.locator('canvas').count()).toBeGreaterThan(0);
 
   const rows = readCsv(readFileSync(await saved(page, /CSV/), 'utf8'));

@@ -21,14 +21,22 @@ export async function serveStudio(...hubOrigins: string[]): Promise<ServedStudio
   const env = { ...process.env, NIBBLE_HUB: hubOrigins.join(' ') };
   const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, env });
   if (status !== 0) throw new Error(`the page was not built: ${stderr}`);
-  const server = await LocalServer.start();
-  const address = server.mountRoot(folder, securityHeaders({ extraConnect: hubOrigins }));
+  const served = await serveBuilt(folder, hubOrigins);
   return {
-    address,
+    address: served.address,
     async close() {
-      await server.close();
+      await served.close();
       rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** Serves a page that was built for a Hub at these origins. */
+export async function serveBuilt(folder: string, hubOrigins: readonly string[]): Promise<ServedStudio> {
+  const server = await LocalServer.start();
+  return {
+    address: server.mountRoot(folder, securityHeaders({ extraConnect: hubOrigins })),
+    close: () => server.close(),
   };
 }
 

@@ -20,6 +20,8 @@ export interface HubOptions {
   readonly signatureSeconds?: number;
   /** Entries on a page of a listing. Default 50. */
   readonly pageSize?: number;
+  /** Ports of the API and the storage; any free ones by default. */
+  readonly ports?: readonly [api: number, storage: number];
 }
 
 export interface TestHub {
@@ -58,7 +60,8 @@ export async function startHub(options: HubOptions): Promise<TestHub> {
       if (request.method === 'OPTIONS') preflight(exchange);
       else void handle(exchange).catch(() => response.destroy());
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const port = options.ports?.[origin === 'api' ? 0 : 1] ?? 0;
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return server;
   };
   const api = await start('api', (exchange) => answerApi(state, exchange));
