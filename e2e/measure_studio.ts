@@ -33,40 +33,58 @@ const { model, data, out, page: built, adapter, steps } = values;
 if (!model || !data || !out) throw new Error('Give --model DIR, --data FILE.jsonl and --out DIR.');
 mkdirSync(out, { recursive: true });
 
-/** JavaScript heap of the page and its workers, bytes; the largest seen. */
-class HeapWatch {
-  readonly #sessions: CDPSession[] = [];
-  peak = 0;
-  #timer: NodeJS.Timeout | undefined;
+interface HeapUsage {
+  readonly usedSize: number;
+  readonly embedderHeapUsedSize?: number;
+  /** Array buffers: where weights pass through. */
+  readonly backingStorageSize?: number;
+}
 
+const total = ({ usedSize, embedderHeapUsedSize = 0, backingStorageSize = 0 }: HeapUsage) =>
+  usedSize + embedderHeapUsedSize + backingStorageSize;
+
+/** JavaScript heap and array buffers of the page and its workers together, bytes; the largest sum seen. */
+class HeapWatch {
+  readonly #session: CDPSession;
+  readonly #workers = new Map<string, number>();
+  readonly #timer: NodeJS.Timeout;
+  #page = 0;
+  peak = 0;
+
+  private constructor(session: CDPSession) {
+    this.#session = session;
+    session.on('Target.attachedToTarget', ({ sessionId }) => this.#workers.set(sessionId, 0));
+    session.on('Target.detachedFromTarget', ({ sessionId }) => this.#workers.delete(sessionId));
+    session.on('Target.receivedMessageFromTarget', ({ sessionId, message }) => {
+      const { result } = JSON.parse(message) as { result?: HeapUsage };
+      if (result && 'usedSize' in result) this.#workers.set(sessionId, total(result));
+    });
+    this.#timer = setInterval(() => void this.#look(), 100);
+  }
+
+  /** Before the page starts its workers. */
   static async start(page: Page): Promise<HeapWatch> {
-    const watch = new HeapWatch();
-    const root = await page.context().newCDPSession(page);
-    watch.#sessions.push(root);
-    watch.#timer = setInterval(() => void watch.#look(page), 250);
+    const session = await page.context().newCDPSession(page);
+    const watch = new HeapWatch(session);
+    await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
     return watch;
   }
 
-  async #look(page: Page): Promise<void> {
-    const heaps = await Promise.all([
-      page.evaluate(() => (performance as unknown as { memory: { usedJSHeapSize: number } }).memory.usedJSHeapSize),
-      ...page
-        .workers()
-        .map((worker) =>
-          worker.evaluate(
-            () => (performance as unknown as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? 0,
-          ),
-        ),
-    ]).catch(() => []);
+  async #look(): Promise<void> {
+    const message = JSON.stringify({ id: 1, method: 'Runtime.getHeapUsage' });
+    for (const sessionId of this.#workers.keys()) {
+      await this.#session.send('Target.sendMessageToTarget', { sessionId, message }).catch(() => undefined);
+    }
+    this.#page = await this.#session.send('Runtime.getHeapUsage').then(total, () => this.#page);
     this.peak = Math.max(
       this.peak,
-      heaps.reduce((a, b) => a + b, 0),
+      [...this.#workers.values()].reduce((a, b) => a + b, this.#page),
     );
   }
 
-  stop(): number {
+  stop(): { peakHeapBytes: number; workers: number } {
     clearInterval(this.#timer);
-    return this.peak;
+    return { peakHeapBytes: this.peak, workers: this.#workers.size };
   }
 }
 
@@ -74,17 +92,14 @@ const hub = await startHub({ repositories: [{ id: ID, directory: model }], ports
 const origins = [hub.apiUrl, hub.cdnUrl];
 const studio = built ? await serveBuilt(built, origins) : await serveStudio(...origins);
 const flags = chromiumFlags(adapter as Adapter);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM,
-  args: [...flags, '--enable-precise-memory-info'],
-});
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: flags });
 const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
 const problems = await preparePage(page);
 const shot = (name: string) => page.screenshot({ path: path.join(out, `${name}.png`), fullPage: true });
 const seconds = (from: number) => Math.round((performance.now() - from) / 10) / 100;
 
-await page.goto(studio.address);
 const heap = await HeapWatch.start(page);
+await page.goto(studio.address);
 await page.waitForTimeout(1000);
 await shot('1-model');
 const load = performance.now();
@@ -133,7 +148,7 @@ const report = {
   firstStepSeconds,
   trainSeconds,
   steps: Number(steps),
-  peakHeapBytes: heap.stop(),
+  ...heap.stop(),
   longTasks: tasks,
   problems,
 };

@@ -161,7 +161,7 @@ export const mutants: readonly Mutant[] = [
     'matmul_nf4.wgsl',
     ALIGNED_LORA,
     ['sum += residual[', 'sum -= residual['],
-    ['] * params.lora_scale', '] + params.lora_scale'],
+    ['params.lora_scale * vec4', 'params.lora_scale + vec4'],
     ['whole_depth + params.rank', 'whole_depth'],
   ),
   ...inFile(
@@ -174,7 +174,7 @@ export const mutants: readonly Mutant[] = [
     'matmul_nf4.wgsl',
     SINGLE_DX,
     ['let at = k * params.width + n', 'let at = k * params.depth + n'],
-    ['return lora[k * params.width + n]', 'return lora[n * params.rank + k]'],
+    ['let i = k * params.width + n', 'let i = n * params.rank + k'],
   ),
   ...inFile('matmul_nf4.wgsl', SINGLE, ['y[at] += sum', 'y[at] -= sum']),
   ...inFile('nf4_quantize.wgsl', 'nf4_quantize F32 on thresholds, powers of two', [
