@@ -54,7 +54,7 @@ export class DemoPage {
   }
 
   async visit({
-    tune = '&speed=20',
+    tune = '&speed=40',
     screen = 'model',
     width = 1280,
     scheme,

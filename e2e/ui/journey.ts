@@ -21,14 +21,11 @@ export async function tabTo(page: Page, name: RegExp): Promise<void> {
     await page.keyboard.press('Tab');
     const focused = await page.evaluate(() => {
       const element = document.activeElement;
+      if (!element || element === document.body) return '';
       const labels = element instanceof HTMLInputElement ? [...(element.labels ?? [])] : [];
-      return [
-        element?.getAttribute('aria-label'),
-        ...labels.map(({ textContent }) => textContent),
-        element?.textContent,
-      ]
-        .filter(Boolean)
-        .join(' ');
+      const labelledBy = document.getElementById(element.getAttribute('aria-labelledby') ?? '');
+      const named = [...labels, labelledBy, element].map((one) => one?.textContent);
+      return [element.getAttribute('aria-label'), ...named].filter(Boolean).join(' ').trim();
     });
     if (name.test(focused)) return;
   }

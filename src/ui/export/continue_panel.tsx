@@ -2,6 +2,7 @@ import { continueFrom } from '../../state/adapter_store.ts';
 import { useModel } from '../../state/model_store.ts';
 import { goTo } from '../../state/navigation.ts';
 import { closeRun, isActive, type TrainedAdapter, useRun } from '../../state/run_store.ts';
+import { setFlag } from '../../state/settings_store.ts';
 import { Button } from '../primitives/button.tsx';
 import { Panel } from '../primitives/panel.tsx';
 
@@ -22,6 +23,8 @@ export function ContinuePanel({ trained }: { readonly trained: TrainedAdapter })
         disabled={active || !fits}
         onClick={() => {
           continueFrom(trained.name, trained.files);
+          // Its scale is part of what it has learned.
+          setFlag('use_rslora', trained.request.lora.use_rslora);
           closeRun();
           goTo('train');
         }}

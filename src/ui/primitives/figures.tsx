@@ -9,7 +9,7 @@ export interface Figure {
 
 interface Props {
   readonly items: readonly Figure[];
-  /** `wide` leaves room for three in a row, `small` for six. */
+  /** `wide` is for six of them: two, three or six in a row. */
   readonly size?: 'small' | 'medium' | 'wide';
 }
 

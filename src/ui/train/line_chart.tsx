@@ -27,8 +27,18 @@ interface Props {
   readonly scientific?: boolean;
 }
 
-/** A uPlot canvas that shares its cursor with the others of the page. */
+/** A curve by step; before the first step, a place for it. */
 export function LineChart(props: Props) {
+  if (props.steps.length > 0) return <Plot {...props} />;
+  return (
+    <div className={styles.none} style={{ height: props.height }}>
+      The curve begins with the first step.
+    </div>
+  );
+}
+
+/** A uPlot canvas that shares its cursor with the others of the page. */
+function Plot(props: Props) {
   const { title, steps, values, version, height, scheme, logScale = false } = props;
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);

@@ -1,0 +1,69 @@
+import { expect, it } from 'vitest';
+import type { ModelInfo } from '../worker/studio_protocol.ts';
+import { checkSettings } from './check_settings.ts';
+import { DEFAULT_SETTINGS, type NumberField, type Settings } from './settings_store.ts';
+
+const typed = (numbers: Partial<Record<NumberField, string>>): Settings => ({
+  ...DEFAULT_SETTINGS,
+  numbers: { ...DEFAULT_SETTINGS.numbers, ...numbers },
+});
+
+const model: ModelInfo = {
+  name: 'tiny',
+  commit: null,
+  modelType: 'llama',
+  parameters: 1,
+  layers: 1,
+  hiddenSize: 8,
+  vocabSize: 8,
+  maxPositions: 512,
+  downloadBytes: 1,
+  weightFiles: 1,
+  linears: ['q_proj', 'v_proj'],
+  chatTemplate: false,
+};
+
+it('takes the defaults as RunConfig has them', () => {
+  const { errors, request, data } = checkSettings(DEFAULT_SETTINGS);
+  expect(errors).toEqual({});
+  expect(request?.lora).toMatchObject({ r: 16, lora_alpha: 32, target_modules: 'all-linear' });
+  expect(request?.training).toMatchObject({ max_steps: 60, learning_rate: 2e-4, eval_steps: 12 });
+  expect(data).toMatchObject({ max_length: 1024, validation_share: 0.1 });
+});
+
+it('names every field that is wrong', () => {
+  const { errors, request } = checkSettings(
+    typed({ r: '1.5', max_steps: '0', learning_rate: 'fast', adam_beta1: '1', max_grad_norm: '0', seed: '' }),
+  );
+  expect(errors).toEqual({
+    r: 'Enter a whole number.',
+    max_steps: 'Enter 1 or more.',
+    learning_rate: 'Enter a number.',
+    adam_beta1: 'Enter less than 1.',
+    max_grad_norm: 'Enter more than 0.',
+    seed: 'Enter a number.',
+  });
+  expect(request).toBeNull();
+});
+
+it('reads the data in spite of a slip in the schedule, and not with a wrong max_length', () => {
+  expect(checkSettings(typed({ max_steps: 'x' })).data).toMatchObject({ max_length: 1024 });
+  expect(checkSettings(typed({ max_length: 'x' })).data).toBeNull();
+  expect(checkSettings(typed({ validation_share: '0.9' })).data).toBeNull();
+});
+
+it('knows the model', () => {
+  expect(checkSettings(typed({ max_length: '1024' }), model).errors.max_length).toMatch(/512 tokens/);
+  const settings = { ...typed({ max_length: '512' }), target_modules: ['q_proj', 'w_proj'] };
+  expect(checkSettings(settings, model).errors.target_modules).toBe('tiny has no w_proj.');
+});
+
+it('keeps to the shape of an adapter it starts from', () => {
+  const start = { r: 8, lora_alpha: 16, target_modules: ['q_proj'] };
+  const { errors, request } = checkSettings(typed({ r: '', max_length: '512' }), model, start);
+  expect(errors).toEqual({});
+  expect(request?.lora).toMatchObject(start);
+  expect(checkSettings(DEFAULT_SETTINGS, null, { ...start, target_modules: [] }).request?.lora.target_modules).toBe(
+    'all-linear',
+  );
+});
