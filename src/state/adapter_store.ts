@@ -2,6 +2,7 @@
 import { create } from 'zustand';
 import type { AdapterFile } from '../worker/protocol.ts';
 import type { Failure } from './model_store.ts';
+import { setFlag } from './settings_store.ts';
 import { type StudioSignal, studioClient } from './studio_client.ts';
 
 export interface AdapterStart {
@@ -53,7 +54,9 @@ export function receiveForAdapter(signal: StudioSignal): void {
   const { runId, givenName } = useAdapter.getState();
   if (signal.runId !== runId) return;
   if (signal.type === 'adapter-ready') {
-    const { name, r, lora_alpha, target_modules, tensors } = signal;
+    const { name, r, lora_alpha, use_rslora, target_modules, tensors } = signal;
+    // Its scale depends on it: a run that goes on from it must have the same.
+    setFlag('use_rslora', use_rslora);
     useAdapter.setState({
       status: 'ready',
       start: { name: givenName ?? name, r, lora_alpha, target_modules, tensors },

@@ -154,6 +154,7 @@ export type StudioEvent =
       name: string;
       r: number;
       lora_alpha: number;
+      use_rslora: boolean;
       target_modules: readonly string[];
       tensors: number;
     }

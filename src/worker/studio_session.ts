@@ -138,7 +138,7 @@ export class StudioSession {
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
         this.#adapter = adapter;
-        const { r, lora_alpha, target_modules } = adapter.config;
+        const { r, lora_alpha, use_rslora, target_modules } = adapter.config;
         const tensors = adapter.tensors.size;
         emit({
           type: 'adapter-ready',
@@ -146,6 +146,7 @@ export class StudioSession {
           name: adapter.name,
           r,
           lora_alpha,
+          use_rslora,
           target_modules: target_modules === null || typeof target_modules === 'string' ? [] : target_modules,
           tensors,
         });

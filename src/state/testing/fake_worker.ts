@@ -199,7 +199,16 @@ export class FakeWorker implements StudioWorker {
     }
     const name = first.name.replace(/\.zip$/, '');
     const target_modules = ['q_proj', 'v_proj', 'down_proj'];
-    this.#say({ type: 'adapter-ready', runId, name, r: 8, lora_alpha: 16, target_modules, tensors: 180 });
+    this.#say({
+      type: 'adapter-ready',
+      runId,
+      name,
+      r: 8,
+      lora_alpha: 16,
+      use_rslora: false,
+      target_modules,
+      tensors: 180,
+    });
   }
 
   async #train({ runId, request }: Of<'train'>): Promise<void> {

@@ -2,7 +2,6 @@ import { continueFrom } from '../../state/adapter_store.ts';
 import { useModel } from '../../state/model_store.ts';
 import { goTo } from '../../state/navigation.ts';
 import { closeRun, isActive, type TrainedAdapter, useRun } from '../../state/run_store.ts';
-import { setFlag } from '../../state/settings_store.ts';
 import { Button } from '../primitives/button.tsx';
 import { Panel } from '../primitives/panel.tsx';
 
@@ -24,7 +23,6 @@ export function ContinuePanel({ trained }: { readonly trained: TrainedAdapter })
         onClick={() => {
           continueFrom(trained.name, trained.files);
           // Its scale is part of what it has learned.
-          setFlag('use_rslora', trained.request.lora.use_rslora);
           closeRun();
           goTo('train');
         }}
