@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { ensureBuilt } from './lib/build.mjs';
 import { ensureChromium } from './lib/chromium.mjs';
 import { ensureDependencies } from './lib/dependencies.mjs';
 import { giveUp, root } from './lib/root.mjs';
@@ -27,6 +28,7 @@ const stages = [
     () => tool('dependency-cruiser/bin/dependency-cruise.mjs', ['--config', '.dependency-cruiser.cjs', 'src', 'e2e']),
   ],
   ['unused', () => tool('knip/bin/knip.js', [])],
+  ['size', size],
   ['unit', () => vitest('unit')],
   ['gpu', () => vitest('gpu')],
   ['e2e', () => vitest('e2e')],
@@ -63,6 +65,12 @@ process.exit(total('failed') === 0 ? 0 : 1);
 
 function node(args, stdio = 'inherit') {
   return spawnSync(process.execPath, args, { cwd: root, stdio, maxBuffer: 2 ** 28 });
+}
+
+/** What a first visit downloads, against the limits in package.json. */
+function size() {
+  ensureBuilt('page');
+  return tool('size-limit/bin.js', []);
 }
 
 /** A tool's own program: its exit code is one check. */
