@@ -201,6 +201,27 @@ it('says how to get WebGPU, for this browser first', async () => {
   await page.context().close();
 });
 
+it('says what to do when no adapter answers', async () => {
+  const { page } = await demo.visit({ tune: '&gpu=none' });
+  await page.getByRole('heading', { name: 'No graphics adapter answered' }).waitFor();
+  await inspect(page, 'no adapter');
+  await page.context().close();
+});
+
+it('tells of the device from every screen, and checks it against PyTorch', async () => {
+  const { page } = await demo.visit({ screen: 'export' });
+  await page.getByRole('button', { name: /^Device/ }).click();
+  await page.getByRole('dialog').waitFor();
+  await inspect(page, 'device dialog');
+  await page
+    .getByRole('dialog')
+    .getByRole('link', { name: /against PyTorch/ })
+    .click();
+  await page.getByRole('heading', { name: 'Check this GPU against PyTorch' }).waitFor();
+  await inspect(page, 'self-test');
+  await page.context().close();
+}, 60_000);
+
 it('ships no part of the demo, and at most 300 kB of compressed script before the worker', async () => {
   const folder = await buildPage('page');
   const html = await readFile(path.join(folder, 'index.html'), 'utf8');

@@ -1,4 +1,4 @@
-/** A little help with plain DOM, until the page has a framework. */
+/** A little help with plain DOM: the report is drawn as it comes, by one object that knows its parts. */
 
 type Child = Node | string;
 
