@@ -7,12 +7,6 @@ import type { RunConfig } from '../formats/run_config.ts';
 /** Where a folder is: an HTTP folder that answers Range requests, or a folder on disk (Node only). */
 export type FolderLocation = { kind: 'http'; url: string } | { kind: 'disk'; path: string };
 
-/** Tensor values as they cross the worker's border. */
-export interface TensorData {
-  readonly shape: readonly number[];
-  readonly data: Float32Array<ArrayBuffer>;
-}
-
 export type Command =
   /**
    * Trains. `base` is the folder that RunConfig's relative paths start from; `folders` says where those are that do not

@@ -1,4 +1,5 @@
 /** Small and row-sharded tensors that are not quantized: decoding on the host, finiteness, upload in chunks. */
+import { decodeFloats } from '../../formats/float_dtypes.ts';
 import type { FloatDtype, WeightSource } from '../weight_source.ts';
 
 export class NonFiniteWeightsError extends Error {
@@ -13,30 +14,6 @@ export class MissingTensorError extends Error {
   constructor(tensor: string) {
     super(`The checkpoint has no tensor ${tensor}. Check that all its files are there and belong together.`);
   }
-}
-
-const word = new Uint32Array(1);
-const float = new Float32Array(word.buffer);
-
-/** Exact value of a half, subnormals included. */
-export function halfToFloat(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-export function decodeFloats(bytes: Uint8Array<ArrayBuffer>, dtype: FloatDtype): Float32Array<ArrayBuffer> {
-  if (dtype === 'F32')
-    return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  const halves = new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  if (dtype === 'F16') return Float32Array.from(halves, halfToFloat);
-  return Float32Array.from(halves, (half) => {
-    word[0] = half << 16;
-    return float[0];
-  });
 }
 
 /** Whether no element has an exponent of all ones. */
@@ -58,7 +35,7 @@ export async function readSmallTensor(source: WeightSource, name: string): Promi
   if (!info) throw new MissingTensorError(name);
   const bytes = await source.read(name, 0, info.byteLength);
   if (!allFinite(bytes, info.dtype)) throw new NonFiniteWeightsError(name);
-  return decodeFloats(bytes, info.dtype);
+  return decodeFloats(info.dtype, bytes);
 }
 
 /** Pieces of a tensor in order, the next one being read while one is used. */

@@ -147,14 +147,3 @@ test('a shader that does not compile is named, with the line', async () => {
   expect(() => gpu.check()).toThrow('unresolved value');
   // afterEach asserts that the failed plan left no buffer.
 });
-
-test('profile times each kernel', async () => {
-  const { plan } = chain(3);
-  const arena = new Arena(gpu.ledger, [plan.layout()]);
-  const made = await plan.finish(arena, stepBuffer(CAPACITY));
-  const times = await made.profile(CAPACITY);
-  expect([...times.keys()]).toEqual(['rms_norm']);
-  expect(times.get('rms_norm')).toBeGreaterThan(0);
-  made.dispose();
-  arena.dispose();
-});

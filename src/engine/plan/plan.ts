@@ -248,27 +248,6 @@ export class Plan {
     }
   }
 
-  /** Milliseconds of each kernel in one run, every dispatch submitted and waited for on its own. */
-  async profile(tokens: number): Promise<Map<string, number>> {
-    const { device } = this.#gpu;
-    const times = new Map<string, number>();
-    for (const { kernel, pipeline, bindGroup, workgroups } of this.#commands) {
-      const size = workgroups(tokens);
-      if (!size) continue;
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(...size);
-      pass.end();
-      const started = performance.now();
-      device.queue.submit([encoder.finish()]);
-      await device.queue.onSubmittedWorkDone();
-      times.set(kernel.name, (times.get(kernel.name) ?? 0) + performance.now() - started);
-    }
-    return times;
-  }
-
   dispose(): void {
     this.#gpu.ledger.destroy(this.#uniforms);
   }

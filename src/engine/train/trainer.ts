@@ -177,11 +177,6 @@ export class Trainer {
     }
   }
 
-  /** Optimizer steps enqueued so far. */
-  get steps(): number {
-    return this.#steps;
-  }
-
   /** Enqueues one optimizer step over an accumulation window. Its figures come with {@link readLog}. */
   async step(window: readonly TokenBatch[], learningRate: number): Promise<void> {
     if (this.#pending.length === LOG_SLOTS) await this.#drainLog();
@@ -260,12 +255,6 @@ export class Trainer {
 
   readAdapter(): Promise<Map<string, TensorValues>> {
     return this.#decoder.state.read('parameters');
-  }
-
-  /** Milliseconds by kernel of one micro-batch's forward and backward pass; changes gradients only. */
-  async profile(batch: TokenBatch): Promise<Map<string, number>> {
-    this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: 0 });
-    return this.#train.profile(batch.ids.length);
   }
 
   /** Dispatches by kernel since the start or the last reset. */
