@@ -11,12 +11,16 @@ fn finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
-// x · inverse, also for a subnormal x, which a GPU may take for zero: its bits times 2^-149, in two steps.
+// x · inverse, also for a subnormal x, which a GPU may take for zero: its bits times inverse · 2^-149, made by taking 149
+// from the exponent, since a compiler may fold constant factors into one that is subnormal itself. An inverse too small
+// for that makes a product near zero.
 fn scaled(x: f32, inverse: f32) -> f32 {
   let bits = bitcast<u32>(x);
   let magnitude = bits & 0x7fffffffu;
   if (magnitude >= 0x800000u) { return x * inverse; }
-  let product = f32(magnitude) * (inverse * 2.6469779601696886e-23 * 5.293955920339377e-23);
+  let inverse_bits = bitcast<u32>(inverse);
+  if ((inverse_bits >> 23u) <= 149u) { return 0.0; }
+  let product = f32(magnitude) * bitcast<f32>(inverse_bits - (149u << 23u));
   return select(product, -product, bits > magnitude);
 }
 
