@@ -1,64 +1,106 @@
-// y = scale · x·Wᵀ, W [width, depth]; with TRANSPOSED y = scale · x·W, W [depth, width]. W in its own dtype (f32
-// adapters; the 16-bit output head). x [T, x_stride] and y [T, y_stride], each from a column offset; rows from
-// params.first_token of the micro-batch, at most params.row_count of them (a chunk). ACCUMULATE adds to y.
+// y = x·Wᵀ, W [width, depth]; with TRANSPOSED y = x·W, W [depth, width]: the output head, W in its own dtype. x [T,
+// x_stride] and y [T, y_stride], each from a column offset; rows from params.first_token of the micro-batch, at most
+// params.row_count of them (a chunk). ACCUMULATE adds to y. ALIGNED: strides, offsets, depth and width are whole groups
+// of four, and x, y and weight are bound as vectors. SPLIT_K: as in matmul_nf4.wgsl, y gets partial sums.
 #include "common/float_dtypes.wgsl"
 
 fn rows() -> u32 {
   return min(params.row_count, step.tokens - min(step.tokens, params.first_token));
 }
 
-// Elements outside are read all the same (robust access keeps the read inside the buffer) and taken for zero: branches
-// would cost more.
-fn a_vector(m: u32, k: u32) -> vec4<f32> {
-  let inside = m < rows();
-  let at = m * params.x_stride + params.x_at + k;
-  return vec4<f32>(
-    select(0.0, x[at], inside && k < params.depth),
-    select(0.0, x[at + 1u], inside && k + 1u < params.depth),
-    select(0.0, x[at + 2u], inside && k + 2u < params.depth),
-    select(0.0, x[at + 3u], inside && k + 3u < params.depth));
+alias RawA = vec4<f32>;
+fn fetch_a(m: u32, k: u32) -> RawA {
+  let at = min(m, rows() - 1u) * params.x_stride + params.x_at;
+#if ALIGNED
+  return x[(at + min(k, params.depth - 4u)) >> 2u];
+#else
+  let last = params.depth - 1u;
+  return vec4<f32>(x[at + min(k, last)], x[at + min(k + 1u, last)], x[at + min(k + 2u, last)], x[at + min(k + 3u, last)]);
+#endif
 }
+fn decode_a(raw: RawA, m: u32, k: u32) -> vec4<f32> { return raw; }
 
+// A vector runs along the weight's own row. Zeros beyond the depth; beyond a row's end, its last weights.
+#if ALIGNED
+#if WIDE_DTYPE
+alias RawB = vec4<u32>;
+fn unpack(raw: RawB) -> vec4<f32> { return bitcast<vec4<f32>>(raw); }
+#else
+alias RawB = vec2<u32>;
+fn unpack(raw: RawB) -> vec4<f32> {
+  return vec4<f32>(decode_element(raw.x, 0u), decode_element(raw.x, 1u), decode_element(raw.y, 0u), decode_element(raw.y, 1u));
+}
+#endif
+fn fetch_weights(first: u32, c: u32, length: u32) -> RawB {
+  return weight[(first + min(c, length - 4u)) >> 2u];
+}
+#else
+alias RawB = vec4<f32>;
+fn unpack(raw: RawB) -> vec4<f32> { return raw; }
 fn weight_element(i: u32) -> f32 {
   return decode_element(weight[element_word(i)], i);
 }
-
-// A vector runs along the weight's own row.
-fn b_vector(n: u32, k: u32) -> vec4<f32> {
-#if TRANSPOSED
-  let at = k * params.width + n;
-  let left = select(0u, params.width - n, n < params.width && k < params.depth);
-#else
-  let at = n * params.depth + k;
-  let left = select(0u, params.depth - k, n < params.width && k < params.depth);
+fn fetch_weights(first: u32, c: u32, length: u32) -> RawB {
+  let last = length - 1u;
+  return vec4<f32>(weight_element(first + min(c, last)), weight_element(first + min(c + 1u, last)),
+    weight_element(first + min(c + 2u, last)), weight_element(first + min(c + 3u, last)));
+}
 #endif
-  return vec4<f32>(
-    select(0.0, weight_element(at), left > 0u),
-    select(0.0, weight_element(at + 1u), left > 1u),
-    select(0.0, weight_element(at + 2u), left > 2u),
-    select(0.0, weight_element(at + 3u), left > 3u));
+
+fn fetch_b(n: u32, k: u32) -> RawB {
+#if TRANSPOSED
+  return fetch_weights(min(k, params.depth - 1u) * params.width, n, params.width);
+#else
+  return fetch_weights(min(n, params.width - 1u) * params.depth, k, params.depth);
+#endif
+}
+fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
+#if TRANSPOSED
+  return select(vec4<f32>(0.0), unpack(raw), k < params.depth);
+#else
+  return select(vec4<f32>(0.0), unpack(raw), vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(params.depth));
+#endif
 }
 
+var<private> y_begin: u32;
+
 fn store(m: u32, n: u32, value: vec4<f32>) {
-  if (m >= rows()) { return; }
-  let at = m * params.y_stride + params.y_at + n;
+  if (m >= rows() || n >= params.width) { return; }
+  let at = m * params.y_stride + y_begin + n;
+#if ALIGNED
+#if ACCUMULATE
+  y[at >> 2u] += value;
+#else
+  y[at >> 2u] = value;
+#endif
+#else
 #for e 4
   if (n + {e}u < params.width) {
 #if ACCUMULATE
-    y[at + {e}u] += value[{e}] * params.scale;
+    y[at + {e}u] += value[{e}];
 #else
-    y[at + {e}u] = value[{e}] * params.scale;
+    y[at + {e}u] = value[{e}];
 #endif
   }
 #endfor
+#endif
 }
 
 #include "common/matmul_tile.wgsl"
 
 @compute @workgroup_size(TILE_M * TILE_N / (16u * RM * RN))
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  y_begin = params.y_at;
+#if SPLIT_K
+  let k_begin = group.z * params.split_depth;
+  let k_end = min(params.depth, k_begin + params.split_depth);
+  y_begin += group.z * params.plane;
+#else
+  let k_begin = 0u;
+  let k_end = params.depth;
+#endif
   let m0 = group.y * TILE_M;
   let n0 = group.x * TILE_N;
-  accumulate(m0, n0, params.depth, lane);
+  accumulate(m0, n0, k_begin, k_end, 0u, lane);
   store_tile(m0, n0, lane);
 }

@@ -1,115 +1,221 @@
-// y = x·Wᵀ (+ u·Bᵀ) (+ bias) (+ residual), W [width, depth] in NF4; with TRANSPOSED the gradient y = x·W (+ u·A), W
-// [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset. LORA: u [T, rank] times lora_scale, and
-// `lora` = B [width, rank], or with TRANSPOSED A [rank, width]: the low-rank product runs through the same tile.
-// ALIGNED: W's rows are whole groups of four. ACCUMULATE adds to y.
+// y = x·Wᵀ (+ s·u·Bᵀ) (+ bias) (+ residual) for SEGMENTS linears that share an input, their outputs side by side: W
+// [width, depth] is their NF4 weights one below the other, and a workgroup's tile lies in one of them. TRANSPOSED gives
+// the gradient y = x·W (+ s·u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
+// residual [T, width]. LORA: u [T, u_stride] has each segment's rank columns; `lora` holds each segment's B [its width,
+// rank], or with TRANSPOSED, where the first segment's fields stand for all, A [rank, width].
+// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors.
+// SPLIT_K: workgroups along z take split_depth of the depth each, and y [splits, capacity, y_stride] gets partial sums.
 #include "common/nf4.wgsl"
 
-#if LORA
-// The two products run as one: along k first x·W, the depth rounded up to whole steps of the tile, then u·lora.
-var<private> low_rank_at: u32;
-#endif
+struct Segment { begin: u32, width: u32, nf4: Nf4, bias_at: u32, lora_at: u32, u_at: u32, rank: u32 }
 
-// Elements outside are read all the same (robust access keeps the read inside the buffer) and taken for zero: branches
-// would cost more.
-fn a_vector(m: u32, position: u32) -> vec4<f32> {
-  let inside = m < step.tokens;
-#if LORA
-  if (position >= low_rank_at) {
-    let k = position - low_rank_at;
-    let row = m * params.rank + k;
-    return params.lora_scale * vec4<f32>(
-      select(0.0, u[row], inside && k < params.rank),
-      select(0.0, u[row + 1u], inside && k + 1u < params.rank),
-      select(0.0, u[row + 2u], inside && k + 2u < params.rank),
-      select(0.0, u[row + 3u], inside && k + 3u < params.rank));
-  }
-#endif
-  let k = position;
-  let at = m * params.x_stride + params.x_at + k;
-  return vec4<f32>(
-    select(0.0, x[at], inside && k < params.depth),
-    select(0.0, x[at + 1u], inside && k + 1u < params.depth),
-    select(0.0, x[at + 2u], inside && k + 2u < params.depth),
-    select(0.0, x[at + 3u], inside && k + 3u < params.depth));
+#for s SEGMENTS
+fn segment_{s}() -> Segment {
+  return Segment(params.begin_{s}, params.width_{s}, Nf4(params.codes_at_{s}, params.absmax_at_{s}, params.nested_at_{s}),
+    params.bias_at_{s}, params.lora_at_{s}, params.u_at_{s}, params.rank_{s});
 }
+#endfor
+// The linear this workgroup computes; with TRANSPOSED the first. Offsets of absmax values, read once.
+var<private> segment: Segment;
+#for s SEGMENTS
+var<private> offset_{s}: f32;
+#endfor
+var<private> offset: f32;
 
-#if LORA
-fn lora_element(n: u32, k: u32) -> f32 {
-#if TRANSPOSED
-  let i = k * params.width + n;
-#else
-  let i = n * params.rank + k;
-#endif
-  return select(0.0, lora[i], n < params.width && k < params.rank);
-}
-#endif
-
-// A vector runs along the weight's own row.
-fn b_vector(n: u32, position: u32) -> vec4<f32> {
-#if LORA
-  if (position >= low_rank_at) {
-    let k = position - low_rank_at;
-#if TRANSPOSED
-    return vec4<f32>(lora_element(n, k), lora_element(n + 1u, k), lora_element(n + 2u, k), lora_element(n + 3u, k));
-#else
-    return vec4<f32>(lora_element(n, k), lora_element(n, k + 1u), lora_element(n, k + 2u), lora_element(n, k + 3u));
-#endif
-  }
-#endif
-  let k = position;
-#if TRANSPOSED
-  let at = k * params.width + n;
-  let left = select(0u, params.width - n, n < params.width && k < params.depth);
-#else
-  let at = n * params.depth + k;
-  let left = select(0u, params.depth - k, n < params.width && k < params.depth);
-#endif
 #if ALIGNED
-  return select(vec4<f32>(0.0), weights_at(at), left > 0u);
-#else
-  return vec4<f32>(
-    select(0.0, weight_at(at), left > 0u),
-    select(0.0, weight_at(at + 1u), left > 1u),
-    select(0.0, weight_at(at + 2u), left > 2u),
-    select(0.0, weight_at(at + 3u), left > 3u));
-#endif
+alias RawA = vec4<f32>;
+fn fetch_a(m: u32, k: u32) -> RawA {
+  return x[(min(m, step.tokens - 1u) * params.x_stride + params.x_at + min(k, params.depth - 4u)) >> 2u];
 }
-
-fn store(m: u32, n: u32, value: vec4<f32>) {
-  if (m >= step.tokens) { return; }
-#for e 4
-  if (n + {e}u < params.width) {
-    var sum = value[{e}];
-#if BIAS
-    sum += bitcast<f32>(slab[params.bias_at + n + {e}u]);
-#endif
-#if RESIDUAL
-    sum += residual[m * params.width + n + {e}u];
-#endif
-    let at = m * params.y_stride + params.y_at + n + {e}u;
-#if ACCUMULATE
-    y[at] += sum;
 #else
-    y[at] = sum;
+alias RawA = vec4<f32>;
+fn fetch_a(m: u32, k: u32) -> RawA {
+  let at = min(m, step.tokens - 1u) * params.x_stride + params.x_at;
+  let last = params.depth - 1u;
+  return vec4<f32>(x[at + min(k, last)], x[at + min(k + 1u, last)], x[at + min(k + 2u, last)], x[at + min(k + 3u, last)]);
+}
 #endif
+fn decode_a(raw: RawA, m: u32, k: u32) -> vec4<f32> { return raw; }
+
+#if TRANSPOSED
+// A vector of weights runs along the output: row k of the segment that it lies in, counted over all segments.
+struct Row { nf4: Nf4, first: u32, offset: f32 }
+fn row_of(k: u32) -> Row {
+  let row = min(k, params.depth - 1u);
+  var nf4 = segment_0().nf4;
+  var begin = 0u;
+  var own_offset = offset_0;
+#for s SEGMENTS
+  if (row >= params.begin_{s}) {
+    nf4 = segment_{s}().nf4;
+    begin = params.begin_{s};
+    own_offset = offset_{s};
   }
 #endfor
+  return Row(nf4, (row - begin) * params.width, own_offset);
+}
+#endif
+
+// Zeros beyond the depth; beyond a row's end, its last weights.
+#if ALIGNED
+alias RawB = vec3<u32>;
+fn fetch_b(n: u32, k: u32) -> RawB {
+#if TRANSPOSED
+  let row = row_of(k);
+  return fetch_packed(row.nf4, row.first + min(n, params.width - 4u));
+#else
+  return fetch_packed(segment.nf4, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 4u));
+#endif
+}
+fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
+#if TRANSPOSED
+  let row = row_of(k);
+  let weights = decode_packed(raw, row.first + min(n, params.width - 4u), row.offset);
+#else
+  let weights = decode_packed(raw, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 4u), offset);
+#endif
+  return select(vec4<f32>(0.0), weights, k < params.depth);
+}
+#else
+alias RawB = vec4<f32>;
+fn fetch_b(n: u32, k: u32) -> RawB {
+#if TRANSPOSED
+  let row = row_of(k);
+  let last = params.width - 1u;
+  return vec4<f32>(weight_at(row.nf4, row.first + min(n, last), row.offset), weight_at(row.nf4, row.first + min(n + 1u, last), row.offset),
+    weight_at(row.nf4, row.first + min(n + 2u, last), row.offset), weight_at(row.nf4, row.first + min(n + 3u, last), row.offset));
+#else
+  let first = min(n, segment.width - 1u) * params.depth;
+  let last = params.depth - 1u;
+  return vec4<f32>(weight_at(segment.nf4, first + min(k, last), offset), weight_at(segment.nf4, first + min(k + 1u, last), offset),
+    weight_at(segment.nf4, first + min(k + 2u, last), offset), weight_at(segment.nf4, first + min(k + 3u, last), offset));
+#endif
+}
+fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
+#if TRANSPOSED
+  return select(vec4<f32>(0.0), raw, k < params.depth);
+#else
+  return select(vec4<f32>(0.0), raw, vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(params.depth));
+#endif
+}
+#endif
+
+#if LORA
+fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
+  let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
+  return params.lora_scale * vec4<f32>(
+    select(0.0, u[at], k < segment.rank),
+    select(0.0, u[at + 1u], k + 1u < segment.rank),
+    select(0.0, u[at + 2u], k + 2u < segment.rank),
+    select(0.0, u[at + 3u], k + 3u < segment.rank));
+}
+
+fn lora_element(n: u32, k: u32) -> f32 {
+#if TRANSPOSED
+  let inside = n < params.width && k < segment.rank;
+  let i = k * params.width + n;
+#else
+  let inside = n < segment.width && k < segment.rank;
+  let i = n * segment.rank + k;
+#endif
+  return select(0.0, lora[segment.lora_at + i], inside);
+}
+
+fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
+#if TRANSPOSED
+  return vec4<f32>(lora_element(n, k), lora_element(n + 1u, k), lora_element(n + 2u, k), lora_element(n + 3u, k));
+#else
+  return vec4<f32>(lora_element(n, k), lora_element(n, k + 1u), lora_element(n, k + 2u), lora_element(n, k + 3u));
+#endif
+}
+#endif
+
+// This workgroup's linear: columns of outputs, where they begin in the group's and in y.
+var<private> columns: u32;
+var<private> own_begin: u32;
+var<private> y_begin: u32;
+
+#if BIAS
+// A linear without bias among ones with has bias_at = 0.
+fn bias_of(n: u32) -> f32 {
+  return select(0.0, bitcast<f32>(slab[segment.bias_at + n]), segment.bias_at != 0u);
+}
+#endif
+
+fn store(m: u32, n: u32, value: vec4<f32>) {
+  if (m >= step.tokens || n >= columns) { return; }
+  let at = m * params.y_stride + y_begin + n;
+#if ALIGNED
+  var sum = value;
+#if BIAS
+#for e 4
+  sum[{e}] += bias_of(n + {e}u);
+#endfor
+#endif
+#if RESIDUAL
+  sum += residual[(m * params.width + own_begin + n) >> 2u];
+#endif
+  y[at >> 2u] = sum;
+#else
+#for e 4
+  if (n + {e}u < columns) {
+    var sum = value[{e}];
+#if BIAS
+    sum += bias_of(n + {e}u);
+#endif
+#if RESIDUAL
+    sum += residual[m * params.width + own_begin + n + {e}u];
+#endif
+    y[at + {e}u] = sum;
+  }
+#endfor
+#endif
 }
 
 #include "common/matmul_tile.wgsl"
 
 @compute @workgroup_size(TILE_M * TILE_N / (16u * RM * RN))
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let m0 = group.y * TILE_M;
-  let n0 = group.x * TILE_N;
   load_tables(lane, THREADS);
-  workgroupBarrier();
-#if LORA
-  let whole_depth = (params.depth + TILE_K - 1u) / TILE_K * TILE_K;
-  low_rank_at = whole_depth;
-  accumulate(m0, n0, whole_depth + params.rank, lane);
+  // Found in a variable of the function's own: the compiler must see that all invocations agree on it.
+  var found = segment_0();
+  var tile = group.x;
+#if TRANSPOSED
+  columns = params.width;
+  y_begin = params.y_at;
 #else
-  accumulate(m0, n0, params.depth, lane);
+#for s SEGMENTS
+  if (group.x >= params.tile_{s}) {
+    found = segment_{s}();
+    tile = group.x - params.tile_{s};
+  }
+#endfor
+  columns = found.width;
+  own_begin = found.begin;
+  y_begin = params.y_at + found.begin;
 #endif
+  segment = found;
+#if TRANSPOSED
+#for s SEGMENTS
+  offset_{s} = absmax_offset(segment_{s}().nf4);
+#endfor
+#else
+  offset = absmax_offset(found.nf4);
+#endif
+  let m0 = group.y * TILE_M;
+  let n0 = tile * TILE_N;
+#if SPLIT_K
+  let k_begin = group.z * params.split_depth;
+  let k_end = min(params.depth, k_begin + params.split_depth);
+  y_begin += group.z * params.plane;
+  // The low-rank product belongs to the last part.
+  let rank = select(0u, found.rank, k_end == params.depth);
+#else
+  let k_begin = 0u;
+  let k_end = params.depth;
+  let rank = found.rank;
+#endif
+  workgroupBarrier();
+  accumulate(m0, n0, k_begin, k_end, rank, lane);
   store_tile(m0, n0, lane);
 }

@@ -1,5 +1,6 @@
 // dx (+)= s·w·dy − x·s³/C·Σ(w·dy·x), s = 1/√(mean(x²) + ε). ACCUMULATE adds to what is there: the residual stream's
-// gradient. The weight is frozen. A workgroup a token.
+// gradient. With NORMED the forward result comes beside it, for the gradient of the adapters that read it, so that it
+// need not be kept. The weight is frozen. A workgroup a token.
 #include "common/indexing.wgsl"
 #include "common/reduce.wgsl"
 
@@ -20,5 +21,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var c = lane; c < params.width; c += GROUP) {
     let gradient = dy[row + c] * weight[params.weight_at + c] * scale - x[row + c] * correction;
     if (ACCUMULATE) { dx[row + c] += gradient; } else { dx[row + c] = gradient; }
+#if NORMED
+    normed[row + c] = x[row + c] * scale * weight[params.weight_at + c];
+#endif
   }
 }

@@ -1,19 +1,31 @@
 // The tile that all matmuls share: a TILE_M × TILE_N block of outputs a workgroup, TILE_K deep steps, each invocation
-// 4·RM × 4·RN outputs in registers, UNROLL steps written out. Both operands lie k-major in workgroup memory as vec4, so that the inner loop reads
-// whole vectors; accumulators are named variables, written out by #for, so that they stay in registers.
+// 4·RM × 4·RN outputs in registers, UNROLL steps written out. Both operands lie k-major in workgroup memory as vec4, so
+// that the inner loop reads whole vectors; accumulators are named variables, written out by #for, so that they stay in
+// registers. With PREFETCH the next step's operands are on their way from memory into registers while a step is multiplied.
 //
-// The file that includes this one defines, with zeros outside the operands,
-//   fn a_vector(m: u32, k: u32) -> vec4<f32>   A[m][k … k+3] if A_ALONG_K, else A[m … m+3][k]
-//   fn b_vector(n: u32, k: u32) -> vec4<f32>   B[k … k+3][n] if B_ALONG_K, else B[k][n … n+3]
-//   fn store(m: u32, n: u32, value: vec4<f32>) for outputs [m][n … n+3]
-// m, n and k are where the vector starts: multiples of 4 along it.
+// Reading is apart from decoding for that: what is done to a value waits for it.
+//
+// The file that includes this one defines, with m, n and k where the vector starts (multiples of 4 along it),
+//   alias RawA, fn fetch_a(m, k) -> RawA       A[m][k … k+3] if A_ALONG_K, else A[m … m+3][k], as it lies in memory
+//   fn decode_a(raw, m, k) -> vec4<f32>
+//   alias RawB, fn fetch_b(n, k) -> RawB       B[k … k+3][n] if B_ALONG_K, else B[k][n … n+3], as it lies in memory
+//   fn decode_b(raw, n, k) -> vec4<f32>
+//   fn store(m, n, value: vec4<f32>)           outputs [m][n … n+3]
+// Outside the operands, anywhere, fetch gives something that decodes to finite numbers; along k, beyond the depth, one of
+// the two decodes to zeros. With LOW_RANK there is a second product behind the first, in steps of its own:
+//   fn low_rank_a(m, k) -> vec4<f32>           [m][k … k+3]
+//   fn low_rank_b(n, k) -> vec4<f32>           as fetch_b, but decoded
 const TX = TILE_N / (4u * RN);
 const TY = TILE_M / (4u * RM);
 const THREADS = TX * TY;
 const A_WIDTH = TILE_M / 4u;
 const B_WIDTH = TILE_N / 4u;
+const DEPTH_BLOCKS = TILE_K / 4u;
 const A_BLOCKS = A_WIDTH * (TILE_K / 4u);
 const B_BLOCKS = B_WIDTH * (TILE_K / 4u);
+
+const TURN_MASK = select(3u, 7u, DEPTH_BLOCKS >= 8u);
+const TURN_STEP = select(2u, 1u, DEPTH_BLOCKS >= 8u);
 
 var<workgroup> a_tile: array<vec4<f32>, TILE_K * A_WIDTH>;
 var<workgroup> b_tile: array<vec4<f32>, TILE_K * B_WIDTH>;
@@ -24,44 +36,170 @@ var<private> acc_{i}_{c}_{j}: vec4<f32>;
 #endfor
 #endfor
 #endfor
+#if PREFETCH
+// The next step's 4 × 4 blocks of A and B; of each stage an invocation has one or the other.
+#for s STAGES
+#for r 4
+var<private> next_a_{s}_{r}: RawA;
+var<private> next_b_{s}_{r}: RawB;
+#endfor
+#endfor
+#endif
 
-// A 4 × 4 block of A, four vectors along m.
-fn stage_a(block: u32, m0: u32, k0: u32) {
-  let m = block % A_WIDTH;
-  let k = (block / A_WIDTH) * 4u;
-  let at = k * A_WIDTH + m;
+// Where block `block` of a tile lies: (along m or n, along k), in elements from the tile's corner. Neighbours read
+// along the operand's rows, so that they share cache lines.
+fn place_a(block: u32) -> vec2<u32> {
 #if A_ALONG_K
-#for r 4
-  let v{r} = a_vector(m0 + m * 4u + {r}u, k0 + k);
-#endfor
-#for r 4
-  a_tile[at + {r}u * A_WIDTH] = vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]);
-#endfor
+  return vec2<u32>(block / DEPTH_BLOCKS, block % DEPTH_BLOCKS) * 4u;
 #else
-#for r 4
-  a_tile[at + {r}u * A_WIDTH] = a_vector(m0 + m * 4u, k0 + k + {r}u);
-#endfor
+  return vec2<u32>(block % A_WIDTH, block / A_WIDTH) * 4u;
+#endif
+}
+fn place_b(block: u32) -> vec2<u32> {
+#if B_ALONG_K
+  return vec2<u32>(block / DEPTH_BLOCKS, block % DEPTH_BLOCKS) * 4u;
+#else
+  return vec2<u32>(block % B_WIDTH, block / B_WIDTH) * 4u;
 #endif
 }
 
-// A 4 × 4 block of B, four vectors along n.
-fn stage_b(block: u32, n0: u32, k0: u32) {
-  let n = block % B_WIDTH;
-  let k = (block / B_WIDTH) * 4u;
-  let at = k * B_WIDTH + n;
-#if B_ALONG_K
-#for r 4
-  let v{r} = b_vector(n0 + n * 4u + {r}u, k0 + k);
-#endfor
-#for r 4
-  b_tile[at + {r}u * B_WIDTH] = vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]);
-#endfor
+// Where vector i of row k lies in a tile. Blocks that were read along k are written by neighbours to different rows:
+// turned by their depth, they fall into different banks.
+fn a_index(k: u32, i: u32) -> u32 {
+#if A_ALONG_K
+  return k * A_WIDTH + (i ^ (((k >> 2u) & TURN_MASK) * TURN_STEP));
 #else
-#for r 4
-  b_tile[at + {r}u * B_WIDTH] = b_vector(n0 + n * 4u, k0 + k + {r}u);
-#endfor
+  return k * A_WIDTH + i;
 #endif
 }
+fn b_index(k: u32, i: u32) -> u32 {
+#if B_ALONG_K
+  return k * B_WIDTH + (i ^ (((k >> 2u) & TURN_MASK) * TURN_STEP));
+#else
+  return k * B_WIDTH + i;
+#endif
+}
+
+// Puts a 4 × 4 block into a tile as four vectors along m, or n.
+fn put_a(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, along_k: bool) {
+#for r 4
+  a_tile[a_index(at.y + {r}u, at.x / 4u)] = select(v{r}, vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]), along_k);
+#endfor
+}
+fn put_b(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, along_k: bool) {
+#for r 4
+  b_tile[b_index(at.y + {r}u, at.x / 4u)] = select(v{r}, vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]), along_k);
+#endfor
+}
+
+#if PREFETCH
+// Starts to read the step at k0.
+fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
+#for s STAGES
+  {
+    let block = lane + {s}u * THREADS;
+    if (block < A_BLOCKS) {
+      let at = vec2<u32>(m0, k0) + place_a(block);
+#for r 4
+#if A_ALONG_K
+      next_a_{s}_{r} = fetch_a(at.x + {r}u, at.y);
+#else
+      next_a_{s}_{r} = fetch_a(at.x, at.y + {r}u);
+#endif
+#endfor
+    } else if (block < A_BLOCKS + B_BLOCKS) {
+      let at = vec2<u32>(n0, k0) + place_b(block - A_BLOCKS);
+#for r 4
+#if B_ALONG_K
+      next_b_{s}_{r} = fetch_b(at.x + {r}u, at.y);
+#else
+      next_b_{s}_{r} = fetch_b(at.x, at.y + {r}u);
+#endif
+#endfor
+    }
+  }
+#endfor
+}
+
+// The step at k0, which was fetched, to workgroup memory.
+fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
+#for s STAGES
+  {
+    let block = lane + {s}u * THREADS;
+    if (block < A_BLOCKS) {
+      let own = place_a(block);
+      let at = vec2<u32>(m0, k0) + own;
+#for r 4
+#if A_ALONG_K
+      let v{r} = decode_a(next_a_{s}_{r}, at.x + {r}u, at.y);
+#else
+      let v{r} = decode_a(next_a_{s}_{r}, at.x, at.y + {r}u);
+#endif
+#endfor
+      put_a(own, v0, v1, v2, v3, A_ALONG_K);
+    } else if (block < A_BLOCKS + B_BLOCKS) {
+      let own = place_b(block - A_BLOCKS);
+      let at = vec2<u32>(n0, k0) + own;
+#for r 4
+#if B_ALONG_K
+      let v{r} = decode_b(next_b_{s}_{r}, at.x + {r}u, at.y);
+#else
+      let v{r} = decode_b(next_b_{s}_{r}, at.x, at.y + {r}u);
+#endif
+#endfor
+      put_b(own, v0, v1, v2, v3, B_ALONG_K);
+    }
+  }
+#endfor
+}
+#else
+// The step at k0, read and put into workgroup memory at once.
+fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
+  for (var block = lane; block < A_BLOCKS + B_BLOCKS; block += THREADS) {
+    var v: array<vec4<f32>, 4>;
+    if (block < A_BLOCKS) {
+      let own = place_a(block);
+      let at = vec2<u32>(m0, k0) + own;
+      for (var r = 0u; r < 4u; r++) {
+        let own_at = at + select(vec2<u32>(0u, r), vec2<u32>(r, 0u), A_ALONG_K);
+        v[r] = decode_a(fetch_a(own_at.x, own_at.y), own_at.x, own_at.y);
+      }
+      put_a(own, v[0], v[1], v[2], v[3], A_ALONG_K);
+    } else {
+      let own = place_b(block - A_BLOCKS);
+      let at = vec2<u32>(n0, k0) + own;
+      for (var r = 0u; r < 4u; r++) {
+        let own_at = at + select(vec2<u32>(0u, r), vec2<u32>(r, 0u), B_ALONG_K);
+        v[r] = decode_b(fetch_b(own_at.x, own_at.y), own_at.x, own_at.y);
+      }
+      put_b(own, v[0], v[1], v[2], v[3], B_ALONG_K);
+    }
+  }
+}
+#endif
+
+#if LOW_RANK
+// A step of the low-rank product: short, so it is read when it is needed.
+fn stage_low_rank(m0: u32, n0: u32, k0: u32, lane: u32) {
+  for (var block = lane; block < A_BLOCKS + B_BLOCKS; block += THREADS) {
+    if (block < A_BLOCKS) {
+      let own = place_a(block);
+      let m = m0 + own.x;
+      let k = k0 + own.y;
+      put_a(own, low_rank_a(m, k), low_rank_a(m + 1u, k), low_rank_a(m + 2u, k), low_rank_a(m + 3u, k), true);
+    } else {
+      let own = place_b(block - A_BLOCKS);
+      let n = n0 + own.x;
+      let k = k0 + own.y;
+#if B_ALONG_K
+      put_b(own, low_rank_b(n, k), low_rank_b(n + 1u, k), low_rank_b(n + 2u, k), low_rank_b(n + 3u, k), true);
+#else
+      put_b(own, low_rank_b(n, k), low_rank_b(n, k + 1u), low_rank_b(n, k + 2u), low_rank_b(n, k + 3u), false);
+#endif
+    }
+  }
+}
+#endif
 
 // acc += what is in the tiles.
 fn multiply_tiles(lane: u32) {
@@ -71,10 +209,10 @@ fn multiply_tiles(lane: u32) {
 #for k UNROLL
     {
 #for i RM
-      let a_{i} = a_tile[(k0 + {k}u) * A_WIDTH + ty + {i}u * TY];
+      let a_{i} = a_tile[a_index(k0 + {k}u, ty + {i}u * TY)];
 #endfor
 #for j RN
-      let b_{j} = b_tile[(k0 + {k}u) * B_WIDTH + tx + {j}u * TX];
+      let b_{j} = b_tile[b_index(k0 + {k}u, tx + {j}u * TX)];
 #endfor
 #for i RM
 #for c 4
@@ -88,13 +226,30 @@ fn multiply_tiles(lane: u32) {
   }
 }
 
-// acc += A·B over k in [0, depth), in steps of TILE_K; m0 and n0 are the tile's corner. Uniform control flow.
-fn accumulate(m0: u32, n0: u32, depth: u32, lane: u32) {
-  for (var k0 = 0u; k0 < depth; k0 += TILE_K) {
-    for (var block = lane; block < A_BLOCKS + B_BLOCKS; block += THREADS) {
-      if (block < A_BLOCKS) { stage_a(block, m0, k0); } else { stage_b(block - A_BLOCKS, n0, k0); }
-    }
+// acc += A·B over k in [k_begin, k_end), in steps of TILE_K, then the low-rank product over [0, rank); m0 and n0 are the
+// tile's corner. Uniform control flow.
+fn accumulate(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32) {
+  let steps = (k_end - k_begin + TILE_K - 1u) / TILE_K;
+#if PREFETCH
+  fetch_step(m0, n0, k_begin, lane);
+#endif
+#if LOW_RANK
+  let all_steps = steps + (rank + TILE_K - 1u) / TILE_K;
+#else
+  let all_steps = steps;
+#endif
+  for (var i = 0u; i < all_steps; i++) {
+    let k0 = k_begin + i * TILE_K;
+#if LOW_RANK
+    if (i < steps) { stage_step(m0, n0, k0, lane); } else { stage_low_rank(m0, n0, (i - steps) * TILE_K, lane); }
+#else
+    stage_step(m0, n0, k0, lane);
+#endif
     workgroupBarrier();
+#if PREFETCH
+    // Also after the last step, where it reads for nothing: a branch here would keep it from running beside what follows.
+    fetch_step(m0, n0, k0 + TILE_K, lane);
+#endif
     multiply_tiles(lane);
     workgroupBarrier();
   }
@@ -103,6 +258,7 @@ fn accumulate(m0: u32, n0: u32, depth: u32, lane: u32) {
 fn store_tile(m0: u32, n0: u32, lane: u32) {
   let m = m0 + (lane / TX) * 4u;
   let n = n0 + (lane % TX) * 4u;
+#if STORE_LOOP
   // Through an array, so that the code of store() is there once and not for every accumulator.
   var values: array<vec4<f32>, 4u * RM * RN>;
 #for i RM
@@ -116,4 +272,13 @@ fn store_tile(m0: u32, n0: u32, lane: u32) {
     let row = i / RN;
     store(m + (row / 4u) * TY * 4u + row % 4u, n + (i % RN) * TX * 4u, values[i]);
   }
+#else
+#for i RM
+#for c 4
+#for j RN
+  store(m + {i}u * TY * 4u + {c}u, n + {j}u * TX * 4u, acc_{i}_{c}_{j});
+#endfor
+#endfor
+#endfor
+#endif
 }

@@ -1,4 +1,4 @@
-// A 4-bit weight inside a layer's slab of words. The slab begins with the 16-entry codebook and the 256-entry dynamic
+// 4-bit weights inside a layer's slab of words. The slab begins with the 16-entry codebook and the 256-entry dynamic
 // map; a tensor is three ranges of it: codes (8 a word, the even element in a byte's high nibble), absmax (f32, or with
 // DOUBLE_QUANT one byte a block), and nested ([offset, second-level absmax …]). REFERENCE.md §1.
 const CODEBOOK_WORDS = 16u;
@@ -6,6 +6,9 @@ var<workgroup> codebook: array<f32, 16>;
 #if DOUBLE_QUANT
 var<workgroup> dynamic_map: array<f32, 256>;
 #endif
+
+// Where a tensor lies in the slab, in words.
+struct Nf4 { codes_at: u32, absmax_at: u32, nested_at: u32 }
 
 // Copies the tables to workgroup memory; a barrier must follow.
 fn load_tables(lane: u32, threads: u32) {
@@ -15,29 +18,47 @@ fn load_tables(lane: u32, threads: u32) {
 #endif
 }
 
-// absmax of the block that holds element i of the tensor.
-fn block_absmax(i: u32) -> f32 {
-  let block = i >> 6u;
+// What double quantization subtracted before the second level: 0 without.
+fn absmax_offset(tensor: Nf4) -> f32 {
 #if DOUBLE_QUANT
-  let q = (slab[params.absmax_at + (block >> 2u)] >> ((block & 3u) * 8u)) & 0xffu;
-  let nested = bitcast<f32>(slab[params.nested_at + 1u + (block >> 8u)]);
-  return dynamic_map[q] * nested + bitcast<f32>(slab[params.nested_at]);
+  return bitcast<f32>(slab[tensor.nested_at]);
 #else
-  return bitcast<f32>(slab[params.absmax_at + block]);
+  return 0.0;
 #endif
 }
 
-fn code_at(word: u32, i: u32) -> u32 {
-  return (word >> (((i ^ 1u) & 7u) * 4u)) & 15u;
+// What the absmax of the block of element i is made of: with DOUBLE_QUANT the word with its byte and the second level's
+// absmax, else itself.
+fn fetch_absmax(tensor: Nf4, i: u32) -> vec2<u32> {
+  let block = i >> 6u;
+#if DOUBLE_QUANT
+  return vec2<u32>(slab[tensor.absmax_at + (block >> 2u)], slab[tensor.nested_at + 1u + (block >> 8u)]);
+#else
+  return vec2<u32>(slab[tensor.absmax_at + block], 0u);
+#endif
 }
 
-fn weight_at(i: u32) -> f32 {
-  return codebook[code_at(slab[params.codes_at + (i >> 3u)], i)] * block_absmax(i);
+fn decode_absmax(raw: vec2<u32>, i: u32, offset: f32) -> f32 {
+#if DOUBLE_QUANT
+  let q = (raw.x >> (((i >> 6u) & 3u) * 8u)) & 0xffu;
+  return dynamic_map[q] * bitcast<f32>(raw.y) + offset;
+#else
+  return bitcast<f32>(raw.x);
+#endif
 }
 
-// Elements i … i+3 of one block, i a multiple of 4.
-fn weights_at(i: u32) -> vec4<f32> {
-  let half = slab[params.codes_at + (i >> 3u)] >> ((i & 4u) * 4u);
-  return block_absmax(i) *
+fn weight_at(tensor: Nf4, i: u32, offset: f32) -> f32 {
+  let code = (slab[tensor.codes_at + (i >> 3u)] >> (((i ^ 1u) & 7u) * 4u)) & 15u;
+  return codebook[code] * decode_absmax(fetch_absmax(tensor, i), i, offset);
+}
+
+// Elements i … i+3 of one block, i a multiple of 4, as they lie there: the word with their codes, then their absmax.
+fn fetch_packed(tensor: Nf4, i: u32) -> vec3<u32> {
+  return vec3<u32>(slab[tensor.codes_at + (i >> 3u)], fetch_absmax(tensor, i));
+}
+
+fn decode_packed(raw: vec3<u32>, i: u32, offset: f32) -> vec4<f32> {
+  let half = raw.x >> ((i & 4u) * 4u);
+  return decode_absmax(raw.yz, i, offset) *
     vec4<f32>(codebook[(half >> 4u) & 15u], codebook[half & 15u], codebook[(half >> 12u) & 15u], codebook[(half >> 8u) & 15u]);
 }

@@ -4,7 +4,7 @@
  */
 import { assembleShader } from './shader_sources.ts';
 
-export type ElementType = 'f32' | 'u32' | 'i32' | 'vec2<u32>' | 'vec4<f32>' | 'atomic<u32>';
+export type ElementType = 'f32' | 'u32' | 'i32' | 'vec2<u32>' | 'vec4<f32>' | 'vec4<u32>' | 'atomic<u32>';
 /** How a dispatch uses a binding: liveness in the plan follows from it. */
 export type Access = 'in' | 'out' | 'inout';
 

@@ -1,13 +1,11 @@
 import type { FloatDtype } from '../weight_source.ts';
 import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import { matmulDense } from './matmul_dense.ts';
-import { FLAT_8, FLAT_16, LARGE, MEDIUM, NARROW_8, NARROW_16, SMALL, SOFTWARE, type Tile } from './matmul_tile.ts';
+import { LARGE, MEDIUM, SMALL, SOFTWARE, TALL, type Tile, tileBytes } from './matmul_tile.ts';
 import { randomTable } from './testing/float_table.ts';
 import { type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
-
-const shaderFiles = ['matmul_dense.wgsl', 'common/float_dtypes.wgsl', 'common/matmul_tile.wgsl'];
 
 interface Shape {
   readonly tile: Tile;
@@ -18,25 +16,31 @@ interface Shape {
   readonly capacity?: number;
   readonly transposed?: boolean;
   readonly accumulate?: boolean;
-  readonly scale?: number;
+  readonly splits?: number;
   /** Columns around x and y in their rows: before and after. */
   readonly margins?: readonly [number, number];
   readonly rows?: { readonly first: number; readonly count: number };
 }
 
 const denseCase = (shape: Shape): KernelCase => {
-  const { tile, dtype, tokens, depth, width, capacity = tokens, transposed, accumulate, scale = 1, rows } = shape;
+  const { tile, dtype, tokens, depth, width, capacity = tokens, transposed, accumulate, splits = 1, rows } = shape;
   const [before, after] = shape.margins ?? [0, 0];
   const notes = [
     transposed ? 'transposed' : '',
     accumulate ? 'accumulated' : '',
-    scale === 1 ? '' : `× ${scale}`,
+    splits > 1 ? `split ${splits}` : '',
     shape.margins ? 'columns' : '',
     rows ? `rows ${rows.first} + ${rows.count}` : '',
   ].filter(Boolean);
   return {
     name: ['matmul_dense', tileName(tile), dtype, `${tokens} of ${capacity} × ${depth} → ${width}`, ...notes].join(' '),
-    shaderFiles,
+    shaderFiles: [
+      'matmul_dense.wgsl',
+      'common/float_dtypes.wgsl',
+      'common/matmul_tile.wgsl',
+      ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
+    ],
+    workgroupBytes: tileBytes(tile),
     run: (gpu, seed) =>
       withBench(gpu, { tokens, capacity }, async (bench) => {
         const random = new Random(seed);
@@ -58,13 +62,12 @@ const denseCase = (shape: Shape): KernelCase => {
           width,
           transposed,
           accumulate,
-          scale,
           rows,
-          tile,
+          shape: { tile, splits },
         });
         await bench.run();
         const multiply = transposed ? matmulTransposedReference : matmulReference;
-        const reference = multiply(x, weight.values, depth, width).map((v, i) => scale * v + (accumulate ? old[i] : 0));
+        const reference = multiply(x, weight.values, depth, width).map((v, i) => v + (accumulate ? old[i] : 0));
         return { error: await bench.error(y, placeReference(reference, yRows)), tolerance: MATMUL };
       }),
   };
@@ -72,36 +75,24 @@ const denseCase = (shape: Shape): KernelCase => {
 
 export const cases: KernelCase[] = (
   [
-    { tile: FLAT_8, dtype: 'F32', tokens: 1, depth: 7, width: 1 },
-    { tile: SMALL, dtype: 'F32', tokens: 7, depth: 65, width: 33, margins: [3, 2], scale: 2 },
-    { tile: FLAT_16, dtype: 'F16', tokens: 63, depth: 33, width: 63, transposed: true },
-    { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 130, width: 100, capacity: 80, accumulate: true, scale: 0.5 },
-    {
-      tile: SOFTWARE,
-      dtype: 'F32',
-      tokens: 65,
-      depth: 65,
-      width: 130,
-      capacity: 80,
-      transposed: true,
-      margins: [1, 2],
-    },
-    {
-      tile: NARROW_8,
-      dtype: 'F32',
-      tokens: 65,
-      depth: 63,
-      width: 8,
-      transposed: true,
-      accumulate: true,
-      margins: [5, 1],
-    },
-    { tile: NARROW_8, dtype: 'F32', tokens: 1000, depth: 16, width: 7 },
-    { tile: NARROW_16, dtype: 'F32', tokens: 65, depth: 100, width: 16, capacity: 70 },
-    { tile: SMALL, dtype: 'F16', tokens: 65, depth: 40, width: 37, capacity: 70, rows: { first: 0, count: 20 } },
-    { tile: SMALL, dtype: 'F16', tokens: 65, depth: 40, width: 37, capacity: 70, rows: { first: 40, count: 20 } },
+    { tile: SMALL, dtype: 'F32', tokens: 1, depth: 7, width: 1 },
+    { tile: SMALL, dtype: 'F32', tokens: 7, depth: 65, width: 33, margins: [3, 2] },
+    { tile: SMALL, dtype: 'F16', tokens: 63, depth: 33, width: 63, transposed: true },
+    { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 130, width: 100, capacity: 80, accumulate: true },
+    { tile: SOFTWARE, dtype: 'F32', tokens: 65, depth: 65, width: 130, capacity: 80, transposed: true, margins: [1, 2] },
+    // Sizes that are multiples of 4: vectors.
+    { tile: SMALL, dtype: 'F32', tokens: 33, depth: 20, width: 68, accumulate: true, margins: [4, 0] },
+    { tile: SMALL, dtype: 'F32', tokens: 33, depth: 68, width: 20, transposed: true },
+    { tile: SMALL, dtype: 'F16', tokens: 65, depth: 40, width: 40, capacity: 70, rows: { first: 0, count: 20 } },
+    { tile: SMALL, dtype: 'F16', tokens: 65, depth: 40, width: 40, capacity: 70, rows: { first: 40, count: 20 } },
+    { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 40, width: 36, rows: { first: 60, count: 20 }, transposed: true },
+    // Not all of them.
     { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 40, width: 37, rows: { first: 60, count: 20 }, transposed: true },
+    // The depth in parts.
+    { tile: SMALL, dtype: 'BF16', tokens: 40, depth: 200, width: 36, transposed: true, splits: 3, accumulate: true },
+    { tile: SMALL, dtype: 'F16', tokens: 65, depth: 131, width: 17, splits: 2, rows: { first: 60, count: 20 } },
     { tile: MEDIUM, dtype: 'BF16', tokens: 65, depth: 100, width: 130, capacity: 66, margins: [1, 0] },
+    { tile: TALL, dtype: 'BF16', tokens: 130, depth: 36, width: 72, capacity: 132 },
     { tile: LARGE, dtype: 'F16', tokens: 150, depth: 33, width: 257, margins: [2, 3] },
   ] satisfies Shape[]
 ).map(denseCase);

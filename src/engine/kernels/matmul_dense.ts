@@ -1,27 +1,36 @@
+import type { Capabilities } from '../device/gpu.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
 import type { FloatDtype } from '../weight_source.ts';
 import { DTYPE_CODE } from './float_dtype.ts';
-import { defineKernel, inout, input, output } from './kernel.ts';
-import type { Columns } from './matmul_nf4.ts';
-import { chooseTile, type Tile } from './matmul_tile.ts';
+import { defineKernel, type ElementType, inout, input, output } from './kernel.ts';
+import { type Columns, matmulReduce } from './matmul_reduce.ts';
+import { chooseShape, type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
 
 export interface MatmulDenseVariant {
   readonly tile: Tile;
   readonly dtype: FloatDtype;
   readonly transposed: boolean;
   readonly accumulate: boolean;
+  readonly aligned: boolean;
+  readonly splitK: boolean;
 }
 
 /**
- * y [T, width] = scale · x [T, depth] · Wᵀ, W [width, depth], or transposed y = scale · x·W, W [depth, width]; W in
- * f32, f16 or bf16, sums in f32. Relative error ≤ 2e-5 against float64.
+ * y [T, width] = x [T, depth] · Wᵀ, W [width, depth], or transposed y = x·W, W [depth, width]; W in f32, f16 or bf16,
+ * sums in f32. Relative error ≤ 2e-5 against float64.
  */
-export function matmulDenseKernel(v: MatmulDenseVariant) {
+export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilities) {
+  const floats = v.aligned ? 'vec4<f32>' : 'f32';
+  const vectors: ElementType = v.dtype === 'F32' ? 'vec4<u32>' : 'vec2<u32>';
   return defineKernel({
     name: v.transposed ? 'matmul_dense_dx' : 'matmul_dense',
     shader: 'matmul_dense.wgsl',
-    bindings: { x: input('f32'), weight: input('u32'), y: v.accumulate ? inout('f32') : output('f32') },
+    bindings: {
+      x: input(floats),
+      weight: input(v.aligned ? vectors : 'u32'),
+      y: v.accumulate ? inout(floats) : output(floats),
+    },
     params: {
       depth: 'u32',
       width: 'u32',
@@ -31,15 +40,20 @@ export function matmulDenseKernel(v: MatmulDenseVariant) {
       y_at: 'u32',
       first_token: 'u32',
       row_count: 'u32',
-      scale: 'f32',
+      split_depth: 'u32',
+      plane: 'u32',
     },
     constants: {
-      ...v.tile,
+      ...tileConstants(v.tile, capabilities),
       DTYPE: DTYPE_CODE[v.dtype],
+      WIDE_DTYPE: v.dtype === 'F32',
       TRANSPOSED: v.transposed,
       A_ALONG_K: true,
       B_ALONG_K: !v.transposed,
+      ALIGNED: v.aligned,
       ACCUMULATE: v.accumulate,
+      SPLIT_K: v.splitK,
+      LOW_RANK: false,
     },
   });
 }
@@ -53,39 +67,49 @@ export interface MatmulDenseOptions {
   readonly width: number;
   readonly transposed?: boolean;
   readonly accumulate?: boolean;
-  readonly scale?: number;
   /** Rows of the micro-batch this dispatch handles; all by default. */
   readonly rows?: { readonly first: number; readonly count: number };
-  readonly tile?: Tile;
+  /** Overrides the choice of tile and split. */
+  readonly shape?: MatmulShape;
 }
 
 export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): void {
-  const { x, y, weight, dtype, depth, width } = options;
+  const { x, y, weight, dtype, depth, width, transposed = false, accumulate = false } = options;
   const rows = options.rows ?? { first: 0, count: plan.capacity };
-  const tile = options.tile ?? chooseTile(rows.count, width, plan.capabilities);
+  const shape = options.shape ?? chooseShape(rows.count, [width], depth, plan.capabilities);
+  const { tile, splits } = shape;
+  const split = splits > 1;
+  const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
   const kernel = matmulDenseKernel({
     tile,
     dtype,
-    transposed: options.transposed ?? false,
-    accumulate: options.accumulate ?? false,
-  });
+    transposed,
+    accumulate: accumulate && !split,
+    aligned,
+    splitK: split,
+  }, plan.capabilities);
+  const partials = split ? plan.tensor('partial sums', splits * rows.count * width * 4) : null;
+  const part = splitDepth(depth, shape);
+  const parts = split ? Math.ceil(depth / part) : 1;
   plan.dispatch(kernel, {
-    bindings: { x: x.tensor, weight, y: y.tensor },
+    bindings: { x: x.tensor, weight, y: partials ?? y.tensor },
     params: {
       depth,
       width,
       x_stride: x.stride,
       x_at: x.at,
-      y_stride: y.stride,
-      y_at: y.at,
+      y_stride: split ? width : y.stride,
+      y_at: split ? 0 : y.at,
       first_token: rows.first,
       row_count: rows.count,
-      scale: options.scale ?? 1,
+      split_depth: part,
+      plane: rows.count * width,
     },
     workgroups: (tokens) => {
       const count = Math.min(rows.count, tokens - rows.first);
-      return count > 0 ? [Math.ceil(width / tile.TILE_N), Math.ceil(count / tile.TILE_M), 1] : null;
+      return count > 0 ? [Math.ceil(width / tile.TILE_N), Math.ceil(count / tile.TILE_M), parts] : null;
     },
     flopsPerToken: (2 * depth * width * rows.count) / plan.capacity,
   });
+  if (partials) matmulReduce(plan, { partials, splits: parts, y, width, rows, accumulate, aligned });
 }

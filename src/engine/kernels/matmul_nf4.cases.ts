@@ -1,145 +1,215 @@
 import { linearReference } from './matmul_nf4.reference.ts';
-import { matmulNf4 } from './matmul_nf4.ts';
-import { FLAT_8, FLAT_16, LARGE, MEDIUM, NARROW_8, NARROW_16, SMALL, SOFTWARE, type Tile } from './matmul_tile.ts';
+import { type GroupAdapter, matmulNf4 } from './matmul_nf4.ts';
+import { LARGE, MEDIUM, SMALL, SOFTWARE, TALL, type Tile, tileBytes } from './matmul_tile.ts';
 import { type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
-import { randomLinear } from './testing/quantized.ts';
+import { randomGroup } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
-
-const shaderFiles = ['matmul_nf4.wgsl', 'common/nf4.wgsl', 'common/matmul_tile.wgsl'];
 
 interface Shape {
   readonly tile: Tile;
   readonly tokens: number;
   readonly inFeatures: number;
-  readonly outFeatures: number;
+  /** Of the linears that share the input. */
+  readonly outFeatures: readonly number[];
   readonly capacity?: number;
   readonly doubleQuant?: boolean;
   readonly transposed?: boolean;
-  /** The rank, where there is an adapter. */
+  /** The rank, where there is an adapter: of all linears, or of those that are named by their index. */
   readonly lora?: number;
+  readonly adapted?: readonly number[];
   readonly bias?: boolean;
   readonly residual?: boolean;
-  readonly accumulate?: boolean;
+  readonly splits?: number;
   /** Columns around x and y in their rows: before and after. */
   readonly margins?: readonly [number, number];
 }
 
+/** An adapter's parameters in one run, and the matrix [columns, width] that multiplies u. */
+function randomAdapter(random: Random, shape: Shape, rank: number) {
+  const { inFeatures, outFeatures, adapted = outFeatures.map((_, i) => i) } = shape;
+  const columns = adapted.length * rank;
+  const a = random.normal(columns * inFeatures);
+  const width = outFeatures.reduce((x, y) => x + y, 0);
+  const stacked = new Float32Array(columns * width);
+  const parameters = [...a];
+  let begin = 0;
+  const parts = outFeatures.map((out, l) => {
+    const i = adapted.indexOf(l);
+    const bAt = parameters.length;
+    begin += out;
+    if (i < 0) return null;
+    const b = random.normal(out * rank);
+    for (const value of b) parameters.push(value);
+    // As one matrix [columns, width]: this linear's columns of u reach its own outputs only.
+    b.forEach((value, at) => {
+      stacked[(i * rank + (at % rank)) * width + begin - out + Math.floor(at / rank)] = value;
+    });
+    return { uAt: i * rank, rank, bAt };
+  });
+  const adapter: Omit<GroupAdapter, 'parameters' | 'gradients'> = { columns, aAt: 0, parts, scale: 1.5 };
+  return { adapter, parameters: Float32Array.from(parameters), a, stacked };
+}
+
 const nf4Case = (shape: Shape): KernelCase => {
-  const { tile, tokens, inFeatures, outFeatures, capacity = tokens, transposed = false, accumulate } = shape;
+  const { tile, tokens, inFeatures, outFeatures, capacity = tokens, transposed = false, splits = 1 } = shape;
   const { doubleQuant = false } = shape;
   const [before, after] = shape.margins ?? [0, 0];
   const notes = [
     doubleQuant ? 'double' : '',
     transposed ? 'transposed' : '',
     shape.lora ? `rank ${shape.lora}` : '',
+    shape.adapted ? `on ${shape.adapted.join(' and ')}` : '',
     shape.bias ? 'bias' : '',
     shape.residual ? 'residual' : '',
-    accumulate ? 'accumulated' : '',
+    splits > 1 ? `split ${splits}` : '',
     shape.margins ? 'columns' : '',
   ].filter(Boolean);
-  const sizes = `${tokens} of ${capacity}, ${outFeatures}×${inFeatures}`;
+  const sizes = `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures}`;
   return {
     name: ['matmul_nf4', tileName(tile), sizes, ...notes].join(' '),
-    shaderFiles,
-    workgroupBytes: (tile.TILE_M + tile.TILE_N) * tile.TILE_K * 4 + (doubleQuant ? 272 : 16) * 4,
+    shaderFiles: [
+      'matmul_nf4.wgsl',
+      'common/nf4.wgsl',
+      'common/matmul_tile.wgsl',
+      ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
+    ],
+    workgroupBytes: tileBytes(tile) + (doubleQuant ? 272 : 16) * 4,
     run: (gpu, seed) =>
       withBench(gpu, { tokens, capacity }, async (bench) => {
         const random = new Random(seed);
-        const { slab, linear, weight, bias } = randomLinear(random, {
+        const { slab, group, weight, bias } = randomGroup(random, {
           inFeatures,
           outFeatures,
           doubleQuant,
           bias: shape.bias,
         });
-        const depth = transposed ? outFeatures : inFeatures;
-        const width = transposed ? inFeatures : outFeatures;
+        const depth = transposed ? group.outFeatures : inFeatures;
+        const width = transposed ? inFeatures : group.outFeatures;
         const x = random.normal(tokens * depth);
-        const old = random.normal(tokens * width, 10);
         const residual = shape.residual ? random.normal(tokens * width, 10) : undefined;
-        const lora = shape.lora
-          ? {
-              u: random.normal(tokens * shape.lora, 5),
-              matrix: random.normal(shape.lora * width),
-              rank: shape.lora,
-              scale: 1.5,
-            }
-          : undefined;
+        const lora = shape.lora ? randomAdapter(random, shape, shape.lora) : undefined;
+        const u = lora && random.normal(tokens * lora.adapter.columns, 5);
         const xRows = { width: depth, capacity, stride: before + depth + after, at: before };
         const yRows = { width, capacity, stride: before + width + after, at: before };
-        const y = accumulate ? bench.inoutRows('y', old, yRows) : bench.output('y', capacity * yRows.stride);
+        const y = bench.output('y', capacity * yRows.stride);
+        const parameters = lora && bench.input('lora', lora.parameters);
         matmulNf4(bench.plan, {
           x: { tensor: bench.inputRows('x', x, xRows), stride: xRows.stride, at: before },
           y: { tensor: y, stride: yRows.stride, at: before },
-          linear: { ...linear, slab: bench.input('slab', slab) },
+          group: { ...group, slab: bench.input('slab', slab) },
           transposed,
-          lora: lora && {
-            u: bench.inputRows('u', lora.u, { width: lora.rank, capacity }),
-            matrix: bench.input('lora', lora.matrix),
-            rank: lora.rank,
-            scale: lora.scale,
-          },
+          lora:
+            lora && u && parameters
+              ? {
+                  u: bench.inputRows('u', u, { width: lora.adapter.columns, capacity }),
+                  adapter: { ...lora.adapter, parameters, gradients: parameters },
+                }
+              : undefined,
           residual: residual && bench.inputRows('residual', residual, { width, capacity }),
-          accumulate,
-          tile,
+          shape: { tile, splits },
         });
         await bench.run();
+        // A reference multiplies by B [width, rank], or when transposed by A [rank, width].
         const reference = linearReference({
           x,
           weight,
           depth,
           width,
           transposed,
-          lora,
+          lora:
+            lora && u
+              ? {
+                  u,
+                  matrix: transposed ? lora.a : transpose(lora.stacked, lora.adapter.columns, width),
+                  rank: lora.adapter.columns,
+                  scale: transposed ? 1 : lora.adapter.scale,
+                }
+              : undefined,
           bias: transposed ? undefined : bias,
           residual,
         });
-        if (accumulate) for (let i = 0; i < reference.length; i++) reference[i] += old[i];
         return { error: await bench.error(y, placeReference(reference, yRows)), tolerance: MATMUL };
       }),
   };
 };
 
+function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(matrix.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = matrix[i * columns + j];
+  return out;
+}
+
 export const cases: KernelCase[] = (
   [
-    // in_features a multiple of 4: four weights at a time.
-    { tile: SMALL, tokens: 7, inFeatures: 100, outFeatures: 33, doubleQuant: true, bias: true },
-    { tile: SMALL, tokens: 63, inFeatures: 132, outFeatures: 130, lora: 8, residual: true },
-    { tile: SMALL, tokens: 65, inFeatures: 36, outFeatures: 65, lora: 3, transposed: true, accumulate: true },
+    // Sizes that are multiples of 4: vectors, four weights at a time.
+    { tile: SMALL, tokens: 7, inFeatures: 100, outFeatures: [36], doubleQuant: true, bias: true },
+    { tile: SMALL, tokens: 63, inFeatures: 132, outFeatures: [132], lora: 8, residual: true },
+    { tile: SMALL, tokens: 65, inFeatures: 36, outFeatures: [68], lora: 3, transposed: true },
+    { tile: MEDIUM, tokens: 33, inFeatures: 64, outFeatures: [40], margins: [4, 8], capacity: 40, bias: true },
+    // More than 256 blocks: a second block of double quantization.
+    { tile: MEDIUM, tokens: 5, inFeatures: 260, outFeatures: [152], doubleQuant: true },
+    // Several linears, some without an adapter or a bias.
     {
-      tile: NARROW_16,
-      tokens: 1000,
-      inFeatures: 20,
-      outFeatures: 20,
+      tile: SMALL,
+      tokens: 40,
+      inFeatures: 64,
+      outFeatures: [128, 32, 36],
       doubleQuant: true,
       lora: 16,
       bias: true,
       residual: true,
     },
-    { tile: FLAT_16, tokens: 33, inFeatures: 64, outFeatures: 40, margins: [3, 2], capacity: 40, bias: true },
-    // More than 256 blocks: a second block of double quantization.
-    { tile: FLAT_8, tokens: 5, inFeatures: 260, outFeatures: 150, doubleQuant: true },
-    // Any other in_features: one weight at a time.
-    { tile: NARROW_8, tokens: 1, inFeatures: 7, outFeatures: 1, doubleQuant: true },
-    { tile: SMALL, tokens: 7, inFeatures: 33, outFeatures: 65, bias: true, accumulate: true },
-    { tile: SMALL, tokens: 63, inFeatures: 63, outFeatures: 33, doubleQuant: true, lora: 5, capacity: 65 },
-    { tile: SMALL, tokens: 65, inFeatures: 130, outFeatures: 63, transposed: true, lora: 20, residual: true },
+    { tile: MEDIUM, tokens: 70, inFeatures: 68, outFeatures: [64, 100, 4], lora: 8, adapted: [0, 2], capacity: 72 },
+    {
+      tile: SMALL,
+      tokens: 33,
+      inFeatures: 72,
+      outFeatures: [48, 20],
+      doubleQuant: true,
+      lora: 8,
+      adapted: [1],
+      transposed: true,
+    },
+    { tile: SMALL, tokens: 20, inFeatures: 64, outFeatures: [40, 40, 40], lora: 20, transposed: true },
+    // The depth in parts.
+    {
+      tile: SMALL,
+      tokens: 35,
+      inFeatures: 200,
+      outFeatures: [64, 20],
+      doubleQuant: true,
+      lora: 8,
+      bias: true,
+      residual: true,
+      splits: 3,
+      margins: [4, 4],
+      capacity: 36,
+    },
+    { tile: MEDIUM, tokens: 65, inFeatures: 68, outFeatures: [160], lora: 5, transposed: true, splits: 4 },
+    // Any other size: one number at a time.
+    { tile: SMALL, tokens: 1, inFeatures: 7, outFeatures: [1], doubleQuant: true },
+    { tile: SMALL, tokens: 7, inFeatures: 33, outFeatures: [65], bias: true, residual: true },
+    { tile: SMALL, tokens: 63, inFeatures: 63, outFeatures: [33, 9], doubleQuant: true, lora: 5, capacity: 65 },
+    { tile: SMALL, tokens: 65, inFeatures: 130, outFeatures: [63], transposed: true, lora: 20, residual: true },
     {
       tile: SMALL,
       tokens: 65,
       inFeatures: 65,
-      outFeatures: 100,
+      outFeatures: [100, 7],
       doubleQuant: true,
       transposed: true,
       bias: true,
       margins: [2, 1],
     },
-    { tile: MEDIUM, tokens: 130, inFeatures: 64, outFeatures: 65, transposed: true, lora: 8, accumulate: true },
+    { tile: MEDIUM, tokens: 13, inFeatures: 131, outFeatures: [17, 5], bias: true, residual: true, splits: 2 },
+    // Every tile.
+    { tile: MEDIUM, tokens: 130, inFeatures: 64, outFeatures: [68], transposed: true, lora: 8 },
     {
       tile: SOFTWARE,
       tokens: 130,
       inFeatures: 100,
-      outFeatures: 130,
+      outFeatures: [132],
       doubleQuant: true,
       lora: 8,
       capacity: 131,
@@ -149,12 +219,13 @@ export const cases: KernelCase[] = (
       tile: SOFTWARE,
       tokens: 65,
       inFeatures: 300,
-      outFeatures: 65,
+      outFeatures: [65],
       doubleQuant: true,
       transposed: true,
       lora: 8,
       capacity: 70,
     },
-    { tile: LARGE, tokens: 130, inFeatures: 64, outFeatures: 150, doubleQuant: true, lora: 16, bias: true },
+    { tile: TALL, tokens: 130, inFeatures: 80, outFeatures: [68, 72], doubleQuant: true, lora: 16, residual: true },
+    { tile: LARGE, tokens: 130, inFeatures: 64, outFeatures: [152], doubleQuant: true, lora: 16, bias: true },
   ] satisfies Shape[]
 ).map(nf4Case);

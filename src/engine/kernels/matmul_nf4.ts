@@ -1,18 +1,12 @@
+import type { Capabilities } from '../device/gpu.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
-import { type Binding, defineKernel, inout, input, output } from './kernel.ts';
-import { chooseTile, type Tile } from './matmul_tile.ts';
-
-/** A matrix inside a row-major tensor: `at` columns in, `stride` elements from row to row. */
-export interface Columns {
-  readonly tensor: Tensor | TensorView;
-  readonly stride: number;
-  readonly at: number;
-}
+import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';
+import { type Columns, matmulReduce } from './matmul_reduce.ts';
+import { chooseShape, type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
 
 /** A quantized linear inside a layer's slab: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
-  readonly slab: Tensor;
   readonly codesAt: number;
   readonly absmaxAt: number;
   /** Unused without double quantization. */
@@ -21,63 +15,105 @@ export interface QuantizedLinear {
   readonly biasAt: number | null;
   readonly inFeatures: number;
   readonly outFeatures: number;
+}
+
+/** Linears of one slab that share an input; their outputs lie side by side. */
+export interface LinearGroup {
+  readonly slab: Tensor;
   readonly doubleQuant: boolean;
+  readonly linears: readonly QuantizedLinear[];
+  readonly inFeatures: number;
+  /** All linears' together. */
+  readonly outFeatures: number;
+}
+
+/** The adapter of a group's linears: one run of parameters, offsets in elements. */
+export interface GroupAdapter {
+  readonly parameters: Tensor | TensorView;
+  /** In the same order. */
+  readonly gradients: Tensor | TensorView;
+  /** Columns of u = A·x: all ranks together. */
+  readonly columns: number;
+  /** A [columns, in] of all adapted linears, one below the other. */
+  readonly aAt: number;
+  /** For each linear its columns of u and its B [out, rank]; null where it has no adapter. */
+  readonly parts: readonly ({ readonly uAt: number; readonly rank: number; readonly bAt: number } | null)[];
+  /** α/r, or α/√r with rsLoRA. */
+  readonly scale: number;
 }
 
 export interface MatmulNf4Variant {
   readonly tile: Tile;
+  readonly segments: number;
   readonly doubleQuant: boolean;
   /** y = x·W instead of x·Wᵀ: the gradient of the input. */
   readonly transposed: boolean;
   readonly aligned: boolean;
+  readonly splitK: boolean;
   readonly lora: boolean;
   readonly bias: boolean;
   readonly residual: boolean;
-  readonly accumulate: boolean;
 }
 
+const SEGMENT_FIELDS = [
+  'begin',
+  'width',
+  'codes_at',
+  'absmax_at',
+  'nested_at',
+  'bias_at',
+  'lora_at',
+  'u_at',
+  'rank',
+  'tile',
+] as const;
+type SegmentValues = Record<(typeof SEGMENT_FIELDS)[number], number>;
+
 /**
- * y [T, width] = x [T, depth] · dequant(W)ᵀ (+ lora_scale · u·Bᵀ) (+ bias) (+ residual), f32; W [width, depth] as
- * bitsandbytes stores it, or transposed (see {@link MatmulNf4Variant}). Relative error ≤ 2e-5 against float64.
- * Source: LoRA (Hu et al. 2021), QLoRA (Dettmers et al. 2023) eq. 5.
+ * y [T, width] = x [T, depth] · dequant(W)ᵀ (+ s · u·Bᵀ) (+ bias) (+ residual), f32; W [width, depth] as bitsandbytes
+ * stores it, or transposed (see {@link MatmulNf4Variant}). Relative error ≤ 2e-5 against float64. Source: LoRA (Hu et
+ * al. 2021), QLoRA (Dettmers et al. 2023) eq. 5.
  */
-export function matmulNf4Kernel(v: MatmulNf4Variant) {
+export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities) {
+  const floats = v.aligned ? 'vec4<f32>' : 'f32';
   const bindings: Record<string, Binding> = {
-    x: input('f32'),
+    x: input(floats),
     slab: input('u32'),
-    y: v.accumulate ? inout('f32') : output('f32'),
+    y: output(floats),
     ...(v.lora ? { u: input('f32'), lora: input('f32') } : {}),
-    ...(v.residual ? { residual: input('f32') } : {}),
+    ...(v.residual ? { residual: input(floats) } : {}),
   };
+  const params: Record<string, ParamType> = {
+    depth: 'u32',
+    width: 'u32',
+    x_stride: 'u32',
+    x_at: 'u32',
+    y_stride: 'u32',
+    y_at: 'u32',
+    u_stride: 'u32',
+    lora_scale: 'f32',
+    split_depth: 'u32',
+    plane: 'u32',
+  };
+  for (let s = 0; s < v.segments; s++) for (const field of SEGMENT_FIELDS) params[`${field}_${s}`] = 'u32';
   return defineKernel({
     name: v.transposed ? 'matmul_nf4_dx' : 'matmul_nf4',
     shader: 'matmul_nf4.wgsl',
     bindings,
-    params: {
-      depth: 'u32',
-      width: 'u32',
-      x_stride: 'u32',
-      x_at: 'u32',
-      y_stride: 'u32',
-      y_at: 'u32',
-      codes_at: 'u32',
-      absmax_at: 'u32',
-      nested_at: 'u32',
-      bias_at: 'u32',
-      rank: 'u32',
-      lora_scale: 'f32',
-    },
+    params,
     constants: {
-      ...v.tile,
+      ...tileConstants(v.tile, capabilities),
+      SEGMENTS: v.segments,
       DOUBLE_QUANT: v.doubleQuant,
       TRANSPOSED: v.transposed,
       A_ALONG_K: true,
       B_ALONG_K: !v.transposed,
       ALIGNED: v.aligned,
+      SPLIT_K: v.splitK,
       LORA: v.lora,
+      LOW_RANK: v.lora,
       BIAS: v.bias,
       RESIDUAL: v.residual,
-      ACCUMULATE: v.accumulate,
     },
   });
 }
@@ -85,53 +121,115 @@ export function matmulNf4Kernel(v: MatmulNf4Variant) {
 export interface MatmulNf4Options {
   readonly x: Columns;
   readonly y: Columns;
-  readonly linear: QuantizedLinear;
+  readonly group: LinearGroup;
   readonly transposed: boolean;
-  /** u [T, rank] and B [out, rank] (A [rank, in] when transposed). */
-  readonly lora?: { readonly u: Tensor; readonly matrix: Tensor; readonly rank: number; readonly scale: number };
+  /** Adds s · u·Bᵀ; when transposed, u is the gradient d(A·x), which has s in it, and u·A is added. */
+  readonly lora?: { readonly u: Tensor; readonly adapter: GroupAdapter };
   /** [T, width], added to the result. */
   readonly residual?: Tensor;
-  readonly accumulate?: boolean;
-  /** Overrides the choice of tile. */
-  readonly tile?: Tile;
+  /** Overrides the choice of tile and split. */
+  readonly shape?: MatmulShape;
 }
 
+const wholeGroups = (...sizes: number[]) => sizes.every((size) => size % 4 === 0);
+
 export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
-  const { x, y, linear, transposed, lora, residual } = options;
-  const depth = transposed ? linear.outFeatures : linear.inFeatures;
-  const width = transposed ? linear.inFeatures : linear.outFeatures;
-  const bias = transposed ? null : linear.biasAt;
-  const tile = options.tile ?? chooseTile(plan.capacity, width, plan.capabilities);
+  const { x, y, group, transposed, lora, residual } = options;
+  const depth = transposed ? group.outFeatures : group.inFeatures;
+  const width = transposed ? group.inFeatures : group.outFeatures;
+  const widths = transposed ? [width] : group.linears.map(({ outFeatures }) => outFeatures);
+  const shape = options.shape ?? chooseShape(plan.capacity, widths, depth, plan.capabilities);
+  const { tile, splits } = shape;
+  const bias = !transposed && group.linears.some(({ biasAt }) => biasAt !== null);
+  const aligned = wholeGroups(
+    ...[x.stride, x.at, y.stride, y.at, group.inFeatures],
+    ...group.linears.map(({ outFeatures }) => outFeatures),
+  );
+  const split = splits > 1;
+  const segments = segmentValues(group, transposed, tile, lora?.adapter);
+  const tiles = widths.reduce((sum, w) => sum + Math.ceil(w / tile.TILE_N), 0);
   const kernel = matmulNf4Kernel({
     tile,
-    doubleQuant: linear.doubleQuant,
+    segments: segments.length,
+    doubleQuant: group.doubleQuant,
     transposed,
-    aligned: linear.inFeatures % 4 === 0,
+    aligned,
+    splitK: split,
     lora: lora !== undefined,
-    bias: bias !== null,
-    residual: residual !== undefined,
-    accumulate: options.accumulate ?? false,
-  });
-  const bindings: Record<string, Tensor | TensorView> = { x: x.tensor, slab: linear.slab, y: y.tensor };
-  if (lora) Object.assign(bindings, { u: lora.u, lora: lora.matrix });
-  if (residual) bindings.residual = residual;
+    bias: bias && !split,
+    residual: residual !== undefined && !split,
+  }, plan.capabilities);
+  const partials = split ? plan.tensor('partial sums', splits * plan.capacity * width * 4) : null;
+  const bindings: Record<string, Tensor | TensorView> = { x: x.tensor, slab: group.slab, y: partials ?? y.tensor };
+  if (lora) Object.assign(bindings, { u: lora.u, lora: lora.adapter.parameters });
+  if (residual && !split) bindings.residual = residual;
+  const part = splitDepth(depth, shape);
+  const params: Record<string, number> = {
+    depth,
+    width,
+    x_stride: x.stride,
+    x_at: x.at,
+    y_stride: split ? width : y.stride,
+    y_at: split ? 0 : y.at,
+    u_stride: lora?.adapter.columns ?? 0,
+    lora_scale: lora && !transposed ? lora.adapter.scale : 1,
+    split_depth: part,
+    plane: plan.capacity * width,
+  };
+  for (const [s, values] of segments.entries()) {
+    for (const field of SEGMENT_FIELDS) params[`${field}_${s}`] = values[field];
+  }
+  const parts = split ? Math.ceil(depth / part) : 1;
   plan.dispatch(kernel, {
     bindings,
-    params: {
-      depth,
+    params,
+    workgroups: (tokens) => [tiles, Math.ceil(tokens / tile.TILE_M), parts],
+    flopsPerToken: 2 * depth * width,
+  });
+  if (partials) {
+    let begin = 0;
+    const biases = group.linears.map(({ biasAt, outFeatures }) => {
+      begin += outFeatures;
+      return { begin: begin - outFeatures, biasAt };
+    });
+    matmulReduce(plan, {
+      partials,
+      splits: parts,
+      y,
       width,
-      x_stride: x.stride,
-      x_at: x.at,
-      y_stride: y.stride,
-      y_at: y.at,
+      rows: { first: 0, count: plan.capacity },
+      bias: bias ? { slab: group.slab, segments: biases } : undefined,
+      residual,
+      aligned,
+    });
+  }
+}
+
+/** What the shader knows of each linear. Transposed, the first one's low-rank fields stand for the whole group. */
+function segmentValues(
+  group: LinearGroup,
+  transposed: boolean,
+  tile: Tile,
+  adapter: GroupAdapter | undefined,
+): SegmentValues[] {
+  let begin = 0;
+  let tiles = 0;
+  return group.linears.map((linear, i) => {
+    const part = adapter?.parts[i];
+    const values: SegmentValues = {
+      begin,
+      width: linear.outFeatures,
       codes_at: linear.codesAt,
       absmax_at: linear.absmaxAt,
       nested_at: linear.nestedAt,
-      bias_at: bias ?? 0,
-      rank: lora?.rank ?? 0,
-      lora_scale: lora?.scale ?? 0,
-    },
-    workgroups: (tokens) => [Math.ceil(width / tile.TILE_N), Math.ceil(tokens / tile.TILE_M), 1],
-    flopsPerToken: 2 * depth * width,
+      bias_at: linear.biasAt ?? 0,
+      lora_at: (transposed ? adapter?.aAt : part?.bAt) ?? 0,
+      u_at: (transposed ? 0 : part?.uAt) ?? 0,
+      rank: (transposed ? adapter?.columns : part?.rank) ?? 0,
+      tile: tiles,
+    };
+    begin += linear.outFeatures;
+    tiles += Math.ceil(linear.outFeatures / tile.TILE_N);
+    return values;
   });
 }

@@ -1,18 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Capabilities } from '../device/gpu.ts';
-import {
-  ALL_TILES,
-  chooseTile,
-  FLAT_8,
-  FLAT_16,
-  LARGE,
-  NARROW_8,
-  NARROW_16,
-  SMALL,
-  SOFTWARE,
-  type Tile,
-} from './matmul_tile.ts';
+import { ALL_TILES, chooseShape, LARGE, MEDIUM, SOFTWARE, splitDepth, tileBytes, tileThreads } from './matmul_tile.ts';
 
 const device = (workgroupStorageBytes: number, software = false): Capabilities => ({
   name: 'test',
@@ -24,36 +13,38 @@ const device = (workgroupStorageBytes: number, software = false): Capabilities =
   maxBufferBytes: 2 ** 30,
 });
 
-/** Both operands' tiles, and the tables of quantized weights. */
-const memory = ({ TILE_M, TILE_N, TILE_K }: Tile) => (TILE_M + TILE_N) * TILE_K * 4 + 272 * 4;
+/** Of quantized weights, beside the tiles. */
+const TABLES = 272 * 4;
 
 test('every tile is made of whole blocks and at most 256 invocations', () => {
-  for (const [name, { TILE_M, TILE_N, TILE_K, RM, RN }] of Object.entries(ALL_TILES)) {
-    const threads = (TILE_M * TILE_N) / (16 * RM * RN);
-    expect(threads, name).toBeLessThanOrEqual(256);
-    for (const ratio of [threads, TILE_M / (4 * RM), TILE_N / (4 * RN), TILE_K / 4]) {
+  for (const [name, tile] of Object.entries(ALL_TILES)) {
+    const { TILE_M, TILE_N, TILE_K, RM, RN } = tile;
+    expect(tileThreads(tile), name).toBeLessThanOrEqual(256);
+    for (const ratio of [tileThreads(tile), TILE_M / (4 * RM), TILE_N / (4 * RN), TILE_K / 4]) {
       expect(Number.isInteger(ratio), name).toBe(true);
     }
   }
 });
 
-test('the choice fits WebGPU’s default workgroup memory', () => {
+test('the choice fits WebGPU’s default workgroup memory, and its parts make up the depth', () => {
   const size = fc.integer({ min: 1, max: 200_000 });
   fc.assert(
-    fc.property(size, size, fc.boolean(), (rows, columns, software) => {
-      expect(memory(chooseTile(rows, columns, device(16384, software)))).toBeLessThanOrEqual(16384);
+    fc.property(size, fc.array(size, { minLength: 1, maxLength: 3 }), size, fc.boolean(), (rows, widths, depth, software) => {
+      const shape = chooseShape(rows, widths, depth, device(16384, software));
+      expect(tileBytes(shape.tile) + TABLES).toBeLessThanOrEqual(16384);
+      const part = splitDepth(depth, shape);
+      expect(part % shape.tile.TILE_K).toBe(0);
+      expect(part * shape.splits).toBeGreaterThanOrEqual(depth);
     }),
   );
 });
 
 test.each([
-  ['a large output', 2048, 4096, device(32768), LARGE],
-  ['too few workgroups', 128, 128, device(32768), SMALL],
-  ['a low-rank output of 8', 2048, 8, device(32768), NARROW_8],
-  ['a low-rank output of 16', 2048, 16, device(32768), NARROW_16],
-  ['a gradient 8 high', 8, 4096, device(32768), FLAT_8],
-  ['a gradient 13 high', 13, 4096, device(32768), FLAT_16],
-  ['a CPU as GPU', 2048, 4096, device(32768, true), SOFTWARE],
-])('%s', (_, rows, columns, capabilities, tile) => {
-  expect(chooseTile(rows, columns, capabilities)).toBe(tile);
+  ['a large output', 2048, [4096], 4096, device(32768), LARGE, false],
+  ['too few workgroups', 128, [128], 1024, device(32768), MEDIUM, true],
+  ['a CPU as GPU', 2048, [4096], 4096, device(32768, true), SOFTWARE, false],
+])('%s', (_, rows, widths, depth, capabilities, tile, split) => {
+  const shape = chooseShape(rows, widths, depth, capabilities);
+  expect(shape.tile).toBe(tile);
+  expect(shape.splits > 1).toBe(split);
 });

@@ -1,6 +1,7 @@
+import { rmsNormReference } from './rms_norm.reference.ts';
 import { rmsNormBackwardReference } from './rms_norm_backward.reference.ts';
 import { rmsNormBackward } from './rms_norm_backward.ts';
-import { F32, type KernelCase, withBench } from './testing/harness.ts';
+import { F32, type KernelCase, withBench, worst } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 const EPSILON = 1e-3;
@@ -11,10 +12,11 @@ interface Shape {
   readonly width: number;
   readonly accumulate: boolean;
   readonly capacity?: number;
+  readonly normed?: boolean;
 }
 
-const rmsNormBackwardCase = ({ tokens, width, accumulate, capacity = tokens }: Shape): KernelCase => ({
-  name: `rms_norm_backward ${tokens} of ${capacity} × ${width}${accumulate ? ', accumulated' : ''}`,
+const rmsNormBackwardCase = ({ tokens, width, accumulate, capacity = tokens, normed = false }: Shape): KernelCase => ({
+  name: `rms_norm_backward ${tokens} of ${capacity} × ${width}${accumulate ? ', accumulated' : ''}${normed ? ', with normed' : ''}`,
   shaderFiles,
   run: (gpu, seed) =>
     withBench(gpu, { tokens, capacity }, async (bench) => {
@@ -23,24 +25,28 @@ const rmsNormBackwardCase = ({ tokens, width, accumulate, capacity = tokens }: S
       const norms = random.normal(width + 3);
       const rows = { width, capacity };
       const dx = accumulate ? bench.inoutRows('dx', before, rows) : bench.output('dx', capacity * width);
+      const again = normed ? bench.output('normed', capacity * width) : undefined;
       rmsNormBackward(bench.plan, {
         x: bench.inputRows('x', x, rows),
         weight: { tensor: bench.input('weight', norms), at: 3, width, epsilon: EPSILON },
         dy: bench.inputRows('dy', dy, rows),
         dx,
         accumulate,
+        normed: again,
       });
       await bench.run();
       const reference = rmsNormBackwardReference(x, norms.subarray(3), EPSILON, dy);
       if (accumulate) for (let i = 0; i < reference.length; i++) reference[i] += before[i];
-      return { error: await bench.error(dx, reference), tolerance: F32 };
+      const errors = [await bench.error(dx, reference)];
+      if (again) errors.push(await bench.error(again, rmsNormReference(x, norms.subarray(3), EPSILON)));
+      return { error: worst(...errors), tolerance: F32 };
     }),
 });
 
 export const cases: KernelCase[] = [
   { tokens: 1, width: 64, accumulate: false },
   { tokens: 7, width: 33, accumulate: true },
-  { tokens: 63, width: 130, accumulate: false, capacity: 70 },
-  { tokens: 65, width: 7, accumulate: true, capacity: 66 },
+  { tokens: 63, width: 130, accumulate: false, capacity: 70, normed: true },
+  { tokens: 65, width: 7, accumulate: true, capacity: 66, normed: true },
   { tokens: 1000, width: 65, accumulate: false },
 ].map(rmsNormBackwardCase);

@@ -1,10 +1,13 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { defineKernel, grid, inout, input, output } from './kernel.ts';
+import { type Binding, defineKernel, grid, inout, input, output } from './kernel.ts';
 import { NORM_GROUP, type NormWeight } from './rms_norm.ts';
 
-/** dx [T, width] (+)= the gradient of rms_norm's input, for a frozen weight. Relative error ≤ 1e-5. */
-export function rmsNormBackwardKernel(accumulate: boolean) {
+/**
+ * dx [T, width] (+)= the gradient of rms_norm's input, for a frozen weight; beside it the forward result again, if wanted.
+ * Relative error ≤ 1e-5.
+ */
+export function rmsNormBackwardKernel(accumulate: boolean, normed: boolean) {
   return defineKernel({
     name: 'rms_norm_backward',
     shader: 'rms_norm_backward.wgsl',
@@ -13,9 +16,10 @@ export function rmsNormBackwardKernel(accumulate: boolean) {
       weight: input('f32'),
       dy: input('f32'),
       dx: accumulate ? inout('f32') : output('f32'),
-    },
+      ...(normed ? { normed: output('f32') } : {}),
+    } as Record<string, Binding>,
     params: { width: 'u32', weight_at: 'u32', epsilon: 'f32' },
-    constants: { GROUP: NORM_GROUP, ACCUMULATE: accumulate },
+    constants: { GROUP: NORM_GROUP, ACCUMULATE: accumulate, NORMED: normed },
   });
 }
 
@@ -25,11 +29,14 @@ export interface RmsNormBackwardOptions {
   readonly dy: Tensor;
   readonly dx: Tensor;
   readonly accumulate: boolean;
+  /** Gets rms_norm's result again. */
+  readonly normed?: Tensor;
 }
 
-export function rmsNormBackward(plan: PlanBuilder, { x, weight, dy, dx, accumulate }: RmsNormBackwardOptions): void {
-  plan.dispatch(rmsNormBackwardKernel(accumulate), {
-    bindings: { x, weight: weight.tensor, dy, dx },
+export function rmsNormBackward(plan: PlanBuilder, options: RmsNormBackwardOptions): void {
+  const { x, weight, dy, dx, accumulate, normed } = options;
+  plan.dispatch(rmsNormBackwardKernel(accumulate, normed !== undefined), {
+    bindings: { x, weight: weight.tensor, dy, dx, ...(normed ? { normed } : {}) },
     params: { width: weight.width, weight_at: weight.at, epsilon: weight.epsilon },
     workgroups: (tokens) => grid(tokens),
     flopsPerToken: 8 * weight.width,

@@ -1,6 +1,6 @@
 import { swigluBackwardReference, swigluReference } from './swiglu.reference.ts';
 import { swiglu, swigluBackward } from './swiglu.ts';
-import { F32, type KernelCase, withBench } from './testing/harness.ts';
+import { F32, type KernelCase, withBench, worst } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 interface Shape {
@@ -42,14 +42,20 @@ const swigluBackwardCase = (shape: Shape): KernelCase => ({
       const gateUp = gates(random, shape);
       const dy = random.normal(tokens * width);
       const dGateUp = bench.output('d_gate_up', capacity * width * 2);
+      const activated = bench.output('activated', capacity * width);
       swigluBackward(bench.plan, {
         gateUp: bench.inputRows('gate_up', gateUp, { width: 2 * width, capacity }),
         dy: bench.inputRows('dy', dy, { width, capacity }),
         dGateUp,
+        activated,
         width,
       });
       await bench.run();
-      return { error: await bench.error(dGateUp, swigluBackwardReference(gateUp, dy, width)), tolerance: F32 };
+      const error = worst(
+        await bench.error(dGateUp, swigluBackwardReference(gateUp, dy, width)),
+        await bench.error(activated, swigluReference(gateUp, width)),
+      );
+      return { error, tolerance: F32 };
     }),
 });
 

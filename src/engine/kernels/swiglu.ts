@@ -20,11 +20,11 @@ export function swiglu(plan: PlanBuilder, { gateUp, y, width }: { gateUp: Tensor
   });
 }
 
-/** d_gate_up [T, 2·width] from dy [T, width]. Relative error ≤ 1e-5. */
+/** d_gate_up [T, 2·width] from dy [T, width], and activated [T, width], swiglu's result again. Relative error ≤ 1e-5. */
 export const swigluBackwardKernel = defineKernel({
   name: 'swiglu_backward',
   shader: 'swiglu_backward.wgsl',
-  bindings: { gate_up: input('f32'), dy: input('f32'), d_gate_up: output('f32') },
+  bindings: { gate_up: input('f32'), dy: input('f32'), d_gate_up: output('f32'), activated: output('f32') },
   params: { width: 'u32' },
   constants: {},
 });
@@ -33,12 +33,14 @@ export interface SwigluBackwardOptions {
   readonly gateUp: Tensor;
   readonly dy: Tensor;
   readonly dGateUp: Tensor;
+  readonly activated: Tensor;
   readonly width: number;
 }
 
-export function swigluBackward(plan: PlanBuilder, { gateUp, dy, dGateUp, width }: SwigluBackwardOptions): void {
+export function swigluBackward(plan: PlanBuilder, options: SwigluBackwardOptions): void {
+  const { gateUp, dy, dGateUp, activated, width } = options;
   plan.dispatch(swigluBackwardKernel, {
-    bindings: { gate_up: gateUp, dy, d_gate_up: dGateUp },
+    bindings: { gate_up: gateUp, dy, d_gate_up: dGateUp, activated },
     params: { width },
     workgroups: (tokens) => grid(Math.ceil((tokens * width) / 64)),
     flopsPerToken: 16 * width,

@@ -7,7 +7,7 @@ import { attentionBackwardReference, attentionForwardReference } from '../kernel
 import { crossEntropyReference } from '../kernels/cross_entropy.reference.ts';
 import { embeddingReference } from '../kernels/embedding.reference.ts';
 import { matmulReference, matmulTransposedReference } from '../kernels/matmul_dense.reference.ts';
-import { matmulGradientReference } from '../kernels/matmul_gradient.reference.ts';
+import { matmulGradientReference } from '../kernels/low_rank.reference.ts';
 import { linearReference } from '../kernels/matmul_nf4.reference.ts';
 import { rmsNormReference } from '../kernels/rms_norm.reference.ts';
 import { rmsNormBackwardReference } from '../kernels/rms_norm_backward.reference.ts';

@@ -1,11 +1,12 @@
 /** What a decoder's plans are recorded from, and the sizes of its activations. */
-import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import type { LinearSpec, ModelSpec } from '../../formats/model_spec.ts';
 import type { AttentionShape } from '../kernels/attention.ts';
+import type { GroupAdapter, LinearGroup } from '../kernels/matmul_nf4.ts';
 import type { RopeTables } from '../kernels/rope.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
 import type { FlatState } from '../train/flat_state.ts';
-import { type LoraOptions, type LoraPair, linearPath, loraPair } from './lora.ts';
+import { groupAdapter, type LoraOptions, linearGroups } from './lora.ts';
 import type { ModelWeights } from './weights.ts';
 
 /** A micro-batch's buffers, written before each run of a plan. */
@@ -36,10 +37,8 @@ export interface LayerActivations {
   /** The residual stream between attention and MLP. */
   readonly middle: Tensor;
   readonly gateUp: Tensor;
-  /** u = x·Aᵀ by linear name. */
-  readonly lowRank: Map<string, Tensor>;
-  /** Cheap to make again, so kept only when a checkpointed layer has just been recomputed. */
-  readonly recomputable: { normed1: Tensor; normed2: Tensor; activated: Tensor } | null;
+  /** u = x·Aᵀ of each group with an adapter, by its first linear. */
+  readonly lowRank: ReadonlyMap<LinearSpec, Tensor>;
 }
 
 export class UnsupportedModelError extends Error {
@@ -71,9 +70,19 @@ export function attentionShape(spec: ModelSpec, layer: number): AttentionShape {
 export const qkvWidth = ({ attention: { heads, kvHeads, headDim } }: ModelSpec) => (heads + 2 * kvHeads) * headDim;
 export const attentionWidth = ({ attention: { heads, headDim } }: ModelSpec) => heads * headDim;
 
-/** A layer's adapter on a linear, or null where that linear has none. */
-export function adapterOf(d: Decoder, layer: number, linear: LinearSpec): LoraPair | null {
-  return d.lora.targets.includes(linear) ? loraPair(d.state, linearPath(d.spec, layer, linear.name)) : null;
+/** Linears of a layer that share an input, with their adapter. */
+export interface Group {
+  readonly name: string;
+  readonly weights: LinearGroup;
+  readonly adapter: GroupAdapter | null;
+}
+
+export function groupOf(d: Decoder, layer: number, linears: readonly LinearSpec[]): Group {
+  return {
+    name: linears.map(({ name }) => name).join(', '),
+    weights: d.weights.group(layer, linears),
+    adapter: groupAdapter(d.spec, d.state, d.lora, layer, linears),
+  };
 }
 
 /** Arena tensors for one layer. `input` is the residual stream it reads. */
@@ -82,13 +91,13 @@ export function layerActivations(
   d: Decoder,
   name: string,
   input: Tensor,
-  keepRecomputable: boolean,
 ): LayerActivations {
   const { spec } = d;
   const floats = (what: string, perToken: number) => plan.tensor(`${name} ${what}`, plan.capacity * perToken * 4);
-  const lowRank = new Map<string, Tensor>();
-  for (const linear of layerLinears(spec)) {
-    if (d.lora.targets.includes(linear)) lowRank.set(linear.name, floats(`${linear.name} A·x`, d.lora.rank));
+  const lowRank = new Map<LinearSpec, Tensor>();
+  for (const group of linearGroups(spec)) {
+    const ranks = group.filter((linear) => d.lora.targets.includes(linear)).length * d.lora.rank;
+    if (ranks > 0) lowRank.set(group[0], floats(`${group[0].name} A·x`, ranks));
   }
   return {
     input,
@@ -98,12 +107,5 @@ export function layerActivations(
     middle: floats('middle', spec.hiddenSize),
     gateUp: floats('gate, up', 2 * spec.intermediateSize),
     lowRank,
-    recomputable: keepRecomputable
-      ? {
-          normed1: floats('normed 1', spec.hiddenSize),
-          normed2: floats('normed 2', spec.hiddenSize),
-          activated: floats('activated', spec.intermediateSize),
-        }
-      : null,
   };
 }

@@ -1,76 +1,51 @@
 /** The decoder's backward pass as dispatches: gradients of the adapters; frozen weights get none. */
 import type { LinearSpec } from '../../formats/model_spec.ts';
 import { attentionBackward } from '../kernels/attention.ts';
-import { matmulDense } from '../kernels/matmul_dense.ts';
-import { matmulGradient } from '../kernels/matmul_gradient.ts';
-import { type Columns, matmulNf4 } from '../kernels/matmul_nf4.ts';
+import { lowRankBackward, lowRankGradient } from '../kernels/low_rank.ts';
+import { matmulNf4 } from '../kernels/matmul_nf4.ts';
 import { rmsNorm } from '../kernels/rms_norm.ts';
 import { rmsNormBackward } from '../kernels/rms_norm_backward.ts';
-import { swiglu, swigluBackward } from '../kernels/swiglu.ts';
+import { swigluBackward } from '../kernels/swiglu.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { adapterOf, attentionShape, attentionWidth, type Decoder, type LayerActivations, qkvWidth } from './decoder.ts';
+import { attentionShape, attentionWidth, type Decoder, groupOf, type LayerActivations, qkvWidth } from './decoder.ts';
 import { ropeLayer, whole } from './decoder_forward.ts';
 
-interface LinearBackward {
+interface GroupBackward {
   readonly layer: number;
-  readonly linear: LinearSpec;
-  /** The linear's input. */
-  readonly x: Columns;
-  readonly dy: Columns;
-  /** Null where nothing before this linear trains. */
-  readonly dx: Columns | null;
-  readonly accumulate: boolean;
-  readonly lowRank: ReadonlyMap<string, Tensor>;
+  readonly linears: readonly LinearSpec[];
+  /** The gradient of the group's outputs, side by side. */
+  readonly dy: Tensor;
+  readonly lowRank: LayerActivations['lowRank'];
 }
 
-/** du = s·dy·B, dB += s·dyᵀ·u, dA += duᵀ·x, dx (+)= dy·W + du·A (Hu et al. 2021, differentiated). */
-function linearBackward(plan: PlanBuilder, d: Decoder, options: LinearBackward): void {
-  const { layer, linear, x, dy, dx, accumulate, lowRank } = options;
-  const pair = adapterOf(d, layer, linear);
-  const u = lowRank.get(linear.name);
-  const { rank, scale } = d.lora;
-  let du: Tensor | null = null;
-  if (pair && u) {
-    du = plan.tensor(`${layer} ${linear.name} d(A·x)`, plan.capacity * rank * 4);
-    const { inFeatures, outFeatures } = linear;
-    matmulDense(plan, {
-      x: dy,
-      y: whole(du, rank),
-      weight: pair.b,
-      dtype: 'F32',
-      depth: outFeatures,
-      width: rank,
-      transposed: true,
-      scale,
-    });
-    matmulGradient(plan, { p: dy, q: whole(u, rank), g: pair.gradB, height: outFeatures, width: rank, scale });
-    matmulGradient(plan, { p: whole(du, rank), q: x, g: pair.gradA, height: rank, width: inFeatures });
-  }
-  if (!dx) return;
-  matmulNf4(plan, {
-    x: dy,
-    y: dx,
-    linear: d.weights.linear(layer, linear.name),
-    transposed: true,
-    lora: pair && du ? { u: du, matrix: pair.a, rank, scale: 1 } : undefined,
-    accumulate,
-  });
-}
-
-/** Linears that share an input; their gradients of it add up. */
-function linearsBackward(
+/**
+ * A group's backward pass in two halves: dx = dy·W + du·A with du = s·dy·B at once (dx null where nothing before this
+ * group trains), the adapters' gradients when the function that it returns is called with the group's input, which may
+ * have to be computed again first (Hu et al. 2021, differentiated).
+ */
+function groupBackward(
   plan: PlanBuilder,
   d: Decoder,
-  linears: readonly LinearSpec[],
-  options: Omit<LinearBackward, 'linear' | 'dy' | 'accumulate'> & { readonly dy: Tensor },
-): void {
-  const stride = linears.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
-  let at = 0;
-  for (const [i, linear] of linears.entries()) {
-    linearBackward(plan, d, { ...options, linear, dy: { tensor: options.dy, stride, at }, accumulate: i > 0 });
-    at += linear.outFeatures;
+  { layer, linears, dy: gradient, lowRank }: GroupBackward,
+  dx: Tensor | null,
+): (x: Tensor) => void {
+  const { name, weights: group, adapter } = groupOf(d, layer, linears);
+  const { inFeatures } = group;
+  const outFeatures = linears.map((linear) => linear.outFeatures);
+  const dy = whole(gradient, group.outFeatures);
+  const u = lowRank.get(linears[0]);
+  const du = adapter && plan.tensor(`${layer} ${name} d(A·x)`, plan.capacity * adapter.columns * 4);
+  if (adapter && du) lowRankBackward(plan, { dy, outFeatures, adapter, du });
+  if (dx) {
+    const lora = adapter && du ? { u: du, adapter } : undefined;
+    matmulNf4(plan, { x: dy, y: whole(dx, inFeatures), group, transposed: true, lora });
   }
+  return (x) => {
+    if (adapter && u && du) {
+      lowRankGradient(plan, { x: whole(x, inFeatures), inFeatures, dy, outFeatures, u, du, adapter });
+    }
+  };
 }
 
 /**
@@ -93,48 +68,21 @@ export function layerBackward(
   const norm1 = weights.norm(layer, spec.norm.names.beforeAttention);
   const norm2 = weights.norm(layer, spec.norm.names.beforeMlp);
 
-  let activated = a.recomputable?.activated;
-  if (!activated) {
-    activated = temporary('activated again', width);
-    swiglu(plan, { gateUp: a.gateUp, y: activated, width });
-  }
   const dActivated = temporary('d activated', width);
-  linearBackward(plan, d, {
-    layer,
-    linear: down,
-    x: whole(activated, width),
-    dy: whole(gradient, hidden),
-    dx: whole(dActivated, width),
-    accumulate: false,
-    lowRank,
-  });
+  const downGradient = groupBackward(plan, d, { layer, linears: [down], dy: gradient, lowRank }, dActivated);
   const dGateUp = temporary('d gate, up', 2 * width);
-  swigluBackward(plan, { gateUp: a.gateUp, dy: dActivated, dGateUp, width });
-  let normed2 = a.recomputable?.normed2;
-  if (!normed2) {
-    normed2 = temporary('normed 2 again', hidden);
-    rmsNorm(plan, { x: a.middle, weight: norm2, y: normed2 });
-  }
+  const activated = temporary('activated again', width);
+  swigluBackward(plan, { gateUp: a.gateUp, dy: dActivated, dGateUp, activated, width });
+  downGradient(activated);
+
   const dNormed2 = temporary('d normed 2', hidden);
-  linearsBackward(plan, d, gateUp, {
-    layer,
-    x: whole(normed2, hidden),
-    dy: dGateUp,
-    dx: whole(dNormed2, hidden),
-    lowRank,
-  });
-  rmsNormBackward(plan, { x: a.middle, weight: norm2, dy: dNormed2, dx: gradient, accumulate: true });
+  const gateUpGradient = groupBackward(plan, d, { layer, linears: gateUp, dy: dGateUp, lowRank }, dNormed2);
+  const normed2 = temporary('normed 2 again', hidden);
+  rmsNormBackward(plan, { x: a.middle, weight: norm2, dy: dNormed2, dx: gradient, accumulate: true, normed: normed2 });
+  gateUpGradient(normed2);
 
   const dAttention = temporary('d attention', attentionWidth(spec));
-  linearBackward(plan, d, {
-    layer,
-    linear: output,
-    x: whole(a.attention, attentionWidth(spec)),
-    dy: whole(gradient, hidden),
-    dx: whole(dAttention, attentionWidth(spec)),
-    accumulate: false,
-    lowRank,
-  });
+  groupBackward(plan, d, { layer, linears: [output], dy: gradient, lowRank }, dAttention)(a.attention);
   const dQkv = temporary('d q, k, v', qkvWidth(spec));
   attentionBackward(plan, {
     shape: attentionShape(spec, layer),
@@ -147,19 +95,14 @@ export function layerBackward(
     dQkv,
   });
   ropeLayer(plan, d, layer, dQkv, true);
-  let normed1 = a.recomputable?.normed1;
-  if (!normed1) {
-    normed1 = temporary('normed 1 again', hidden);
-    rmsNorm(plan, { x: a.input, weight: norm1, y: normed1 });
-  }
   const first = layer === 0;
   const dNormed1 = first ? null : temporary('d normed 1', hidden);
-  linearsBackward(plan, d, qkv, {
-    layer,
-    x: whole(normed1, hidden),
-    dy: dQkv,
-    dx: dNormed1 && whole(dNormed1, hidden),
-    lowRank,
-  });
-  if (dNormed1) rmsNormBackward(plan, { x: a.input, weight: norm1, dy: dNormed1, dx: gradient, accumulate: true });
+  const qkvGradient = groupBackward(plan, d, { layer, linears: qkv, dy: dQkv, lowRank }, dNormed1);
+  const normed1 = temporary('normed 1 again', hidden);
+  if (dNormed1) {
+    rmsNormBackward(plan, { x: a.input, weight: norm1, dy: dNormed1, dx: gradient, accumulate: true, normed: normed1 });
+  } else {
+    rmsNorm(plan, { x: a.input, weight: norm1, y: normed1 });
+  }
+  qkvGradient(normed1);
 }

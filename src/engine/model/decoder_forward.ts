@@ -2,14 +2,15 @@
 import type { LinearSpec } from '../../formats/model_spec.ts';
 import { attentionForward } from '../kernels/attention.ts';
 import { embedding } from '../kernels/embedding.ts';
-import { matmulDense } from '../kernels/matmul_dense.ts';
-import { type Columns, matmulNf4 } from '../kernels/matmul_nf4.ts';
+import { lowRankForward } from '../kernels/low_rank.ts';
+import { matmulNf4 } from '../kernels/matmul_nf4.ts';
+import type { Columns } from '../kernels/matmul_reduce.ts';
 import { rmsNorm } from '../kernels/rms_norm.ts';
 import { rope } from '../kernels/rope.ts';
 import { swiglu } from '../kernels/swiglu.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { adapterOf, attentionShape, attentionWidth, type Decoder, type LayerActivations, qkvWidth } from './decoder.ts';
+import { attentionShape, attentionWidth, type Decoder, groupOf, type LayerActivations, qkvWidth } from './decoder.ts';
 
 /** All columns of a tensor with `stride` columns. */
 export const whole = (tensor: Tensor, stride: number): Columns => ({ tensor, stride, at: 0 });
@@ -30,53 +31,32 @@ export function embeddingForward(plan: PlanBuilder, d: Decoder, y: Tensor): void
   }
 }
 
-interface LinearForward {
+interface GroupForward {
   readonly layer: number;
-  readonly linear: LinearSpec;
+  readonly linears: readonly LinearSpec[];
   readonly x: Columns;
-  readonly y: Columns;
-  readonly lowRank: ReadonlyMap<string, Tensor>;
-  readonly residual?: Tensor;
+  readonly lowRank: LayerActivations['lowRank'];
 }
 
-/** y = W·x + s·B(A·x) (+ bias) (+ residual); u = A·x is kept for the gradient of B. */
-function linearForward(plan: PlanBuilder, d: Decoder, { layer, linear, x, y, lowRank, residual }: LinearForward): void {
-  const pair = adapterOf(d, layer, linear);
-  const { rank, scale } = d.lora;
-  const u = lowRank.get(linear.name);
-  if (pair && u) {
-    matmulDense(plan, {
-      x,
-      y: whole(u, rank),
-      weight: pair.a,
-      dtype: 'F32',
-      depth: linear.inFeatures,
-      width: rank,
-    });
-  }
-  matmulNf4(plan, {
-    x,
-    y,
-    linear: d.weights.linear(layer, linear.name),
-    transposed: false,
-    lora: pair && u ? { u, matrix: pair.b, rank, scale } : undefined,
-    residual,
-  });
+/** u = A·x, kept for the gradient of B; null where no linear of the group has an adapter. */
+function lowRankOf(plan: PlanBuilder, d: Decoder, { layer, linears, x, lowRank }: GroupForward) {
+  const { adapter, weights } = groupOf(d, layer, linears);
+  const u = lowRank.get(linears[0]);
+  if (!adapter || !u) return null;
+  lowRankForward(plan, { x, inFeatures: weights.inFeatures, adapter, u });
+  return { adapter, u };
 }
 
-/** Linears that share an input, their outputs side by side in y. */
-function linearsForward(
+/** y = W·x + s·B(A·x) (+ bias) (+ residual) of linears that share their input, outputs side by side. */
+function groupForward(
   plan: PlanBuilder,
   d: Decoder,
-  linears: readonly LinearSpec[],
-  options: Omit<LinearForward, 'linear' | 'y'> & { readonly y: Tensor },
+  options: GroupForward & { readonly y: Tensor; readonly residual?: Tensor },
 ): void {
-  const stride = linears.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
-  let at = 0;
-  for (const linear of linears) {
-    linearForward(plan, d, { ...options, linear, y: { tensor: options.y, stride, at } });
-    at += linear.outFeatures;
-  }
+  const { layer, linears, x, y, residual } = options;
+  const lora = lowRankOf(plan, d, options) ?? undefined;
+  const group = d.weights.group(layer, linears);
+  matmulNf4(plan, { x, y: whole(y, group.outFeatures), group, transposed: false, lora, residual });
 }
 
 /**
@@ -97,36 +77,28 @@ export function layerForward(
   const hidden = spec.hiddenSize;
   const shape = attentionShape(spec, layer);
 
-  const normed1 = a.recomputable?.normed1 ?? temporary('normed 1', hidden);
+  const normed1 = temporary('normed 1', hidden);
   rmsNorm(plan, { x: a.input, weight: weights.norm(layer, spec.norm.names.beforeAttention), y: normed1 });
-  linearsForward(plan, d, qkv, { layer, x: whole(normed1, hidden), y: a.qkv, lowRank });
+  groupForward(plan, d, { layer, linears: qkv, x: whole(normed1, hidden), y: a.qkv, lowRank });
   ropeLayer(plan, d, layer, a.qkv, false);
   attentionForward(plan, { shape, qkv: a.qkv, documents: d.inputs.documents, o: a.attention, lse: a.lse });
-  linearForward(plan, d, {
+  groupForward(plan, d, {
     layer,
-    linear: attentionOutput,
+    linears: [attentionOutput],
     x: whole(a.attention, attentionWidth(spec)),
-    y: whole(a.middle, hidden),
+    y: a.middle,
     lowRank,
     residual: a.input,
   });
 
-  const normed2 = a.recomputable?.normed2 ?? temporary('normed 2', hidden);
+  const normed2 = temporary('normed 2', hidden);
   rmsNorm(plan, { x: a.middle, weight: weights.norm(layer, spec.norm.names.beforeMlp), y: normed2 });
-  linearsForward(plan, d, gateUp, { layer, x: whole(normed2, hidden), y: a.gateUp, lowRank });
-  const activated = a.recomputable?.activated ?? temporary('activated', spec.intermediateSize);
+  groupForward(plan, d, { layer, linears: gateUp, x: whole(normed2, hidden), y: a.gateUp, lowRank });
+  const activated = temporary('activated', spec.intermediateSize);
   swiglu(plan, { gateUp: a.gateUp, y: activated, width: spec.intermediateSize });
-  const x = whole(activated, spec.intermediateSize);
-  if (output) {
-    linearForward(plan, d, { layer, linear: down, x, y: whole(output, hidden), lowRank, residual: a.middle });
-  } else {
-    const pair = adapterOf(d, layer, down);
-    const u = lowRank.get(down.name);
-    if (pair && u) {
-      const { rank } = d.lora;
-      matmulDense(plan, { x, y: whole(u, rank), weight: pair.a, dtype: 'F32', depth: down.inFeatures, width: rank });
-    }
-  }
+  const last = { layer, linears: [down], x: whole(activated, spec.intermediateSize), lowRank };
+  if (output) groupForward(plan, d, { ...last, y: output, residual: a.middle });
+  else lowRankOf(plan, d, last);
 }
 
 /** Rotates queries and keys in place, or turns their gradient back. */

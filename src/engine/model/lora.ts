@@ -1,6 +1,7 @@
 /** Which linears have an adapter, its names, and how it starts. */
 import type { LinearSpec, ModelSpec } from '../../formats/model_spec.ts';
-import type { FlatState, FlatTensor, TensorValues } from '../train/flat_state.ts';
+import type { GroupAdapter } from '../kernels/matmul_nf4.ts';
+import type { FlatRun, FlatState, FlatTensor, TensorValues } from '../train/flat_state.ts';
 
 export interface LoraOptions {
   readonly rank: number;
@@ -13,16 +14,31 @@ export interface LoraOptions {
 export const linearPath = (spec: ModelSpec, layer: number, linear: string) =>
   `${spec.tensors.layerPrefix}${layer}.${linear}`;
 
-/** A [rank, in] and B [out, rank] of every target, layer by layer: the order of the flat state. */
-export function loraTensors(spec: ModelSpec, { rank, targets }: LoraOptions): FlatTensor[] {
+/** A layer's linears by the input they share, in the order they run. */
+export function linearGroups(spec: ModelSpec): readonly (readonly LinearSpec[])[] {
+  const { qkv, output, gateUp, down } = spec.linears;
+  return [qkv, [output], gateUp, [down]];
+}
+
+/**
+ * The flat state's runs, layer by layer: of each group of linears with adapters all A [rank, in], so that they are one
+ * matrix, then all B [out, rank].
+ */
+export function loraRuns(spec: ModelSpec, { rank, targets }: LoraOptions): FlatRun[] {
   return spec.layers.flatMap((_, layer) =>
-    targets.flatMap(({ name, inFeatures, outFeatures }) => {
-      const path = linearPath(spec, layer, name);
-      return [
-        { name: `${path}.lora_A`, shape: [rank, inFeatures] },
-        { name: `${path}.lora_B`, shape: [outFeatures, rank] },
-      ];
-    }),
+    linearGroups(spec)
+      .map((group) => group.filter((linear) => targets.includes(linear)))
+      .filter((group) => group.length > 0)
+      .map((group) => [
+        ...group.map(({ name, inFeatures }) => ({
+          name: `${linearPath(spec, layer, name)}.lora_A`,
+          shape: [rank, inFeatures],
+        })),
+        ...group.map(({ name, outFeatures }) => ({
+          name: `${linearPath(spec, layer, name)}.lora_B`,
+          shape: [outFeatures, rank],
+        })),
+      ]),
   );
 }
 
@@ -52,19 +68,27 @@ export function initialLora(tensors: readonly FlatTensor[], seed: number): Map<s
   );
 }
 
-/** The adapter of one linear, as a plan binds it. */
-export interface LoraPair {
-  readonly a: ReturnType<FlatState['parameter']>;
-  readonly b: ReturnType<FlatState['parameter']>;
-  readonly gradA: ReturnType<FlatState['gradient']>;
-  readonly gradB: ReturnType<FlatState['gradient']>;
-}
-
-export function loraPair(state: FlatState, path: string): LoraPair {
+/** The adapter of linears that share an input, as kernels bind it; null where none of them has one. */
+export function groupAdapter(
+  spec: ModelSpec,
+  state: FlatState,
+  { rank, scale, targets }: LoraOptions,
+  layer: number,
+  linears: readonly LinearSpec[],
+): GroupAdapter | null {
+  const adapted = linears.filter((linear) => targets.includes(linear));
+  if (adapted.length === 0) return null;
+  const path = (linear: LinearSpec) => linearPath(spec, layer, linear.name);
+  const run = state.run(`${path(adapted[0])}.lora_A`);
   return {
-    a: state.parameter(`${path}.lora_A`),
-    b: state.parameter(`${path}.lora_B`),
-    gradA: state.gradient(`${path}.lora_A`),
-    gradB: state.gradient(`${path}.lora_B`),
+    parameters: run.parameters,
+    gradients: run.gradients,
+    columns: adapted.length * rank,
+    aAt: run.at(`${path(adapted[0])}.lora_A`),
+    parts: linears.map((linear) => {
+      const i = adapted.indexOf(linear);
+      return i < 0 ? null : { uAt: i * rank, rank, bAt: run.at(`${path(linear)}.lora_B`) };
+    }),
+    scale,
   };
 }

@@ -1,8 +1,8 @@
 /** A model's frozen weights on the GPU: one slab a layer slot, embedding, head, final norm. */
-import { layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
-import type { QuantizedLinear } from '../kernels/matmul_nf4.ts';
+import type { LinearGroup } from '../kernels/matmul_nf4.ts';
 import { DYNAMIC_MAP, NF4_CODEBOOK } from '../kernels/nf4_codebook.ts';
 import type { NormWeight } from '../kernels/rms_norm.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
@@ -121,17 +121,17 @@ export class ModelWeights {
     }
   }
 
-  linear(layer: number, name: string): QuantizedLinear {
-    const { linear, codesAt, absmaxAt, nestedAt, biasAt } = this.layout.linears.get(name)!;
+  /** Linears of a layer that share an input. */
+  group(layer: number, linears: readonly LinearSpec[]): LinearGroup {
     return {
       slab: this.#slots[layer],
-      codesAt,
-      absmaxAt,
-      nestedAt,
-      biasAt,
-      inFeatures: linear.inFeatures,
-      outFeatures: linear.outFeatures,
       doubleQuant: this.layout.doubleQuant,
+      linears: linears.map(({ name, inFeatures, outFeatures }) => {
+        const { codesAt, absmaxAt, nestedAt, biasAt } = this.layout.linears.get(name)!;
+        return { codesAt, absmaxAt, nestedAt, biasAt, inFeatures, outFeatures };
+      }),
+      inFeatures: linears[0].inFeatures,
+      outFeatures: linears.reduce((sum, { outFeatures }) => sum + outFeatures, 0),
     };
   }
 

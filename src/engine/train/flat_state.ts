@@ -28,29 +28,53 @@ export interface Bank {
   readonly moment2: BufferTensor;
 }
 
-interface Range {
+/** Tensors that lie one behind the other without gaps, so that a kernel can bind them as one. */
+export type FlatRun = readonly FlatTensor[];
+
+/** A run as a kernel binds it. */
+export interface BoundRun {
+  readonly parameters: BufferTensor;
+  readonly gradients: BufferTensor;
+  /** Where a tensor begins in the run, in elements. */
+  at(name: string): number;
+}
+
+interface Place {
   readonly bank: number;
+  /** Bytes from the bank's start. */
   readonly offset: number;
+}
+
+interface Range extends Place {
   readonly shape: readonly number[];
+  readonly run: Place & { readonly bytes: number };
 }
 
 const count = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
-/** Where tensors go: in order, each at a multiple of 256 bytes, none across two banks. Bank sizes in bytes. */
+/** Where tensors go: runs in order, each at a multiple of 256 bytes, none across two banks. Bank sizes in bytes. */
 export function layoutFlat(
-  tensors: readonly FlatTensor[],
+  runs: readonly FlatRun[],
   bankLimit: number,
 ): { ranges: Map<string, Range>; bankBytes: number[] } {
   const limit = Math.floor(bankLimit / PAGE_BYTES) * PAGE_BYTES;
   const ranges = new Map<string, Range>();
   const ends: number[] = [0];
-  for (const { name, shape } of tensors) {
-    const bytes = Math.ceil((count(shape) * 4) / ALIGNMENT) * ALIGNMENT;
-    if (bytes > limit) throw new RangeError(`${name} needs ${bytes} bytes; a bank holds ${limit}. Try a smaller r.`);
-    if (ends[ends.length - 1] + bytes > limit) ends.push(0);
+  for (const tensors of runs) {
+    const bytes = tensors.reduce((sum, { shape }) => sum + count(shape) * 4, 0);
+    const padded = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    if (padded > limit) {
+      throw new RangeError(`${tensors[0].name} and what lies with it need ${padded} bytes; a bank holds ${limit}. Try a smaller r.`);
+    }
+    if (ends[ends.length - 1] + padded > limit) ends.push(0);
     const bank = ends.length - 1;
-    ranges.set(name, { bank, offset: ends[bank], shape });
-    ends[bank] += bytes;
+    const run = { bank, offset: ends[bank], bytes };
+    let { offset } = run;
+    for (const { name, shape } of tensors) {
+      ranges.set(name, { bank, offset, shape, run });
+      offset += count(shape) * 4;
+    }
+    ends[bank] += padded;
   }
   return { ranges, bankBytes: ends.map((end) => Math.max(1, Math.ceil(end / PAGE_BYTES)) * PAGE_BYTES) };
 }
@@ -60,10 +84,10 @@ export class FlatState {
   readonly #ranges: ReadonlyMap<string, Range>;
   readonly banks: readonly Bank[];
 
-  constructor(gpu: Gpu, tensors: readonly FlatTensor[]) {
+  constructor(gpu: Gpu, runs: readonly FlatRun[]) {
     this.#gpu = gpu;
     const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
-    const { ranges, bankBytes } = layoutFlat(tensors, limit);
+    const { ranges, bankBytes } = layoutFlat(runs, limit);
     this.#ranges = ranges;
     const buffer = (label: string, size: number, category: 'adapter' | 'optimizer') =>
       bufferTensor(
@@ -94,17 +118,16 @@ export class FlatState {
     return range;
   }
 
-  #tensor(name: string, part: 'parameters' | 'gradients'): BufferTensor {
-    const { bank, offset, shape } = this.#range(name);
-    return bufferTensor(name, this.banks[bank][part].buffer, offset, count(shape) * 4);
-  }
-
-  parameter(name: string): BufferTensor {
-    return this.#tensor(name, 'parameters');
-  }
-
-  gradient(name: string): BufferTensor {
-    return this.#tensor(name, 'gradients');
+  /** The run that a tensor lies in. */
+  run(name: string): BoundRun {
+    const { run } = this.#range(name);
+    const bound = (part: 'parameters' | 'gradients') =>
+      bufferTensor(`${name} …`, this.banks[run.bank][part].buffer, run.offset, run.bytes);
+    return {
+      parameters: bound('parameters'),
+      gradients: bound('gradients'),
+      at: (tensor) => (this.#range(tensor).offset - run.offset) / 4,
+    };
   }
 
   shape(name: string): readonly number[] {
@@ -113,9 +136,9 @@ export class FlatState {
 
   /** Sets a tensor's values. Throws RangeError when there are too few or too many. */
   write(name: string, data: Float32Array<ArrayBuffer>): void {
-    const { buffer, offset, bytes } = this.parameter(name);
-    if (data.byteLength !== bytes) throw new RangeError(`${name} holds ${bytes / 4} values, not ${data.length}`);
-    this.#gpu.device.queue.writeBuffer(buffer, offset, data);
+    const { bank, offset, shape } = this.#range(name);
+    if (data.length !== count(shape)) throw new RangeError(`${name} holds ${count(shape)} values, not ${data.length}`);
+    this.#gpu.device.queue.writeBuffer(this.banks[bank].parameters.buffer, offset, data);
   }
 
   /** Zeroes all gradients, for the start of an accumulation window. */

@@ -19,7 +19,7 @@ function forwardOnly(plan: PlanBuilder, d: Decoder): Tensor {
   embeddingForward(plan, d, x);
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
     const y = residualStream(plan, d, `layer ${layer} output`);
-    layerForward(plan, d, layer, layerActivations(plan, d, `layer ${layer}`, x, false), y);
+    layerForward(plan, d, layer, layerActivations(plan, d, `layer ${layer}`, x), y);
     x = y;
   }
   return x;
@@ -42,7 +42,7 @@ export function trainPlan(
   embeddingForward(plan, d, x);
   const kept: LayerActivations[] = [];
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
-    const activations = layerActivations(plan, d, `layer ${layer}`, x, false);
+    const activations = layerActivations(plan, d, `layer ${layer}`, x);
     kept.push(activations);
     const y = residualStream(plan, d, `layer ${layer} output`);
     layerForward(plan, d, layer, activations, y);
@@ -55,7 +55,7 @@ export function trainPlan(
   for (let layer = d.spec.layers.length - 1; layer >= 0; layer--) {
     let activations = kept[layer];
     if (checkpointed[layer]) {
-      activations = layerActivations(plan, d, `layer ${layer} again`, activations.input, true);
+      activations = layerActivations(plan, d, `layer ${layer} again`, activations.input);
       layerForward(plan, d, layer, activations, null);
     }
     layerBackward(plan, d, layer, activations, gradient);

@@ -4,7 +4,7 @@ import { readBuffer } from '../device/readback.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import { assertSupported, type Decoder } from '../model/decoder.ts';
-import { initialLora, type LoraOptions, loraTensors } from '../model/lora.ts';
+import { initialLora, type LoraOptions, loraRuns } from '../model/lora.ts';
 import { createRopeTables } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
@@ -123,8 +123,9 @@ export class Trainer {
     assertSupported(spec);
     const before = new Set(gpu.ledger.buffers());
     try {
-      const tensors = loraTensors(spec, options.lora);
-      const state = new FlatState(gpu, tensors);
+      const runs = loraRuns(spec, options.lora);
+      const tensors = runs.flat();
+      const state = new FlatState(gpu, runs);
       const values = options.adapter ?? initialLora(tensors, options.seed);
       for (const { name } of tensors) {
         const tensor = values.get(name);

@@ -5,7 +5,7 @@ import { cases as crossEntropy } from '../cross_entropy.cases.ts';
 import { cases as embedding } from '../embedding.cases.ts';
 import { cases as exact } from '../exact.cases.ts';
 import { cases as matmulDense } from '../matmul_dense.cases.ts';
-import { cases as matmulGradient } from '../matmul_gradient.cases.ts';
+import { cases as lowRank } from '../low_rank.cases.ts';
 import { cases as matmulNf4 } from '../matmul_nf4.cases.ts';
 import { cases as nf4Quantize } from '../nf4_quantize.cases.ts';
 import { cases as rmsNorm } from '../rms_norm.cases.ts';
@@ -21,7 +21,7 @@ export const allCases: readonly KernelCase[] = [
   ...embedding,
   ...exact,
   ...matmulDense,
-  ...matmulGradient,
+  ...lowRank,
   ...matmulNf4,
   ...nf4Quantize,
   ...rmsNorm,

@@ -1,5 +1,5 @@
-/** Quantized linears for tests: a slab of words as shaders/common/nf4.wgsl reads it, and the weight it stands for. */
-import type { QuantizedLinear } from '../matmul_nf4.ts';
+/** Quantized linears for tests: a slab of words as shaders/common/nf4.wgsl reads it, and the weights it stands for. */
+import type { LinearGroup, QuantizedLinear } from '../matmul_nf4.ts';
 import { DYNAMIC_MAP, NF4_CODEBOOK } from '../nf4_codebook.ts';
 import {
   doubleDequantizeReference,
@@ -10,11 +10,12 @@ import {
 } from '../nf4_quantize.reference.ts';
 import type { Random } from './random.ts';
 
-export interface TestLinear {
+export interface TestGroup {
   readonly slab: Uint32Array<ArrayBuffer>;
-  readonly linear: Omit<QuantizedLinear, 'slab'>;
-  /** Dequantized, [outFeatures, inFeatures]. */
+  readonly group: Omit<LinearGroup, 'slab'>;
+  /** Dequantized, all linears one below the other, [outFeatures, inFeatures]. */
   readonly weight: Float64Array<ArrayBuffer>;
+  /** Zeros for a linear without. */
   readonly bias: Float32Array<ArrayBuffer> | undefined;
 }
 
@@ -27,18 +28,18 @@ export function packBytes(bytes: Uint8Array): Uint32Array<ArrayBuffer> {
   return new Uint32Array(padded.buffer);
 }
 
-export interface TestLinearOptions {
+export interface TestGroupOptions {
   readonly inFeatures: number;
-  readonly outFeatures: number;
+  /** Of each linear. */
+  readonly outFeatures: readonly number[];
   readonly doubleQuant: boolean;
+  /** Biases on all linears, or on all but the last of several. */
   readonly bias?: boolean;
 }
 
-/** A random weight whose blocks differ in size, quantized, with gaps between the ranges of its slab. */
-export function randomLinear(random: Random, options: TestLinearOptions): TestLinear {
+/** Random weights whose blocks differ in size, quantized, with gaps between the ranges of their slab. */
+export function randomGroup(random: Random, options: TestGroupOptions): TestGroup {
   const { inFeatures, outFeatures, doubleQuant } = options;
-  const values = random.normal(inFeatures * outFeatures).map((x, i) => x * (1 + ((i >> 6) % 5)));
-  const { codes, absmax } = nf4QuantizeReference(values);
   const words: number[] = [...bitsOf(NF4_CODEBOOK), ...bitsOf(DYNAMIC_MAP)];
   const append = (range: Uint32Array) => {
     for (let gap = random.integer(0, 4); gap > 0; gap--) words.push(random.word());
@@ -46,16 +47,26 @@ export function randomLinear(random: Random, options: TestLinearOptions): TestLi
     for (const word of range) words.push(word);
     return at;
   };
-  const nested = doubleQuant ? doubleQuantizeReference(absmax) : null;
-  const codesAt = append(packCodes(codes));
-  const absmaxAt = append(nested ? packBytes(nested.quantized) : bitsOf(absmax));
-  const nestedAt = nested ? append(bitsOf(Float32Array.of(nested.offset, ...nested.nestedAbsmax))) : 0;
-  const bias = options.bias ? random.normal(outFeatures, 10) : undefined;
-  const biasAt = bias ? append(bitsOf(bias)) : null;
+  const weights: number[] = [];
+  const biases: number[] = [];
+  const linears = outFeatures.map((width, l): QuantizedLinear => {
+    const values = random.normal(inFeatures * width).map((x, i) => x * (1 + ((i >> 6) % 5)));
+    const { codes, absmax } = nf4QuantizeReference(values);
+    const nested = doubleQuant ? doubleQuantizeReference(absmax) : null;
+    const codesAt = append(packCodes(codes));
+    const absmaxAt = append(nested ? packBytes(nested.quantized) : bitsOf(absmax));
+    const nestedAt = nested ? append(bitsOf(Float32Array.of(nested.offset, ...nested.nestedAbsmax))) : 0;
+    const has = options.bias && (l === 0 || l < outFeatures.length - 1);
+    const bias = has ? random.normal(width, 10) : new Float32Array(width);
+    for (const value of bias) biases.push(value);
+    const dequantized = nf4DequantizeReference({ codes, absmax: nested ? doubleDequantizeReference(nested) : absmax });
+    for (const value of dequantized) weights.push(value);
+    return { codesAt, absmaxAt, nestedAt, biasAt: has ? append(bitsOf(bias)) : null, inFeatures, outFeatures: width };
+  });
   return {
     slab: Uint32Array.from(words),
-    linear: { codesAt, absmaxAt, nestedAt, biasAt, inFeatures, outFeatures, doubleQuant },
-    weight: nf4DequantizeReference({ codes, absmax: nested ? doubleDequantizeReference(nested) : absmax }),
-    bias,
+    group: { doubleQuant, linears, inFeatures, outFeatures: outFeatures.reduce((a, b) => a + b, 0) },
+    weight: Float64Array.from(weights),
+    bias: options.bias ? Float32Array.from(biases) : undefined,
   };
 }

@@ -1,0 +1,180 @@
+import { matmulGradientReference } from './low_rank.reference.ts';
+import { LONG_STEPS, lowRankBackward, lowRankForward, lowRankGradient, SHORT_STEPS, type TokenSteps } from './low_rank.ts';
+import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
+import type { GroupAdapter } from './matmul_nf4.ts';
+import { type KernelCase, MATMUL, placeReference, withBench, worst } from './testing/harness.ts';
+import { Random } from './testing/random.ts';
+
+interface Shape {
+  readonly tokens: number;
+  readonly inFeatures: number;
+  readonly outFeatures: readonly number[];
+  readonly rank: number;
+  /** Linears without an adapter. */
+  readonly bare?: readonly number[];
+  readonly capacity?: number;
+  readonly steps?: TokenSteps;
+  /** Columns around x and dy in their rows: before and after. */
+  readonly margins?: readonly [number, number];
+}
+
+const SCALE = 1.5;
+
+const title = ({ tokens, inFeatures, outFeatures, rank, bare, capacity = tokens, steps, margins }: Shape) =>
+  [
+    ...(steps ? [`by ${steps.tokens}`] : []),
+    `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${rank}`,
+    ...(bare ? [`not on ${bare.join(' and ')}`] : []),
+    ...(margins ? ['columns'] : []),
+  ].join(' ');
+
+/** Offsets of an adapter's matrices in one run, and random values for the run. */
+function randomAdapter(random: Random, { inFeatures, outFeatures, rank, bare = [] }: Shape) {
+  const adapted = outFeatures.map((_, i) => i).filter((i) => !bare.includes(i));
+  const columns = adapted.length * rank;
+  let end = 3 + columns * inFeatures;
+  const parts = outFeatures.map((width, l) => {
+    const i = adapted.indexOf(l);
+    if (i < 0) return null;
+    end += width * rank;
+    return { uAt: i * rank, rank, bAt: end - width * rank };
+  });
+  const adapter: Omit<GroupAdapter, 'parameters' | 'gradients'> = { columns, aAt: 3, parts, scale: SCALE };
+  return { adapter, parameters: random.normal(end) };
+}
+
+/** Columns [begin, begin + width) of rows `stride` wide. */
+const columnsOf = (data: ArrayLike<number>, stride: number, begin: number, width: number) =>
+  Float64Array.from(
+    { length: (data.length / stride) * width },
+    (_, i) => data[Math.floor(i / width) * stride + begin + (i % width)],
+  );
+
+/** Each adapted linear with its columns of dy and of u. */
+function* adaptedParts({ outFeatures }: Shape, parts: GroupAdapter['parts']) {
+  let begin = 0;
+  for (const [i, width] of outFeatures.entries()) {
+    const part = parts[i];
+    if (part) yield { begin, width, ...part };
+    begin += width;
+  }
+}
+
+const forwardCase = (shape: Shape): KernelCase => ({
+  name: `low_rank ${title(shape)}`,
+  shaderFiles: ['low_rank.wgsl'],
+  run: (gpu, seed) =>
+    withBench(gpu, shape, async (bench) => {
+      const { tokens, inFeatures, capacity = tokens } = shape;
+      const [before, after] = shape.margins ?? [0, 0];
+      const random = new Random(seed);
+      const { adapter, parameters } = randomAdapter(random, shape);
+      const x = random.normal(tokens * inFeatures);
+      const rows = { width: inFeatures, capacity, stride: before + inFeatures + after, at: before };
+      const bound = bench.input('lora', parameters);
+      const u = bench.output('u', capacity * adapter.columns);
+      lowRankForward(bench.plan, {
+        x: { tensor: bench.inputRows('x', x, rows), stride: rows.stride, at: before },
+        inFeatures,
+        adapter: { ...adapter, parameters: bound, gradients: bound },
+        u,
+      });
+      await bench.run();
+      const a = parameters.subarray(adapter.aAt, adapter.aAt + adapter.columns * inFeatures);
+      return { error: await bench.error(u, matmulReference(x, a, inFeatures, adapter.columns)), tolerance: MATMUL };
+    }),
+});
+
+const backwardCase = (shape: Shape): KernelCase => ({
+  name: `low_rank_dx ${title(shape)}`,
+  shaderFiles: ['low_rank.wgsl'],
+  run: (gpu, seed) =>
+    withBench(gpu, shape, async (bench) => {
+      const { tokens, outFeatures, rank, capacity = tokens } = shape;
+      const [before, after] = shape.margins ?? [0, 0];
+      const random = new Random(seed);
+      const { adapter, parameters } = randomAdapter(random, shape);
+      const width = outFeatures.reduce((a, b) => a + b, 0);
+      const dy = random.normal(tokens * width);
+      const rows = { width, capacity, stride: before + width + after, at: before };
+      const bound = bench.input('lora', parameters);
+      const du = bench.output('du', capacity * adapter.columns);
+      lowRankBackward(bench.plan, {
+        dy: { tensor: bench.inputRows('dy', dy, rows), stride: rows.stride, at: before },
+        outFeatures,
+        adapter: { ...adapter, parameters: bound, gradients: bound },
+        du,
+      });
+      await bench.run();
+      const reference = new Float64Array(tokens * adapter.columns);
+      for (const { begin, width: out, uAt, bAt } of adaptedParts(shape, adapter.parts)) {
+        const b = parameters.subarray(bAt, bAt + out * rank);
+        matmulTransposedReference(columnsOf(dy, width, begin, out), b, out, rank).forEach((value, i) => {
+          reference[Math.floor(i / rank) * adapter.columns + uAt + (i % rank)] = SCALE * value;
+        });
+      }
+      const placed = placeReference(reference, { width: adapter.columns, capacity });
+      return { error: await bench.error(du, placed), tolerance: MATMUL };
+    }),
+});
+
+const gradientCase = (shape: Shape): KernelCase => ({
+  name: `low_rank_gradient ${title(shape)}`,
+  shaderFiles: ['low_rank_gradient.wgsl'],
+  workgroupBytes: shape.steps === LONG_STEPS ? 24 * 1024 : undefined,
+  run: (gpu, seed) =>
+    withBench(gpu, shape, async (bench) => {
+      const { tokens, inFeatures, outFeatures, rank, steps, capacity = tokens } = shape;
+      const [before, after] = shape.margins ?? [0, 0];
+      const random = new Random(seed);
+      const { adapter, parameters: old } = randomAdapter(random, shape);
+      const width = outFeatures.reduce((a, b) => a + b, 0);
+      const [x, dy] = [inFeatures, width].map((n) => random.normal(tokens * n));
+      const [u, du] = [1, 5].map((deviation) => random.normal(tokens * adapter.columns, deviation));
+      const place = (w: number) => ({ width: w, capacity, stride: before + w + after, at: before });
+      const columns = (name: string, data: Float32Array, w: number) => ({
+        tensor: bench.inputRows(name, data, place(w)),
+        stride: place(w).stride,
+        at: before,
+      });
+      const gradients = bench.inout('gradients', old);
+      const narrow = { width: adapter.columns, capacity };
+      lowRankGradient(bench.plan, {
+        x: columns('x', x, inFeatures),
+        inFeatures,
+        dy: columns('dy', dy, width),
+        outFeatures,
+        u: bench.inputRows('u', u, narrow),
+        du: bench.inputRows('du', du, narrow),
+        adapter: { ...adapter, parameters: gradients, gradients },
+        steps,
+      });
+      await bench.run();
+      const reference = Float64Array.from(old);
+      const add = (at: number, gradient: Float64Array, scale: number) =>
+        gradient.forEach((value, i) => {
+          reference[at + i] += scale * value;
+        });
+      add(adapter.aAt, matmulGradientReference(du, x, adapter.columns, inFeatures), 1);
+      for (const { begin, width: out, uAt, bAt } of adaptedParts(shape, adapter.parts)) {
+        const [left, right] = [columnsOf(dy, width, begin, out), columnsOf(u, adapter.columns, uAt, rank)];
+        add(bAt, matmulGradientReference(left, right, out, rank), SCALE);
+      }
+      return { error: worst(await bench.error(gradients, reference)), tolerance: MATMUL };
+    }),
+});
+
+const SHAPES: readonly Shape[] = [
+  { tokens: 1, inFeatures: 8, outFeatures: [8], rank: 1 },
+  { tokens: 7, inFeatures: 65, outFeatures: [33], rank: 3, capacity: 9 },
+  { tokens: 65, inFeatures: 100, outFeatures: [64, 20, 20], rank: 16, margins: [4, 8] },
+  { tokens: 40, inFeatures: 130, outFeatures: [63, 9], rank: 5, capacity: 70, margins: [1, 2] },
+  { tokens: 100, inFeatures: 64, outFeatures: [40, 36, 68], rank: 8, bare: [1], capacity: 101 },
+  { tokens: 17, inFeatures: 200, outFeatures: [36], rank: 36 },
+];
+
+export const cases: KernelCase[] = [
+  ...SHAPES.map(forwardCase),
+  ...SHAPES.map(backwardCase),
+  ...SHAPES.flatMap((shape) => [LONG_STEPS, SHORT_STEPS].map((steps) => gradientCase({ ...shape, steps }))),
+];

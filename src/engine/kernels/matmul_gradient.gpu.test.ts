@@ -1,4 +1,0 @@
-import { cases } from './matmul_gradient.cases.ts';
-import { testKernel } from './testing/suite.ts';
-
-testKernel('matmul_gradient', cases);
