@@ -68,7 +68,6 @@ const forwardCase = (shape: Shape): KernelCase => ({
 const backwardCase = (shape: Shape): KernelCase => ({
   name: `attention_backward ${title(shape)}`,
   shaderFiles: [
-    'attention_delta.wgsl',
     'attention_backward_query.wgsl',
     'attention_backward_key_value.wgsl',
     'common/indexing.wgsl',
