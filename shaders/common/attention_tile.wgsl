@@ -168,15 +168,18 @@ fn fetch_blocks_{set}(row0: u32, column0: u32, depth_step: u32, lane: u32) {
 #if PREFETCH
 #else
 fn stage_blocks_{set}(row0: u32, column0: u32, depth_step: u32, lane: u32) {
+  var rows: array<vec4<f32>, 4>;
   for (var block = lane; block < A_BLOCKS; block += THREADS) {
-    let row = row0 + (block % A_WIDTH) * 4u;
-    let v = depth_step * (DEPTH / 4u) + block / A_WIDTH;
-    put_a(block, a_vector_{set}(row, v), a_vector_{set}(row + 1u, v), a_vector_{set}(row + 2u, v), a_vector_{set}(row + 3u, v));
+    for (var r = 0u; r < 4u; r++) {
+      rows[r] = a_vector_{set}(row0 + (block % A_WIDTH) * 4u + r, depth_step * (DEPTH / 4u) + block / A_WIDTH);
+    }
+    put_a(block, rows[0], rows[1], rows[2], rows[3]);
   }
   for (var block = lane; block < B_BLOCKS; block += THREADS) {
-    let column = column0 + (block % B_WIDTH) * 4u;
-    let v = depth_step * (DEPTH / 4u) + block / B_WIDTH;
-    put_b(block, b_vector_{set}(column, v), b_vector_{set}(column + 1u, v), b_vector_{set}(column + 2u, v), b_vector_{set}(column + 3u, v));
+    for (var r = 0u; r < 4u; r++) {
+      rows[r] = b_vector_{set}(column0 + (block % B_WIDTH) * 4u + r, depth_step * (DEPTH / 4u) + block / B_WIDTH);
+    }
+    put_b(block, rows[0], rows[1], rows[2], rows[3]);
   }
 }
 #endif

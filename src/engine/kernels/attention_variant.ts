@@ -27,8 +27,10 @@ export const ATTENTION_VARIANTS = {
   SMALL: { TX: 16, TY: 8, RM: 1, RN: 1, UNROLL: 4, PREFETCH: true },
   /** 64 × 64, 4 × 8 an invocation: heads of up to 32 dimensions leave no output column idle. */
   NARROW: { TX: 8, TY: 16, RM: 1, RN: 2, UNROLL: 4, PREFETCH: true },
-  /** 32 × 32, 8 × 8 an invocation, few invocations: fastest where a CPU plays the GPU. */
-  SOFTWARE: { TX: 4, TY: 4, RM: 2, RN: 2, UNROLL: 1, PREFETCH: false },
+  /** 32 × 16, 4 × 4 an invocation, few invocations and little code: for a CPU that plays the GPU and has to compile. */
+  SOFTWARE: { TX: 4, TY: 8, RM: 1, RN: 1, UNROLL: 1, PREFETCH: false },
+  /** 16 × 64, the same for wide heads, whose outputs would be too much code an invocation. */
+  SOFTWARE_WIDE: { TX: 16, TY: 4, RM: 1, RN: 1, UNROLL: 1, PREFETCH: false },
 } as const satisfies Record<string, AttentionVariant>;
 
 /** The tile's rows: queries, or keys where gradients of keys are made. */
@@ -94,8 +96,8 @@ export function chooseAttentionVariant(
   capacity: number,
   { software }: Pick<Capabilities, 'software'>,
 ): AttentionVariant {
-  const { SOFTWARE, NARROW, LARGE, MEDIUM, SMALL } = ATTENTION_VARIANTS;
-  if (software) return SOFTWARE;
+  const { SOFTWARE, SOFTWARE_WIDE, NARROW, LARGE, MEDIUM, SMALL } = ATTENTION_VARIANTS;
+  if (software) return headDim > 64 ? SOFTWARE_WIDE : SOFTWARE;
   if (headDim <= 32) return NARROW;
   if (headDim > 128) return SMALL;
   if (pass === 'backward_key_value') {
