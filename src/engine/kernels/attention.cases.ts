@@ -3,7 +3,15 @@ import { type AttentionShape, attentionBackward, attentionForward } from './atte
 import { ATTENTION_VARIANTS } from './attention_variant.ts';
 import { ropeReference } from './rope.reference.ts';
 import { randomDocuments } from './testing/documents.ts';
-import { type Bench, type CaseResult, F32, type KernelCase, placeReference, withBench, worst } from './testing/harness.ts';
+import {
+  type Bench,
+  type CaseResult,
+  F32,
+  type KernelCase,
+  placeReference,
+  withBench,
+  worst,
+} from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 const common = ['common/attention.wgsl', 'common/attention_tile.wgsl', 'common/attention_query_rows.wgsl'];

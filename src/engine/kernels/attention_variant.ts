@@ -109,8 +109,8 @@ export function chooseAttentionVariant(
 
 /**
  * Parts of the queries a query head's gradients of keys and values are made in, each by its own workgroup; null where
- * one workgroup sums over all queries of all of the group's heads. The partial sums take at most about
- * ENOUGH_WORKGROUPS · 2 tiles: 17 MB for heads of 64 dimensions.
+ * one workgroup sums over all queries of all of the group's heads. The partial sums are at most
+ * ENOUGH_WORKGROUPS · heads / kvHeads tiles: 34 MB for Llama-3.2-1B at 2,048 tokens, 9 MB for SmolLM2-135M.
  */
 export function chooseAttentionParts(
   { heads, kvHeads }: Heads,

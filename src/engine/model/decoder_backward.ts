@@ -10,7 +10,7 @@ import { swiglu, swigluBackward } from '../kernels/swiglu.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
 import { adapterOf, attentionShape, attentionWidth, type Decoder, type LayerActivations, qkvWidth } from './decoder.ts';
-import { ropeLayer, whole } from './decoder_forward.ts';
+import { whole } from './decoder_forward.ts';
 
 interface LinearBackward {
   readonly layer: number;
@@ -136,6 +136,7 @@ export function layerBackward(
     lowRank,
   });
   const dQkv = temporary('d q, k, v', qkvWidth(spec));
+  const { rope } = spec.layers[layer];
   attentionBackward(plan, {
     shape: attentionShape(spec, layer),
     qkv: a.qkv,
@@ -145,8 +146,8 @@ export function layerBackward(
     dO: dAttention,
     delta: temporary('delta', spec.attention.heads),
     dQkv,
+    rope: rope === null ? undefined : { tables: d.ropes[rope], positions: d.inputs.positions },
   });
-  ropeLayer(plan, d, layer, dQkv, true);
   let normed1 = a.recomputable?.normed1;
   if (!normed1) {
     normed1 = temporary('normed 1 again', hidden);
