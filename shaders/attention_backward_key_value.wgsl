@@ -1,127 +1,142 @@
-// dk = scale · dsᵀ·q and dv = pᵀ·do for one key head and 32 keys; every query head of the group and every later tile of
-// queries adds here, so no two workgroups write the same gradient. Rows of the score tile are keys, columns queries.
-// d_qkv is laid out as qkv; this kernel writes its key and value parts.
+// dv = pᵀ·do and dk = scale · dsᵀ·q for one key head and ROWS keys; rows of the scores are keys, columns queries. Every
+// query head of the group and every later tile of queries adds here, so that no two workgroups write the same gradient.
+// SPLIT where that makes too few workgroups: one for each query head and for each of params.parts parts of the queries,
+// each writing its sums to partials [T, heads, parts, 2, HEAD_DIM] (dk, then dv), which attention_backward_sum adds.
+// d_qkv is laid out as qkv; without SPLIT this kernel writes its key and value parts.
 #include "common/attention.wgsl"
+#include "common/attention_tile.wgsl"
+#include "common/attention_gradient.wgsl"
 
-var<workgroup> probabilities: array<f32, TILE * 33u>;
-var<workgroup> d_scores: array<f32, TILE * 33u>;
+var<private> query_at: u32;
+var<private> key_at: u32;
+var<private> value_at: u32;
+var<private> partial_at: u32;
 
-// Dimensions chunk·16 … of the keys or values rows first … first+31, zeros outside.
-fn load_keys(first: u32, chunk: u32, at: u32, lane: u32) {
-  for (var i = lane; i < TILE * CHUNK; i += 256u) {
-    let row = i / CHUNK;
-    let d = chunk * CHUNK + i % CHUNK;
-    var value = 0.0;
-    if (first + row < step.tokens && d < HEAD_DIM) { value = qkv[(first + row) * params.stride + at + d]; }
-    row_chunk[row * STRIDE + i % CHUNK] = value;
+fn a_vector_0(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, key_at, v); }
+fn b_vector_0(query: u32, v: u32) -> vec4<f32> { return qkv_vector(query, query_at, v); }
+fn a_vector_1(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, value_at, v); }
+fn b_vector_1(query: u32, v: u32) -> vec4<f32> { return d_o_vector(query, query_at, v); }
+fn out_vector_0(query: u32, v: u32) -> vec4<f32> { return d_o_vector(query, query_at, v); }
+fn out_vector_1(query: u32, v: u32) -> vec4<f32> { return qkv_vector(query, query_at, v); }
+
+fn store(at: u32, v: u32, value: vec4<f32>) {
+#if ALIGNED
+#if SPLIT
+  partials[at + v] = value;
+#else
+  d_qkv[at + v] = value;
+#endif
+#else
+#for e 4
+  if (4u * v + {e}u < HEAD_DIM) {
+#if SPLIT
+    partials[at + 4u * v + {e}u] = value[{e}];
+#else
+    d_qkv[at + 4u * v + {e}u] = value[{e}];
+#endif
   }
+#endfor
+#endif
 }
-// Dimensions chunk·16 … of the query rows first … first+31, zeros outside.
-fn load_queries(first: u32, chunk: u32, at: u32, lane: u32) {
-  for (var i = lane; i < TILE * CHUNK; i += 256u) {
-    let row = i / CHUNK;
-    let d = chunk * CHUNK + i % CHUNK;
-    var value = 0.0;
-    if (first + row < step.tokens && d < HEAD_DIM) { value = qkv[(first + row) * params.stride + at + d]; }
-    column_chunk[row * STRIDE + i % CHUNK] = value;
+#if SPLIT
+fn partial_of(key: u32) -> u32 { return key * params.heads * params.parts * 2u * HEAD_STEP + partial_at; }
+fn store_0(key: u32, v: u32, dv: vec4<f32>) { store(partial_of(key) + HEAD_STEP, v, dv); }
+fn store_1(key: u32, v: u32, dk: vec4<f32>) { store(partial_of(key), v, dk * params.scale); }
+#else
+fn store_0(key: u32, v: u32, dv: vec4<f32>) { store(key * params.stride + value_at, v, dv); }
+fn store_1(key: u32, v: u32, dk: vec4<f32>) { store(key * params.stride + key_at, v, dk * params.scale); }
+#endif
+
+// Masks what a key is not seen by.
+fn mask_scores(k0: u32, q0: u32, lane: u32) {
+#for j RN
+  {
+    let query = q0 + 4u * (lane % TX + {j}u * TX);
+    let queries = vec4<u32>(query) + vec4<u32>(0u, 1u, 2u, 3u);
+    let first = vec4<u32>(first_key(query), first_key(query + 1u), first_key(query + 2u), first_key(query + 3u));
+#for i RM
+#for c 4
+    let key_{i}_{c} = vec4<u32>(k0 + 4u * (lane / TX + {i}u * TY) + {c}u);
+    score_0_{i}_{c}_{j} = select(vec4<f32>(MASKED), score_0_{i}_{c}_{j}, (key_{i}_{c} >= first) & (key_{i}_{c} <= queries));
+#endfor
+#endfor
   }
-}
-// Dimensions chunk·16 … of the output gradient rows first … first+31, zeros outside.
-fn load_gradient(first: u32, chunk: u32, at: u32, lane: u32) {
-  for (var i = lane; i < TILE * CHUNK; i += 256u) {
-    let row = i / CHUNK;
-    let d = chunk * CHUNK + i % CHUNK;
-    var value = 0.0;
-    if (first + row < step.tokens && d < HEAD_DIM) { value = d_o[(first + row) * params.o_stride + at + d]; }
-    column_chunk[row * STRIDE + i % CHUNK] = value;
-  }
-}
-fn store_score(row: u32, column: u32, k0: u32, q0: u32, s: f32, dp: f32, head: u32) {
-  let query = q0 + column;
-  var p = 0.0;
-  var ds = 0.0;
-  if (visible(query, k0 + row)) {
-    let at = head * params.capacity + query;
-    p = exp(s * params.scale - lse[at]);
-    ds = p * (dp - delta[at]) * params.scale;
-  }
-  probabilities[row * 33u + column] = p;
-  d_scores[row * 33u + column] = ds;
+#endfor
 }
 
-@compute @workgroup_size(256)
+// log Σ exp of four queries from one on; so large behind the last that their probabilities are zero.
+fn four_lse(at: u32, query: u32) -> vec4<f32> {
+  let last = step.tokens - 1u;
+  let figures = vec4<f32>(lse[at + min(query, last)], lse[at + min(query + 1u, last)], lse[at + min(query + 2u, last)], lse[at + min(query + 3u, last)]);
+  return select(vec4<f32>(-MASKED), figures, vec4<u32>(query) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(step.tokens));
+}
+fn four_delta(at: u32, query: u32) -> vec4<f32> {
+  let last = step.tokens - 1u;
+  return vec4<f32>(delta[at + min(query, last)], delta[at + min(query + 1u, last)], delta[at + min(query + 2u, last)], delta[at + min(query + 3u, last)]);
+}
+
+// What the queries from begin to end of one query head add.
+fn add_queries(k0: u32, begin: u32, end: u32, head: u32, lane: u32) {
+  query_at = head * HEAD_STEP;
+  let figures_at = head * params.capacity;
+  for (var q0 = begin; q0 < end; q0 += COLUMNS) {
+    fetch_blocks_0(k0, q0, 0u, lane);
+    make_scores_0(k0, q0, lane);
+    fetch_blocks_1(k0, q0, 0u, lane);
+#for i RM
+#for c 4
+#for j RN
+    score_0_{i}_{c}_{j} *= params.scale;
+#endfor
+#endfor
+#endfor
+    if (!all_visible(q0, COLUMNS, k0, ROWS)) { mask_scores(k0, q0, lane); }
+    make_scores_1(k0, q0, lane);
+    fetch_rows_0(q0, 0u, lane);
+#for j RN
+    {
+      let query = q0 + 4u * (lane % TX + {j}u * TX);
+      let top = four_lse(figures_at, query);
+      let mean = four_delta(figures_at, query);
+#for i RM
+#for c 4
+      score_0_{i}_{c}_{j} = exp(score_0_{i}_{c}_{j} - top);
+      score_1_{i}_{c}_{j} = score_0_{i}_{c}_{j} * (score_1_{i}_{c}_{j} - mean);
+#endfor
+#endfor
+    }
+#endfor
+    add_out_0(q0, lane);
+    fetch_rows_1(q0, 0u, lane);
+    add_out_1(q0, lane);
+  }
+}
+
+@compute @workgroup_size(TX * TY)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let lx = lane % 16u;
-  let ly = lane / 16u;
-  let kv_head = group.y;
-  let k0 = group.x * TILE;
+  // The first keys are seen by most queries: they go first.
+  let k0 = group.y * ROWS;
   if (k0 >= step.tokens) { return; }
-  if (lane == 0u) {
-    // The last query that can see the tile's last key; documents end no earlier the later the token.
-    let last = min(k0 + TILE, step.tokens) - 1u;
-    var end = documents[last].y;
-    if (params.window > 0u) { end = min(end, last + params.window); }
-    bounds = vec2<u32>(k0, end);
-  }
-  let range = workgroupUniformLoad(&bounds);
-  var dk0: array<f32, CHUNKS>;
-  var dk1: array<f32, CHUNKS>;
-  var dv0: array<f32, CHUNKS>;
-  var dv1: array<f32, CHUNKS>;
+  // One after the last query that can see the tile's last key.
+  let end = agreed_bounds(vec2<u32>(k0, end_query(k0 + ROWS - 1u)), lane).y;
+#if SPLIT
+  let head = group.x;
+  let kv_head = head / params.group;
+  partial_at = (head * params.parts + group.z) * 2u * HEAD_STEP;
+#else
+  let kv_head = group.x;
+#endif
+  key_at = params.k_at + kv_head * HEAD_STEP;
+  value_at = params.v_at + kv_head * HEAD_STEP;
+#if SPLIT
+  let tiles = (end - k0 + COLUMNS - 1u) / COLUMNS;
+  let begin = k0 + tiles * group.z / params.parts * COLUMNS;
+  add_queries(k0, begin, min(end, k0 + tiles * (group.z + 1u) / params.parts * COLUMNS), head, lane);
+#else
   for (var member = 0u; member < params.group; member++) {
-    let head = kv_head * params.group + member;
-    for (var q0 = range.x; q0 < range.y; q0 += TILE) {
-      var s = vec4<f32>(0.0);
-      var dp = vec4<f32>(0.0);
-      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-        load_keys(k0, chunk, params.k_at + kv_head * HEAD_DIM, lane);
-        load_queries(q0, chunk, head * HEAD_DIM, lane);
-        workgroupBarrier();
-        s += dot_chunk(lx, ly);
-        workgroupBarrier();
-        load_keys(k0, chunk, params.v_at + kv_head * HEAD_DIM, lane);
-        load_gradient(q0, chunk, head * HEAD_DIM, lane);
-        workgroupBarrier();
-        dp += dot_chunk(lx, ly);
-        workgroupBarrier();
-      }
-      store_score(ly, lx, k0, q0, s.x, dp.x, head);
-      store_score(ly, lx + 16u, k0, q0, s.y, dp.y, head);
-      store_score(ly + 16u, lx, k0, q0, s.z, dp.z, head);
-      store_score(ly + 16u, lx + 16u, k0, q0, s.w, dp.w, head);
-      workgroupBarrier();
-      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-        load_queries(q0, chunk, head * HEAD_DIM, lane);
-        workgroupBarrier();
-        var sums = vec2<f32>(dk0[chunk], dk1[chunk]);
-        for (var c = 0u; c < TILE; c++) {
-          sums += vec2<f32>(d_scores[ly * 33u + c], d_scores[(ly + 16u) * 33u + c]) * column_chunk[c * STRIDE + lx];
-        }
-        dk0[chunk] = sums.x;
-        dk1[chunk] = sums.y;
-        workgroupBarrier();
-        load_gradient(q0, chunk, head * HEAD_DIM, lane);
-        workgroupBarrier();
-        sums = vec2<f32>(dv0[chunk], dv1[chunk]);
-        for (var c = 0u; c < TILE; c++) {
-          sums += vec2<f32>(probabilities[ly * 33u + c], probabilities[(ly + 16u) * 33u + c]) * column_chunk[c * STRIDE + lx];
-        }
-        dv0[chunk] = sums.x;
-        dv1[chunk] = sums.y;
-        workgroupBarrier();
-      }
-    }
+    add_queries(k0, k0, end, kv_head * params.group + member, lane);
   }
-  for (var half = 0u; half < 2u; half++) {
-    let token = k0 + ly + half * 16u;
-    if (token >= step.tokens) { continue; }
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      let d = chunk * CHUNK + lx;
-      if (d < HEAD_DIM) {
-        let at = token * params.stride + kv_head * HEAD_DIM + d;
-        d_qkv[at + params.k_at] = select(dk0[chunk], dk1[chunk], half == 1u);
-        d_qkv[at + params.v_at] = select(dv0[chunk], dv1[chunk], half == 1u);
-      }
-    }
-  }
+#endif
+  store_out_0(k0, lane);
+  store_out_1(k0, lane);
 }

@@ -1,99 +1,113 @@
-// dq = scale · ds·k for one head and 32 queries, ds = p ∘ (do·vᵀ − delta), p recomputed from lse; tiles of keys in turn.
-// d_qkv is laid out as qkv; this kernel writes its query part.
+// dq = scale · ds·k for one head and ROWS queries, ds = p ∘ (do·vᵀ − delta), p recomputed from lse; tiles of keys in turn.
+// delta [heads, T] = Σ_d do·o, what the softmax's gradient subtracts from each row, is made here first and written for
+// the key and value kernel. d_qkv is laid out as qkv; this kernel writes its query part.
 #include "common/attention.wgsl"
+#include "common/attention_tile.wgsl"
+#include "common/attention_query_rows.wgsl"
+#include "common/attention_gradient.wgsl"
 
-var<workgroup> d_scores: array<f32, TILE * 33u>;
+var<private> query_at: u32;
+var<private> key_at: u32;
+var<private> value_at: u32;
+var<workgroup> row_lse: array<vec4<f32>, A_WIDTH>;
+var<workgroup> row_delta: array<vec4<f32>, A_WIDTH>;
 
-// Dimensions chunk·16 … of the query rows first … first+31, zeros outside.
-fn load_queries(first: u32, chunk: u32, at: u32, lane: u32) {
-  for (var i = lane; i < TILE * CHUNK; i += 256u) {
-    let row = i / CHUNK;
-    let d = chunk * CHUNK + i % CHUNK;
-    var value = 0.0;
-    if (first + row < step.tokens && d < HEAD_DIM) { value = qkv[(first + row) * params.stride + at + d]; }
-    row_chunk[row * STRIDE + i % CHUNK] = value;
-  }
-}
-// Dimensions chunk·16 … of the output gradient rows first … first+31, zeros outside.
-fn load_gradient(first: u32, chunk: u32, at: u32, lane: u32) {
-  for (var i = lane; i < TILE * CHUNK; i += 256u) {
-    let row = i / CHUNK;
-    let d = chunk * CHUNK + i % CHUNK;
-    var value = 0.0;
-    if (first + row < step.tokens && d < HEAD_DIM) { value = d_o[(first + row) * params.o_stride + at + d]; }
-    row_chunk[row * STRIDE + i % CHUNK] = value;
-  }
-}
-// Dimensions chunk·16 … of the keys or values rows first … first+31, zeros outside.
-fn load_keys(first: u32, chunk: u32, at: u32, lane: u32) {
-  for (var i = lane; i < TILE * CHUNK; i += 256u) {
-    let row = i / CHUNK;
-    let d = chunk * CHUNK + i % CHUNK;
-    var value = 0.0;
-    if (first + row < step.tokens && d < HEAD_DIM) { value = qkv[(first + row) * params.stride + at + d]; }
-    column_chunk[row * STRIDE + i % CHUNK] = value;
-  }
-}
-fn d_score(query: u32, key: u32, s: f32, dp: f32, head: u32) -> f32 {
-  if (!visible(query, key)) { return 0.0; }
-  let row = head * params.capacity + query;
-  return exp(s * params.scale - lse[row]) * (dp - delta[row]) * params.scale;
+fn a_vector_0(query: u32, v: u32) -> vec4<f32> { return qkv_vector(query, query_at, v); }
+fn b_vector_0(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, key_at, v); }
+fn a_vector_1(query: u32, v: u32) -> vec4<f32> { return d_o_vector(query, query_at, v); }
+fn b_vector_1(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, value_at, v); }
+fn out_vector_0(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, key_at, v); }
+fn store_0(query: u32, v: u32, value: vec4<f32>) {
+  let dq = value * params.scale;
+#if ALIGNED
+  d_qkv[query * params.stride + query_at + v] = dq;
+#else
+#for e 4
+  if (4u * v + {e}u < HEAD_DIM) { d_qkv[query * params.stride + query_at + 4u * v + {e}u] = dq[{e}]; }
+#endfor
+#endif
 }
 
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let lx = lane % 16u;
-  let ly = lane / 16u;
-  let head = group.y;
-  let kv_head = head / params.group;
-  let q0 = group.x * TILE;
+#if ALIGNED
+fn o_vector(row: u32, head_at: u32, v: u32) -> vec4<f32> { return o[vector_at(row, params.o_stride, head_at, v)]; }
+#else
+fn o_vector(row: u32, head_at: u32, v: u32) -> vec4<f32> {
+  let at = vector_at(row, params.o_stride, head_at, v);
+  return select(vec4<f32>(0.0), vec4<f32>(o[at], o[at + 1u], o[at + 2u], o[at + 3u]), within_head(v));
+}
+#endif
+
+// The invocation's part of a row's do·o.
+fn partial_delta(query: u32, lane: u32) -> f32 {
+  var sum = 0.0;
+  for (var v = lane % TX; v < HEAD_VECTORS; v += TX) {
+    sum += dot(d_o_vector(query, query_at, v), o_vector(query, query_at, v));
+  }
+  return sum;
+}
+
+// row_lse and row_delta, and delta in memory.
+fn make_row_figures(q0: u32, head: u32, lane: u32) {
+#for i RM
+  {
+    let row = q0 + 4u * (lane / TX + {i}u * TY);
+    share({i}u, vec4<f32>(partial_delta(row, lane), partial_delta(row + 1u, lane), partial_delta(row + 2u, lane), partial_delta(row + 3u, lane)), lane);
+  }
+#endfor
+  workgroupBarrier();
+#for i RM
+  if (lane % TX == 0u) {
+    let row = q0 + 4u * (lane / TX + {i}u * TY);
+    let at = head * params.capacity;
+    let last = step.tokens - 1u;
+    let sums = shared_sum({i}u, lane);
+    row_delta[lane / TX + {i}u * TY] = sums;
+    row_lse[lane / TX + {i}u * TY] = vec4<f32>(lse[at + min(row, last)], lse[at + min(row + 1u, last)], lse[at + min(row + 2u, last)], lse[at + min(row + 3u, last)]);
+#for c 4
+    if (row + {c}u < step.tokens) { delta[at + row + {c}u] = sums[{c}]; }
+#endfor
+  }
+#endfor
+}
+
+@compute @workgroup_size(TX * TY)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let head = group.x;
+  // The last queries see most keys: they go first.
+  let q0 = (groups.y - 1u - group.y) * ROWS;
   if (q0 >= step.tokens) { return; }
-  if (lane == 0u) {
-    var begin = documents[q0].x;
-    if (params.window > 0u && q0 + 1u > params.window) { begin = max(begin, q0 + 1u - params.window); }
-    bounds = vec2<u32>(begin, min(q0 + TILE, step.tokens));
-  }
-  let range = workgroupUniformLoad(&bounds);
-  var out0: array<f32, CHUNKS>;
-  var out1: array<f32, CHUNKS>;
-  for (var k0 = range.x; k0 < range.y; k0 += TILE) {
-    var s = vec4<f32>(0.0);
-    var dp = vec4<f32>(0.0);
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      load_queries(q0, chunk, head * HEAD_DIM, lane);
-      load_keys(k0, chunk, params.k_at + kv_head * HEAD_DIM, lane);
-      workgroupBarrier();
-      s += dot_chunk(lx, ly);
-      workgroupBarrier();
-      load_gradient(q0, chunk, head * HEAD_DIM, lane);
-      load_keys(k0, chunk, params.v_at + kv_head * HEAD_DIM, lane);
-      workgroupBarrier();
-      dp += dot_chunk(lx, ly);
-      workgroupBarrier();
+  query_at = head * HEAD_STEP;
+  key_at = params.k_at + (head / params.group) * HEAD_STEP;
+  value_at = params.v_at + (head / params.group) * HEAD_STEP;
+  make_row_figures(q0, head, lane);
+  let range = key_range(q0, lane);
+  for (var k0 = range.x; k0 < range.y; k0 += COLUMNS) {
+    fetch_blocks_0(q0, k0, 0u, lane);
+    make_scores_0(q0, k0, lane);
+    fetch_blocks_1(q0, k0, 0u, lane);
+#for i RM
+#for c 4
+#for j RN
+    score_0_{i}_{c}_{j} *= params.scale;
+#endfor
+#endfor
+#endfor
+    if (!all_visible(q0, ROWS, k0, COLUMNS)) { mask_scores(q0, k0, lane); }
+    make_scores_1(q0, k0, lane);
+    fetch_rows_0(k0, 0u, lane);
+#for i RM
+    {
+      let row_figure = lane / TX + {i}u * TY;
+      let top = row_lse[row_figure];
+      let mean = row_delta[row_figure];
+#for c 4
+#for j RN
+      score_0_{i}_{c}_{j} = exp(score_0_{i}_{c}_{j} - vec4<f32>(top[{c}])) * (score_1_{i}_{c}_{j} - vec4<f32>(mean[{c}]));
+#endfor
+#endfor
     }
-    d_scores[ly * 33u + lx] = d_score(q0 + ly, k0 + lx, s.x, dp.x, head);
-    d_scores[ly * 33u + lx + 16u] = d_score(q0 + ly, k0 + lx + 16u, s.y, dp.y, head);
-    d_scores[(ly + 16u) * 33u + lx] = d_score(q0 + ly + 16u, k0 + lx, s.z, dp.z, head);
-    d_scores[(ly + 16u) * 33u + lx + 16u] = d_score(q0 + ly + 16u, k0 + lx + 16u, s.w, dp.w, head);
-    workgroupBarrier();
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      load_keys(k0, chunk, params.k_at + kv_head * HEAD_DIM, lane);
-      workgroupBarrier();
-      var sums = vec2<f32>(out0[chunk], out1[chunk]);
-      for (var c = 0u; c < TILE; c++) {
-        sums += vec2<f32>(d_scores[ly * 33u + c], d_scores[(ly + 16u) * 33u + c]) * column_chunk[c * STRIDE + lx];
-      }
-      out0[chunk] = sums.x;
-      out1[chunk] = sums.y;
-      workgroupBarrier();
-    }
+#endfor
+    add_out_0(k0, lane);
   }
-  for (var half = 0u; half < 2u; half++) {
-    let token = q0 + ly + half * 16u;
-    if (token >= step.tokens) { continue; }
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      let d = chunk * CHUNK + lx;
-      if (d < HEAD_DIM) { d_qkv[token * params.stride + head * HEAD_DIM + d] = select(out0[chunk], out1[chunk], half == 1u); }
-    }
-  }
+  store_out_0(q0, lane);
 }

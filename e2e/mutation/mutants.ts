@@ -18,6 +18,9 @@ const inFile = (file: string, caughtBy: string, ...changes: readonly (readonly [
   changes.map(([find, replace]) => ({ file, find, replace, caughtBy }));
 
 const ATTENTION = '130 of 131, 6/2 × 8 window 33 3 documents';
+const ATTENTION_ODD = '35 of 36, 4/2 × 10 2 documents';
+const ATTENTION_WIDE = '261 of 263, 3/1 × 16 window 150 2 documents WIDE prefetch';
+const ATTENTION_SPLIT = 'attention_backward 261 of 263, 3/1 × 8 window 150 2 documents 3 parts 4 rotated';
 const RMS_NORM = 'rms_norm 7 of 7 × 33 of size 0.001';
 const CROSS_ENTROPY = 'cross_entropy 63 of 70 × 33, ±5 gradient';
 const GRAD_NORM = 'grad_norm of 4095 + 4096 + 4097, at most 0.3';
@@ -64,30 +67,41 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'attention_backward_key_value.wgsl',
     `attention_backward ${ATTENTION}`,
-    ['(dp - delta[at])', '(dp + delta[at])'],
+    ['(score_1_{i}_{c}_{j} - mean)', '(score_1_{i}_{c}_{j} + mean)'],
     ['member < params.group', 'member < 1u'],
-    ['min(end, last + params.window)', 'min(end, last + 1u)'],
+    ['key_{i}_{c} <= queries', 'key_{i}_{c} < queries'],
+    ['first_key(query + 2u)', 'first_key(query + 1u)'],
+    ['vec4<f32>(-MASKED)', 'vec4<f32>(MASKED)'],
+  ),
+  ...inFile(
+    'attention_backward_key_value.wgsl',
+    ATTENTION_SPLIT,
+    ['partial_of(key) + HEAD_STEP', 'partial_of(key)'],
+    ['begin = k0 + tiles * group.z', 'begin = k0 + tiles * (group.z + 1u)'],
   ),
   ...inFile(
     'attention_backward_query.wgsl',
     `attention_backward ${ATTENTION}`,
-    ['(dp - delta[row])', '(dp + delta[row])'],
-    ['head / params.group', 'head % params.group'],
-    ['max(begin, q0 + 1u - params.window)', 'max(begin, q0 + 2u - params.window)'],
+    ['- vec4<f32>(mean[{c}])', '+ vec4<f32>(mean[{c}])'],
+    ['params.k_at + (head / params.group)', 'params.k_at + (head % params.group)'],
+    ['sum += dot(', 'sum -= dot('],
+    ['value * params.scale', 'value / params.scale'],
   ),
   ...inFile(
-    'attention_delta.wgsl',
-    `attention_backward ${ATTENTION}`,
-    ['+ d] * o[', '+ d] + o['],
-    ['(index % params.heads) * params.capacity', '(index % params.heads) * step.tokens'],
+    'attention_backward_sum.wgsl',
+    ATTENTION_SPLIT,
+    ['n < count', 'n < 1u'],
+    ['a * c + b * s', 'a * c - b * s'],
+    ['i < params.half && !is_value', 'i < params.half'],
+    ['select(0u, 1u, is_value)', 'select(1u, 0u, is_value)'],
   ),
   ...inFile(
     'attention_forward.wgsl',
     `attention_forward ${ATTENTION}`,
-    ['exp(row_max[row] - top)', 'exp(row_max[row] + top)'],
-    ['row_sum[row] * rescale + total', 'row_sum[row] + total'],
-    ['row_max[row] + log(row_sum[row])', 'row_max[row] - log(row_sum[row])'],
-    ['head / params.group', 'head % params.group'],
+    ['exp(row_max_{i} - top)', 'exp(row_max_{i} + top)'],
+    ['row_sum_{i} *= rescale', 'row_sum_{i} += rescale'],
+    ['row_max_{i} + log(sum)', 'row_max_{i} - log(sum)'],
+    ['params.k_at + (head / params.group)', 'params.k_at + (head % params.group)'],
   ),
   ...inFile(
     'cross_entropy.wgsl',
@@ -242,11 +256,45 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'common/attention.wgsl',
     `attention_forward ${ATTENTION}`,
-    ['key > query', 'key >= query'],
-    ['key + params.window > query', 'key + params.window >= query'],
-    ['key < documents[query].x', 'key <= documents[query].x'],
-    ['a.y * b.x', 'a.x * b.x'],
+    ['max(begin, token + 1u', 'max(begin, token + 2u'],
+    ['k0 + keys <= q0 + 1u', 'k0 <= q0 + 1u'],
+    ['queries - 1u) <= k0', 'queries - 1u) >= k0'],
   ),
+  ...inFile('common/attention.wgsl', `attention_backward ${ATTENTION}`, [
+    'min(end, token + params.window)',
+    'min(end, token + 1u)',
+  ]),
+  ...inFile('common/attention_gradient.wgsl', `attention_backward ${ATTENTION}`, [
+    'return d_o[vector_at(row, params.o_stride',
+    'return d_o[vector_at(row, params.stride',
+  ]),
+  ...inFile('common/attention_gradient.wgsl', `attention_backward ${ATTENTION_ODD}`, ['d_o[at + 2u]', 'd_o[at + 1u]']),
+  ...inFile(
+    'common/attention_query_rows.wgsl',
+    `attention_forward ${ATTENTION}`,
+    ['keys_{j} >= first', 'keys_{j} > first'],
+    ['keys_{j} <= vec4', 'keys_{j} < vec4'],
+    ['min(q0 + ROWS, step.tokens)', 'min(q0 + 1u, step.tokens)'],
+  ),
+  ...inFile(
+    'common/attention_tile.wgsl',
+    `attention_forward ${ATTENTION}`,
+    ['score_{set}_{i}_{c}_{j} += a_{i}[{c}]', 'score_{set}_{i}_{c}_{j} += a_{i}[{k}]'],
+    ['out_{set}_{i}_{c}_{j} += a_{i}[{c}]', 'out_{set}_{i}_{c}_{j} += a_{i}[{k}]'],
+    ['min(row, step.tokens - 1u) * stride + head_at + min(v', 'row * stride + head_at + min(v'],
+    ['sum += a_tile[t', 'sum = a_tile[t'],
+  ),
+  ...inFile(
+    'common/attention_tile.wgsl',
+    `attention_forward ${ATTENTION_WIDE}`,
+    ['span + 1u < SPANS', 'span + 2u < SPANS'],
+    ['(n / (4u * RD)) * TY', '(n / (4u * RD))'],
+    ['put_b(block - A_BLOCKS', 'put_b(block'],
+  ),
+  ...inFile('common/attention_tile.wgsl', `attention_forward ${ATTENTION_ODD}`, [
+    '3u) < vec4<u32>(HEAD_DIM)',
+    '3u) <= vec4<u32>(HEAD_DIM)',
+  ]),
   ...inFile(
     'common/exact.wgsl',
     RECIPROCAL,

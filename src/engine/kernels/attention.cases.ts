@@ -1,10 +1,20 @@
 import { attentionBackwardReference, attentionForwardReference } from './attention.reference.ts';
 import { type AttentionShape, attentionBackward, attentionForward } from './attention.ts';
+import { ATTENTION_VARIANTS } from './attention_variant.ts';
+import { ropeReference } from './rope.reference.ts';
 import { randomDocuments } from './testing/documents.ts';
-import { type CaseResult, F32, type KernelCase, placeReference, withBench, worst } from './testing/harness.ts';
+import {
+  type Bench,
+  type CaseResult,
+  F32,
+  type KernelCase,
+  placeReference,
+  withBench,
+  worst,
+} from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
-const common = ['common/attention.wgsl'];
+const common = ['common/attention.wgsl', 'common/attention_tile.wgsl', 'common/attention_query_rows.wgsl'];
 
 interface Shape {
   readonly tokens: number;
@@ -16,13 +26,35 @@ interface Shape {
   readonly documents?: number;
   /** Size of queries and keys: large ones make the softmax sharp. */
   readonly deviation?: number;
+  /** The shape's and device's own by default. */
+  readonly variant?: keyof typeof ATTENTION_VARIANTS;
+  readonly prefetch?: boolean;
 }
 
-const title = (shape: Shape) => {
+interface BackwardShape extends Shape {
+  /** Splits the gradients of keys and values. */
+  readonly parts?: number;
+  /** Dimensions of a head that RoPE turned. */
+  readonly rotary?: number;
+}
+
+const title = (shape: BackwardShape) => {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window, documents = 1 } = shape;
-  const notes = [window ? `window ${window}` : '', documents > 1 ? `${documents} documents` : ''].filter(Boolean);
+  const { variant, prefetch, parts, rotary } = shape;
+  const notes = [
+    window ? `window ${window}` : '',
+    documents > 1 ? `${documents} documents` : '',
+    variant,
+    prefetch ? 'prefetch' : '',
+    parts ? `${parts} parts` : '',
+    rotary ? `${rotary} rotated` : '',
+  ].filter(Boolean);
   return [`${tokens} of ${capacity}, ${heads}/${kvHeads} × ${headDim}`, ...notes].join(' ');
 };
+
+/** A forced variant, its loops not written out and without its prefetch unless asked for: compiled in a third of the time. */
+const forced = ({ variant, prefetch = false }: Shape) =>
+  variant ? { variant: { ...ATTENTION_VARIANTS[variant], UNROLL: prefetch ? 2 : 1, PREFETCH: prefetch } } : {};
 
 function inputs(shape: Shape, seed: number) {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window = null, documents = 1, deviation = 1 } = shape;
@@ -54,6 +86,7 @@ const forwardCase = (shape: Shape): KernelCase => ({
         documents: bench.input('documents', documents, 2 * (capacity - tokens)),
         o,
         lse,
+        ...forced(shape),
       });
       await bench.run();
       const reference = attentionForwardReference(qkv, documents, attention);
@@ -65,13 +98,39 @@ const forwardCase = (shape: Shape): KernelCase => ({
     }),
 });
 
-const backwardCase = (shape: Shape): KernelCase => ({
+/** Angles of one RoPE table, and what a plan binds of them. */
+function ropeInputs(bench: Bench, { tokens, capacity = tokens, rotary = 0 }: BackwardShape, seed: number) {
+  const half = rotary / 2;
+  const spec = {
+    inverseFrequencies: Array.from({ length: half }, (_, i) => Math.fround(100 ** (-i / half))),
+    attentionScaling: 1.25,
+  };
+  const positions = new Random(seed + 1).integers(tokens, 0, 50);
+  const table = (f: (angle: number) => number) =>
+    Float32Array.from({ length: 50 * half }, (_, i) => {
+      return f(Math.fround(Math.floor(i / half) * spec.inverseFrequencies[i % half])) * spec.attentionScaling;
+    });
+  return {
+    spec,
+    positions,
+    rope: {
+      tables: {
+        cosines: bench.input('cosines', table(Math.cos)),
+        sines: bench.input('sines', table(Math.sin)),
+        half,
+      },
+      positions: bench.input('positions', positions, capacity - tokens),
+    },
+  };
+}
+
+const backwardCase = (shape: BackwardShape): KernelCase => ({
   name: `attention_backward ${title(shape)}`,
   shaderFiles: [
-    'attention_delta.wgsl',
     'attention_backward_query.wgsl',
     'attention_backward_key_value.wgsl',
-    'common/indexing.wgsl',
+    ...(shape.parts ? ['attention_backward_sum.wgsl'] : []),
+    'common/attention_gradient.wgsl',
     ...common,
   ],
   run: (gpu, seed) =>
@@ -81,6 +140,7 @@ const backwardCase = (shape: Shape): KernelCase => ({
       const forward = attentionForwardReference(qkv, documents, attention);
       const oRows = { width: heads * headDim, capacity };
       const lseRows = { width: tokens, capacity: heads, stride: capacity };
+      const turned = shape.rotary ? ropeInputs(bench, shape, seed) : null;
       const delta = bench.output('delta', heads * capacity);
       const dQkv = bench.output('d_qkv', capacity * stride);
       attentionBackward(bench.plan, {
@@ -92,16 +152,24 @@ const backwardCase = (shape: Shape): KernelCase => ({
         dO: bench.inputRows('d_o', dO, oRows),
         delta,
         dQkv,
+        ...forced(shape),
+        ...(shape.variant || shape.parts ? { parts: shape.parts ?? null } : {}),
+        ...(turned ? { rope: turned.rope } : {}),
       });
       await bench.run();
       const sums = Float64Array.from({ length: heads * tokens }, (_, i) => {
         const at = ((i % tokens) * heads + Math.floor(i / tokens)) * headDim;
         return dO.subarray(at, at + headDim).reduce((sum, x, d) => sum + x * forward.o[at + d], 0);
       });
+      const gradient = attentionBackwardReference(qkv, documents, attention, dO);
+      const rotated = { stride, heads: heads + shape.kvHeads, headDim };
       return {
         error: worst(
           await bench.error(delta, placeReference(sums, lseRows)),
-          await bench.error(dQkv, attentionBackwardReference(qkv, documents, attention, dO)),
+          await bench.error(
+            dQkv,
+            turned ? ropeReference(gradient, turned.positions, turned.spec, rotated, true) : gradient,
+          ),
         ),
         tolerance: F32,
       };
@@ -117,11 +185,34 @@ const SHAPES: readonly Shape[] = [
   { tokens: 65, heads: 2, kvHeads: 1, headDim: 64, documents: 2 },
   { tokens: 40, heads: 1, kvHeads: 1, headDim: 128, window: 1 },
   { tokens: 100, heads: 2, kvHeads: 1, headDim: 16, documents: 40 },
+  // One token less and more than a tile; windows of about a tile; a whole group's worth of query heads.
+  { tokens: 31, heads: 3, kvHeads: 1, headDim: 8, window: 17 },
+  { tokens: 33, heads: 8, kvHeads: 1, headDim: 8, capacity: 64, window: 16 },
+  { tokens: 97, heads: 2, kvHeads: 2, headDim: 8, window: 50, documents: 2, deviation: 3 },
+  // Heads that are not whole vectors, and the widest.
+  { tokens: 35, heads: 4, kvHeads: 2, headDim: 10, documents: 2, capacity: 36 },
+  { tokens: 20, heads: 2, kvHeads: 1, headDim: 7 },
+  { tokens: 18, heads: 1, kvHeads: 1, headDim: 80 },
+  { tokens: 17, heads: 1, kvHeads: 1, headDim: 256 },
 ];
+
+/** One shape on each tile that a GPU may get, with tiles that are masked, seen in part, and seen by all. */
+const VARIANTS = (Object.keys(ATTENTION_VARIANTS) as (keyof typeof ATTENTION_VARIANTS)[]).filter(
+  (variant) => !variant.startsWith('SOFTWARE'),
+);
+const acrossTiles = { tokens: 261, capacity: 263, heads: 3, kvHeads: 1, headDim: 16, window: 150, documents: 2 };
 
 export const cases: KernelCase[] = [
   ...SHAPES.map(forwardCase),
   ...SHAPES.map(backwardCase),
   forwardCase({ tokens: 1000, heads: 1, kvHeads: 1, headDim: 8, documents: 4 }),
   backwardCase({ tokens: 300, heads: 1, kvHeads: 1, headDim: 8 }),
+  ...VARIANTS.map((variant) => forwardCase({ ...acrossTiles, variant })),
+  ...VARIANTS.map((variant) => backwardCase({ ...acrossTiles, variant })),
+  forwardCase({ ...acrossTiles, variant: 'WIDE', prefetch: true }),
+  backwardCase({ ...acrossTiles, variant: 'SMALL', prefetch: true }),
+  backwardCase({ ...acrossTiles, headDim: 8, parts: 3, rotary: 4 }),
+  backwardCase({ tokens: 63, heads: 4, kvHeads: 4, headDim: 8, parts: 4 }),
+  backwardCase({ tokens: 35, heads: 4, kvHeads: 2, headDim: 10, parts: 2, rotary: 10 }),
+  backwardCase({ tokens: 33, heads: 2, kvHeads: 1, headDim: 8, rotary: 8 }),
 ];

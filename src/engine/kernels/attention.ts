@@ -1,9 +1,14 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { defineKernel, grid, input, output, type ParamType } from './kernel.ts';
-
-/** Queries, or keys, a workgroup (shaders/common/attention.wgsl). */
-const TILE = 32;
+import {
+  type AttentionVariant,
+  attentionConstants,
+  attentionRows,
+  chooseAttentionParts,
+  chooseAttentionVariant,
+} from './attention_variant.ts';
+import { defineKernel, type ElementType, grid, inout, input, output, type ParamType } from './kernel.ts';
+import { type RopeTables, rope } from './rope.ts';
 
 export interface AttentionShape {
   readonly heads: number;
@@ -27,30 +32,37 @@ const PARAMS = {
   scale: 'f32',
 } as const satisfies Record<string, ParamType>;
 
-const params = (shape: AttentionShape, capacity: number) => ({
-  group: shape.heads / shape.kvHeads,
-  heads: shape.heads,
-  stride: (shape.heads + 2 * shape.kvHeads) * shape.headDim,
-  o_stride: shape.heads * shape.headDim,
-  k_at: shape.heads * shape.headDim,
-  v_at: (shape.heads + shape.kvHeads) * shape.headDim,
-  capacity,
-  window: shape.window ?? 0,
-  scale: shape.scale,
-});
+/** Where rows and heads lie, counted in the elements that the kernels bind: vectors of four where heads allow it. */
+function params({ heads, kvHeads, headDim, scale, window }: AttentionShape, capacity: number) {
+  const head = headDim % 4 === 0 ? headDim / 4 : headDim;
+  return {
+    group: heads / kvHeads,
+    heads,
+    stride: (heads + 2 * kvHeads) * head,
+    o_stride: heads * head,
+    k_at: heads * head,
+    v_at: (heads + kvHeads) * head,
+    capacity,
+    window: window ?? 0,
+    scale,
+  };
+}
+
+const elements = (headDim: number): ElementType => (headDim % 4 === 0 ? 'vec4<f32>' : 'f32');
 
 /**
  * o [T, heads · headDim] = softmax(scale · q·kᵀ)·v, causal, within documents (documents [T, 2]: first token, one after
  * the last) and the window, grouped-query; lse [heads, capacity]. qkv [T, (heads + 2·kvHeads)·headDim]. Scores are
- * never stored (Dao et al. 2022). Relative error ≤ 1e-5.
+ * never stored (Dao 2023). Relative error ≤ 1e-5.
  */
-export function attentionForwardKernel(headDim: number) {
+export function attentionForwardKernel(headDim: number, variant: AttentionVariant) {
+  const type = elements(headDim);
   return defineKernel({
     name: 'attention_forward',
     shader: 'attention_forward.wgsl',
-    bindings: { qkv: input('f32'), documents: input('vec2<u32>'), o: output('f32'), lse: output('f32') },
+    bindings: { qkv: input(type), documents: input('vec2<u32>'), o: output(type), lse: output('f32') },
     params: PARAMS,
-    constants: { HEAD_DIM: headDim },
+    constants: attentionConstants(headDim, variant, { SCORES: 1, OUTS: 1 }),
   });
 }
 
@@ -60,55 +72,94 @@ export interface AttentionForwardOptions {
   readonly documents: Tensor;
   readonly o: Tensor;
   readonly lse: Tensor;
+  /** Chosen by shape and device unless given. */
+  readonly variant?: AttentionVariant;
 }
 
-export function attentionForward(plan: PlanBuilder, { shape, qkv, documents, o, lse }: AttentionForwardOptions): void {
-  plan.dispatch(attentionForwardKernel(shape.headDim), {
+export function attentionForward(plan: PlanBuilder, options: AttentionForwardOptions): void {
+  const { shape, qkv, documents, o, lse } = options;
+  const { capacity, capabilities } = plan;
+  const variant = options.variant ?? chooseAttentionVariant('forward', shape, capacity, capabilities);
+  plan.dispatch(attentionForwardKernel(shape.headDim, variant), {
     bindings: { qkv, documents, o, lse },
-    params: params(shape, plan.capacity),
-    workgroups: (tokens) => [Math.ceil(tokens / TILE), shape.heads, 1],
-    flopsPerToken: 2 * shape.heads * shape.headDim * plan.capacity,
+    params: params(shape, capacity),
+    workgroups: (tokens) => [shape.heads, Math.ceil(tokens / attentionRows(variant)), 1],
+    flopsPerToken: 2 * shape.heads * shape.headDim * capacity,
   });
 }
 
-/** delta [heads, capacity] = Σ_d do·o. Relative error ≤ 1e-5. */
-export function attentionDeltaKernel(headDim: number) {
-  return defineKernel({
-    name: 'attention_delta',
-    shader: 'attention_delta.wgsl',
-    bindings: { o: input('f32'), d_o: input('f32'), delta: output('f32') },
-    params: { heads: 'u32', capacity: 'u32' },
-    constants: { HEAD_DIM: headDim },
-  });
-}
-
-const BACKWARD_INPUTS = {
-  qkv: input('f32'),
-  documents: input('vec2<u32>'),
-  d_o: input('f32'),
-  lse: input('f32'),
-  delta: input('f32'),
-} as const;
-
-/** The query part of d_qkv, laid out as qkv. One workgroup owns each output: no atomics. Relative error ≤ 1e-5. */
-export function attentionBackwardQueryKernel(headDim: number) {
+/**
+ * The query part of d_qkv, laid out as qkv, and delta [heads, capacity] = Σ_d do·o. One workgroup owns each output: no
+ * atomics. Relative error ≤ 1e-5.
+ */
+export function attentionBackwardQueryKernel(headDim: number, variant: AttentionVariant) {
+  const type = elements(headDim);
   return defineKernel({
     name: 'attention_backward_query',
     shader: 'attention_backward_query.wgsl',
-    bindings: { ...BACKWARD_INPUTS, d_qkv: output('f32') },
+    bindings: {
+      qkv: input(type),
+      documents: input('vec2<u32>'),
+      o: input(type),
+      d_o: input(type),
+      lse: input('f32'),
+      delta: output('f32'),
+      d_qkv: output(type),
+    },
     params: PARAMS,
-    constants: { HEAD_DIM: headDim },
+    constants: attentionConstants(headDim, variant, { SCORES: 2, OUTS: 1 }),
   });
 }
 
-/** The key and value parts of d_qkv, summed over each group's query heads. Relative error ≤ 1e-5. */
-export function attentionBackwardKeyValueKernel(headDim: number) {
-  return defineKernel({
+/**
+ * The key and value parts of d_qkv, summed over each group's query heads; split, partial sums of each query head and
+ * part of the queries instead, for {@link attentionBackwardSumKernel}. Relative error ≤ 1e-5.
+ */
+function backwardKeyValueDefinition(headDim: number, variant: AttentionVariant, split: boolean) {
+  const type = elements(headDim);
+  return {
     name: 'attention_backward_key_value',
     shader: 'attention_backward_key_value.wgsl',
-    bindings: { ...BACKWARD_INPUTS, d_qkv: output('f32') },
+    bindings: {
+      qkv: input(type),
+      documents: input('vec2<u32>'),
+      d_o: input(type),
+      lse: input('f32'),
+      delta: input('f32'),
+    },
     params: PARAMS,
-    constants: { HEAD_DIM: headDim },
+    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 2 }), SPLIT: split },
+  } as const;
+}
+
+export function attentionBackwardKeyValueKernel(headDim: number, variant: AttentionVariant) {
+  const base = backwardKeyValueDefinition(headDim, variant, false);
+  return defineKernel({ ...base, bindings: { ...base.bindings, d_qkv: output(elements(headDim)) } });
+}
+
+export function attentionBackwardPartialsKernel(headDim: number, variant: AttentionVariant) {
+  const base = backwardKeyValueDefinition(headDim, variant, true);
+  return defineKernel({
+    ...base,
+    bindings: { ...base.bindings, partials: output(elements(headDim)) },
+    params: { ...PARAMS, parts: 'u32' },
+  });
+}
+
+/**
+ * Adds partials [T, heads, parts, 2, headDim] over groups and parts into the key and value parts of d_qkv; with rope
+ * also turns the gradients of queries and keys back. Relative error ≤ 1e-5.
+ */
+export function attentionBackwardSumKernel(headDim: number, withRope: boolean) {
+  const bindings = { partials: input('f32'), d_qkv: inout('f32') };
+  return defineKernel({
+    name: 'attention_backward_sum',
+    shader: 'attention_backward_sum.wgsl',
+    bindings: withRope
+      ? { ...bindings, positions: input('u32'), cosines: input('f32'), sines: input('f32') }
+      : bindings,
+    params: { group: 'u32', heads: 'u32', kv_heads: 'u32', parts: 'u32', half: 'u32' },
+    constants: { HEAD_DIM: headDim, ROPE: withRope },
   });
 }
 
@@ -116,28 +167,79 @@ export interface AttentionBackwardOptions extends AttentionForwardOptions {
   readonly dO: Tensor;
   readonly delta: Tensor;
   readonly dQkv: Tensor;
+  /** With these d_qkv becomes the gradient of queries and keys as they were before this rotation. */
+  readonly rope?: { readonly tables: RopeTables; readonly positions: Tensor };
+  /** As {@link chooseAttentionParts} has it unless given; null for no split. */
+  readonly parts?: number | null;
 }
 
-/** Three dispatches: delta, then dq, then dk and dv. */
+/** dq and delta, then dk and dv, then, where those were split or rope is to be turned back, one more dispatch. */
 export function attentionBackward(plan: PlanBuilder, options: AttentionBackwardOptions): void {
   const { shape, qkv, documents, o, lse, dO, delta, dQkv } = options;
-  plan.dispatch(attentionDeltaKernel(shape.headDim), {
-    bindings: { o, d_o: dO, delta },
-    params: { heads: shape.heads, capacity: plan.capacity },
-    workgroups: (tokens) => grid(Math.ceil((tokens * shape.heads) / 64)),
-    flopsPerToken: 2 * shape.heads * shape.headDim,
+  const { heads, kvHeads, headDim } = shape;
+  const { capacity, capabilities } = plan;
+  const queryVariant = options.variant ?? chooseAttentionVariant('backward_query', shape, capacity, capabilities);
+  plan.dispatch(attentionBackwardQueryKernel(headDim, queryVariant), {
+    bindings: { qkv, documents, o, d_o: dO, lse, delta, d_qkv: dQkv },
+    params: params(shape, capacity),
+    workgroups: (tokens) => [heads, Math.ceil(tokens / attentionRows(queryVariant)), 1],
+    flopsPerToken: 3 * heads * headDim * capacity,
   });
-  const bindings = { qkv, documents, d_o: dO, lse, delta, d_qkv: dQkv };
-  plan.dispatch(attentionBackwardQueryKernel(shape.headDim), {
-    bindings,
-    params: params(shape, plan.capacity),
-    workgroups: (tokens) => [Math.ceil(tokens / TILE), shape.heads, 1],
-    flopsPerToken: 3 * shape.heads * shape.headDim * plan.capacity,
+  const variant = options.variant ?? chooseAttentionVariant('backward_key_value', shape, capacity, capabilities);
+  const { parts = chooseAttentionParts(shape, capacity, variant, capabilities) } = options;
+  const flopsPerToken = 4 * heads * headDim * capacity;
+  const tiles = (tokens: number) => Math.ceil(tokens / attentionRows(variant));
+  if (parts === null) {
+    plan.dispatch(attentionBackwardKeyValueKernel(headDim, variant), {
+      bindings: { qkv, documents, d_o: dO, lse, delta, d_qkv: dQkv },
+      params: params(shape, capacity),
+      workgroups: (tokens) => [kvHeads, tiles(tokens), 1],
+      flopsPerToken,
+    });
+    if (options.rope) {
+      const { tables, positions } = options.rope;
+      const stride = (heads + 2 * kvHeads) * headDim;
+      rope(plan, { x: dQkv, positions, tables, stride, heads: heads + kvHeads, headDim, inverse: true });
+    }
+    return;
+  }
+  const partials = plan.tensor('partial d k, v', capacity * heads * parts * 2 * headDim * 4);
+  plan.dispatch(attentionBackwardPartialsKernel(headDim, variant), {
+    bindings: { qkv, documents, d_o: dO, lse, delta, partials },
+    params: { ...params(shape, capacity), parts },
+    workgroups: (tokens) => [heads, tiles(tokens), parts],
+    flopsPerToken,
   });
-  plan.dispatch(attentionBackwardKeyValueKernel(shape.headDim), {
-    bindings,
-    params: params(shape, plan.capacity),
-    workgroups: (tokens) => [Math.ceil(tokens / TILE), shape.kvHeads, 1],
-    flopsPerToken: 4 * shape.heads * shape.headDim * plan.capacity,
+  addPartials(plan, options, partials, parts);
+}
+
+function addPartials(plan: PlanBuilder, options: AttentionBackwardOptions, partials: Tensor, parts: number): void {
+  const { heads, kvHeads, headDim } = options.shape;
+  const turned = options.rope;
+  const invocations = (turned ? heads + 2 * kvHeads : 2 * kvHeads) * Math.ceil(headDim / 2);
+  plan.dispatch(attentionBackwardSumKernel(headDim, turned !== undefined), {
+    bindings: {
+      partials,
+      d_qkv: options.dQkv,
+      ...(turned && {
+        positions: turned.positions,
+        cosines: turned.tables.cosines,
+        sines: turned.tables.sines,
+      }),
+    },
+    params: { group: heads / kvHeads, heads, kv_heads: kvHeads, parts, half: turned?.tables.half ?? 0 },
+    workgroups: (tokens) => grid(Math.ceil((tokens * invocations) / 64)),
+    flopsPerToken: 2 * (heads / kvHeads) * parts * invocations,
   });
+}
+
+/**
+ * Floating-point operations that each pass needs for one document of `tokens` tokens: 2 · headDim for each product of
+ * each visible pair of query and key, two products forward, three for dq (scores anew), four for dk and dv.
+ */
+export function attentionFlops({ heads, headDim, window }: AttentionShape, tokens: number) {
+  const width = Math.min(window ?? tokens, tokens);
+  const pairs = (width * (width + 1)) / 2 + (tokens - width) * width;
+  const product = 2 * headDim * heads * pairs;
+  return { forward: 2 * product, backwardQuery: 3 * product, backwardKeyValue: 4 * product };
 }

@@ -9,7 +9,7 @@ import { swigluBackward } from '../kernels/swiglu.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
 import { attentionShape, attentionWidth, type Decoder, groupOf, type LayerActivations, qkvWidth } from './decoder.ts';
-import { ropeLayer, whole } from './decoder_forward.ts';
+import { whole } from './decoder_forward.ts';
 
 interface GroupBackward {
   readonly layer: number;
@@ -84,6 +84,7 @@ export function layerBackward(
   const dAttention = temporary('d attention', attentionWidth(spec));
   groupBackward(plan, d, { layer, linears: [output], dy: gradient, lowRank }, dAttention)(a.attention);
   const dQkv = temporary('d q, k, v', qkvWidth(spec));
+  const { rope } = spec.layers[layer];
   attentionBackward(plan, {
     shape: attentionShape(spec, layer),
     qkv: a.qkv,
@@ -93,8 +94,8 @@ export function layerBackward(
     dO: dAttention,
     delta: temporary('delta', spec.attention.heads),
     dQkv,
+    rope: rope === null ? undefined : { tables: d.ropes[rope], positions: d.inputs.positions },
   });
-  ropeLayer(plan, d, layer, dQkv, true);
   const first = layer === 0;
   const dNormed1 = first ? null : temporary('d normed 1', hidden);
   const qkvGradient = groupBackward(plan, d, { layer, linears: qkv, dy: dQkv, lowRank }, dNormed1);

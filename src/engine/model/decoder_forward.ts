@@ -80,7 +80,7 @@ export function layerForward(
   const normed1 = temporary('normed 1', hidden);
   rmsNorm(plan, { x: a.input, weight: weights.norm(layer, spec.norm.names.beforeAttention), y: normed1 });
   groupForward(plan, d, { layer, linears: qkv, x: whole(normed1, hidden), y: a.qkv, lowRank });
-  ropeLayer(plan, d, layer, a.qkv, false);
+  ropeLayer(plan, d, layer, a.qkv);
   attentionForward(plan, { shape, qkv: a.qkv, documents: d.inputs.documents, o: a.attention, lse: a.lse });
   groupForward(plan, d, {
     layer,
@@ -101,8 +101,8 @@ export function layerForward(
   else lowRankOf(plan, d, last);
 }
 
-/** Rotates queries and keys in place, or turns their gradient back. */
-export function ropeLayer(plan: PlanBuilder, d: Decoder, layer: number, qkv: Tensor, inverse: boolean): void {
+/** Rotates queries and keys in place. */
+function ropeLayer(plan: PlanBuilder, d: Decoder, layer: number, qkv: Tensor): void {
   const { rope: index } = d.spec.layers[layer];
   if (index === null) return;
   const { heads, kvHeads, headDim } = d.spec.attention;
@@ -113,6 +113,6 @@ export function ropeLayer(plan: PlanBuilder, d: Decoder, layer: number, qkv: Ten
     stride: qkvWidth(d.spec),
     heads: heads + kvHeads,
     headDim,
-    inverse,
+    inverse: false,
   });
 }

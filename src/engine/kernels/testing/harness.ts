@@ -110,6 +110,9 @@ export class Bench {
   async run(): Promise<void> {
     const arena = new Arena(this.#gpu.ledger, [this.plan.layout()]);
     const plan = await this.plan.finish(arena, this.#step);
+    for (const buffer of arena.buffers()) {
+      this.#gpu.device.queue.writeBuffer(buffer, 0, new Uint32Array(buffer.size / 4).fill(POISON));
+    }
     await plan.run(this.#tokens);
     await this.#gpu.device.queue.onSubmittedWorkDone();
     plan.dispose();

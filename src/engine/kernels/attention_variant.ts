@@ -1,0 +1,125 @@
+/** Tile shapes of the attention kernels (shaders/common/attention_tile.wgsl), and which one a shape gets. */
+import type { Capabilities } from '../device/gpu.ts';
+
+export interface AttentionVariant {
+  /** Invocations across a tile's columns and its rows. */
+  readonly TX: number;
+  readonly TY: number;
+  /** Blocks of four rows and of four columns an invocation. */
+  readonly RM: number;
+  readonly RN: number;
+  /** Steps of the inner loops written out: faster on a GPU, slower to compile. */
+  readonly UNROLL: number;
+  /** Whether the next step's operands are read before the last are multiplied: hides latency, doubles code. */
+  readonly PREFETCH: boolean;
+}
+
+export const ATTENTION_VARIANTS = {
+  /** 128 × 64 scores, 8 × 8 an invocation: the fewest reads of workgroup memory, the most registers. */
+  WIDE: { TX: 8, TY: 16, RM: 2, RN: 2, UNROLL: 4, PREFETCH: true },
+  /** 128 × 64, 8 × 4 an invocation. */
+  TALL: { TX: 16, TY: 16, RM: 2, RN: 1, UNROLL: 4, PREFETCH: true },
+  /** 64 × 64, 8 × 4 an invocation. */
+  LARGE: { TX: 16, TY: 8, RM: 2, RN: 1, UNROLL: 4, PREFETCH: true },
+  /** 64 × 64, 4 × 4 an invocation: half the registers, twice the warps. */
+  MEDIUM: { TX: 16, TY: 16, RM: 1, RN: 1, UNROLL: 4, PREFETCH: true },
+  /** 32 × 64, 4 × 4 an invocation: more workgroups, for short batches; also for heads too wide for the others' registers. */
+  SMALL: { TX: 16, TY: 8, RM: 1, RN: 1, UNROLL: 4, PREFETCH: true },
+  /** 64 × 64, 4 × 8 an invocation: heads of up to 32 dimensions leave no output column idle. */
+  NARROW: { TX: 8, TY: 16, RM: 1, RN: 2, UNROLL: 4, PREFETCH: true },
+  /** 32 × 16, 4 × 4 an invocation, few invocations and little code: for a CPU that plays the GPU and has to compile. */
+  SOFTWARE: { TX: 4, TY: 8, RM: 1, RN: 1, UNROLL: 1, PREFETCH: false },
+  /** 16 × 64, the same for wide heads, whose outputs would be too much code an invocation. */
+  SOFTWARE_WIDE: { TX: 16, TY: 4, RM: 1, RN: 1, UNROLL: 1, PREFETCH: false },
+} as const satisfies Record<string, AttentionVariant>;
+
+/** The tile's rows: queries, or keys where gradients of keys are made. */
+export const attentionRows = ({ TY, RM }: AttentionVariant) => 4 * RM * TY;
+
+/** Workgroup memory that WebGPU always gives, less what bounds and row figures take. */
+const TILE_BYTES = 16384 - 2048;
+
+/** Score sets and output sets of a kernel: how many products of each kind it makes a tile. */
+export interface AttentionSets {
+  readonly SCORES: number;
+  readonly OUTS: number;
+}
+
+/** A kernel's constants: the variant's, and what follows from it and the head's dimensions. */
+export function attentionConstants(headDim: number, variant: AttentionVariant, sets: AttentionSets) {
+  const { TX, TY, RM, RN } = variant;
+  const threads = TX * TY;
+  const vectors = Math.ceil(headDim / 4);
+  const depth = [16, 8].find((n) => vectors % (n / 4) === 0) ?? 4;
+  const outWidth = Math.ceil(vectors / TX) * TX;
+  const bytes = (span: number) =>
+    16 * (Math.max(depth, span, TX) * RM * TY + Math.max(depth * RN * TX, span * outWidth));
+  const span = [16, 8].find((n) => bytes(n) <= TILE_BYTES) ?? 4;
+  return {
+    HEAD_DIM: headDim,
+    ...variant,
+    ...sets,
+    /** Blocks of four dimensions of the outputs an invocation. */
+    RD: outWidth / TX,
+    /** Dimensions a step of the scores' product, and columns a step of the outputs'. */
+    DEPTH: depth,
+    SPAN: span,
+    /** Rows of the left operand's tile: sums over TX invocations pass through it too. */
+    A_DEPTH: Math.max(depth, span, TX),
+    /** 4 × 4 blocks, and vectors, that an invocation fetches a step. */
+    FETCH: Math.ceil(((RM * TY + RN * TX) * (depth / 4)) / threads),
+    ROW_FETCH: Math.ceil((span * outWidth) / threads),
+    /** Heads begin at whole vectors: read and written four elements at a time. */
+    ALIGNED: headDim % 4 === 0,
+  };
+}
+
+/** Workgroups that keep a large GPU busy: two for each of an H200's 132 multiprocessors. */
+const ENOUGH_WORKGROUPS = 264;
+
+/** The kernels that a choice is made for. */
+export type AttentionPass = 'forward' | 'backward_query' | 'backward_key_value';
+
+interface Heads {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/**
+ * The variant for a pass. `capacity` is the most tokens of a batch, not one batch's, so that a run keeps its variant and
+ * with it its summation order.
+ */
+export function chooseAttentionVariant(
+  pass: AttentionPass,
+  { heads, headDim }: Heads,
+  capacity: number,
+  { software }: Pick<Capabilities, 'software'>,
+): AttentionVariant {
+  const { SOFTWARE, SOFTWARE_WIDE, NARROW, LARGE, MEDIUM, SMALL } = ATTENTION_VARIANTS;
+  if (software) return headDim > 64 ? SOFTWARE_WIDE : SOFTWARE;
+  if (headDim <= 32) return NARROW;
+  if (headDim > 128) return SMALL;
+  if (pass === 'backward_key_value') {
+    // Four sets of registers: eight rows of them fit only a head of 64. Too few workgroups are split, not made smaller.
+    return headDim > 64 ? MEDIUM : LARGE;
+  }
+  return heads * Math.ceil(capacity / attentionRows(LARGE)) >= ENOUGH_WORKGROUPS ? LARGE : SMALL;
+}
+
+/**
+ * Parts of the queries a query head's gradients of keys and values are made in, each by its own workgroup; null where
+ * one workgroup sums over all queries of all of the group's heads. The partial sums are at most
+ * ENOUGH_WORKGROUPS · heads / kvHeads tiles: 34 MB for Llama-3.2-1B at 2,048 tokens, 9 MB for SmolLM2-135M.
+ */
+export function chooseAttentionParts(
+  { heads, kvHeads }: Heads,
+  capacity: number,
+  variant: AttentionVariant,
+  { software }: Pick<Capabilities, 'software'>,
+): number | null {
+  const tiles = Math.ceil(capacity / attentionRows(variant));
+  if (software || kvHeads * tiles >= ENOUGH_WORKGROUPS) return null;
+  const parts = Math.min(Math.ceil(tiles / 2), Math.ceil(ENOUGH_WORKGROUPS / (heads * tiles)));
+  return parts === 1 && heads === kvHeads ? null : parts;
+}
