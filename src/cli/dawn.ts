@@ -16,7 +16,18 @@ export async function requestDawn(adapter: Adapter, toggles: readonly string[]):
   if (adapter === 'swiftshader') return softwareDawn(toggles);
   const features =
     adapter === 'nvidia-f16' ? ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'] : [];
-  return (await createDawn([...features, ...toggles])) ?? (await softwareDawn(toggles));
+  return (await createDawn(joinLists([...features, ...toggles]))) ?? (await softwareDawn(toggles));
+}
+
+/** `name=a` and `name=b` as `name=a,b`: Dawn heeds one of a name. */
+function joinLists(options: readonly string[]): string[] {
+  const joined = new Map<string, string>();
+  for (const option of options) {
+    const [name, value = ''] = option.split(/=(.*)/s);
+    const known = joined.get(name);
+    joined.set(name, known === undefined ? value : `${known},${value}`);
+  }
+  return [...joined].map(([name, value]) => `${name}=${value}`);
 }
 
 async function softwareDawn(toggles: readonly string[]): Promise<GPU | undefined> {
