@@ -6,22 +6,31 @@ import path from 'node:path';
 import type { BenchReport } from '../worker/bench_report.ts';
 import type { RuntimeOptions } from './arguments.ts';
 import type { BenchInvocation } from './bench_arguments.ts';
-import { compareReports, parseBenchFile } from './bench_compare.ts';
+import { BenchFileError, compareReports, parseBenchFile } from './bench_compare.ts';
 import { type BenchEnvironment, type BenchFile, describeBench } from './bench_tables.ts';
 import { INTERRUPTED } from './interrupts.ts';
 import { show } from './parity_command.ts';
 import { Progress } from './progress.ts';
 import type { Runtime } from './runtime.ts';
 
+/** A report that an earlier run wrote. Throws {@link BenchFileError}. */
+export function readReport(file: string): BenchReport {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new BenchFileError(`${file} cannot be read: ${(error as Error).message}.`);
+  }
+  return parseBenchFile(file, text);
+}
+
 /** Tables on stdout, what it is at on stderr. The exit code: 0 when everything was measured. */
 export async function benchCommand(
   invocation: BenchInvocation & RuntimeOptions,
-  files: { readonly json: string | undefined; readonly compare: string | undefined },
+  files: { readonly json: string | undefined; readonly old: BenchReport | null },
   runtime: Runtime,
   stop: AbortSignal,
 ): Promise<number> {
-  // Read first: an hour's measuring should not end with a file that is not there.
-  const old = files.compare === undefined ? null : parseBenchFile(files.compare, readFileSync(files.compare, 'utf8'));
   const progress = new Progress();
   let report: BenchReport | null = null;
   await runtime.run(
@@ -43,7 +52,7 @@ export async function benchCommand(
     writeFileSync(files.json, `${JSON.stringify(file, null, 1)}\n`);
     progress.note(`report in ${files.json}`);
   }
-  if (old) for (const line of ['', ...compareReports(old, file)]) console.log(line);
+  if (files.old) for (const line of ['', ...compareReports(files.old, file)]) console.log(line);
   if (measured.stopped) return INTERRUPTED;
   return measured.failures.length === 0 ? 0 : 1;
 }

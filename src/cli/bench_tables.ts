@@ -54,11 +54,12 @@ function describeDevice(device: BenchDevice, environment: BenchEnvironment): str
 }
 
 function describeCeilings({ fma, copy, dispatchGpu, dispatchWall, encode, encodeBare, matrix }: BenchCeilings) {
+  const unit = flopUnit(fma.median);
   const row = (name: string, spread: Spread, unit: string) => [name, digits(spread.median), unit, range(spread)];
   return table(
     ['ceilings', 'median', 'unit', 'min – max'],
     [
-      row('f32 multiply-add in registers', fma, 'TFLOP/s'),
+      row('f32 multiply-add in registers', timesFactor(fma, unit.factor), unit.name),
       row('copy, read + written', copy, 'GB/s'),
       ...(dispatchGpu ? [row('empty dispatch, GPU', dispatchGpu, 'µs')] : []),
       row('empty dispatch, clock', dispatchWall, 'µs'),
@@ -70,19 +71,32 @@ function describeCeilings({ fma, copy, dispatchGpu, dispatchWall, encode, encode
   );
 }
 
+const timesFactor = ({ median, min, max, samples }: Spread, factor: number): Spread => ({
+  median: median * factor,
+  min: min * factor,
+  max: max * factor,
+  samples,
+});
+
 const range = ({ min, max }: Spread) => `${digits(min)} – ${digits(max)}`;
 
 /** Below it a GPU's clock has dropped since the ceilings were measured. */
 const CLOCK_DROPPED = 0.9;
 
+/** TFLOP/s, or GFLOP/s where a CPU plays the GPU and the others would begin with zeros. */
+function flopUnit(fastest: number): { readonly name: string; readonly factor: number } {
+  return fastest < 0.1 ? { name: 'GFLOP/s', factor: 1e3 } : { name: 'TFLOP/s', factor: 1 };
+}
+
 function kernelTable(lines: readonly KernelLine[]): string[] {
+  const unit = flopUnit(Math.max(...lines.map(({ tflops }) => tflops)));
   return table(
-    ['kernel', 'ms', 'min – max', 'TFLOP/s', 'GB/s', 'of ceiling', 'bound', 'timer', ''],
+    ['kernel', 'ms', 'min – max', unit.name, 'GB/s', 'of ceiling', 'bound', 'timer', ''],
     lines.map((line) => [
       line.name,
       digits(line.ms.median),
       range(line.ms),
-      digits(line.tflops),
+      digits(line.tflops * unit.factor),
       digits(line.gbs),
       percent(line.share),
       line.bound,
@@ -116,6 +130,7 @@ function describeTraining(line: TrainLine): string[] {
     .filter(([, bytes]) => bytes > 0)
     .map(([name, bytes]) => `${name} ${digits(bytes / 2 ** 20)}`);
   const gap = line.ms.median - line.profiledMs;
+  const unit = flopUnit(Math.max(...line.kernels.map(({ tflops }) => tflops)));
   return [
     '',
     `${line.name}: loss ${line.firstLoss.toFixed(4)} → ${line.lastLoss.toFixed(4)}; made in ${digits(line.createSeconds)} s`,
@@ -132,14 +147,14 @@ function describeTraining(line: TrainLine): string[] {
     ),
     ...indent(
       table(
-        ['kernel', 'ms', 'dispatches', 'TFLOP/s', 'group'],
+        ['kernel', 'ms', 'dispatches', unit.name, 'group'],
         line.kernels
           .slice(0, KERNELS_SHOWN)
           .map(({ kernel, ms, dispatches, tflops, group }) => [
             kernel,
             digits(ms),
             digits(dispatches),
-            digits(tflops),
+            digits(tflops * unit.factor),
             group,
           ]),
       ),

@@ -8,7 +8,7 @@ import {
   USAGE,
   UsageError,
 } from './arguments.ts';
-import { benchCommand } from './bench_command.ts';
+import { benchCommand, readReport } from './bench_command.ts';
 import { dawnToggleOptions, toggleFlags } from './chromium_flags.ts';
 import { chromiumRuntime } from './chromium_runtime.ts';
 import { INTERRUPTED, onInterrupt } from './interrupts.ts';
@@ -74,7 +74,9 @@ async function execute(invocation: Invocation, environment: Environment): Promis
     }
     case 'bench': {
       const { json, compare } = invocation;
-      const files = { json: json && fromHere(json), compare: compare && fromHere(compare) };
+      // Read first: an hour's measuring should not end with a file that is not there.
+      const old = compare === undefined ? null : readReport(fromHere(compare));
+      const files = { json: json && fromHere(json), old };
       return withRuntime(invocation, environment, (runtime, stop) => benchCommand(invocation, files, runtime, stop));
     }
     default:

@@ -26,7 +26,7 @@ const LANES = 256;
 const MOST_GROUPS = 65535;
 
 /** Milliseconds a sample takes: long enough for timestamps that a page rounds to 0.1 ms. */
-const sampleMs = (gpu: Gpu) => (gpu.capabilities.software ? 30 : 20);
+const sampleMs = (gpu: Gpu) => (gpu.capabilities.software ? 10 : 20);
 
 type Work = (pass: GPUComputePassEncoder) => void;
 
@@ -191,22 +191,23 @@ const emptyShader = `
 @group(0) @binding(1) var<storage, read_write> sink: array<f32>;
 @compute @workgroup_size(1) fn main() { if (numbers.x < -1e30) { sink[0] = 1.0; } }`;
 
-/** Dispatches in a pass: as many as a training step of a small model has. */
-const EMPTY_DISPATCHES = 2000;
+/** Dispatches in a pass: as many as a training step of a small model has, where that does not take long. */
+const emptyDispatches = (gpu: Gpu) => (gpu.capabilities.software ? 200 : 2000);
 
 async function measureDispatches(
   gpu: Gpu,
 ): Promise<Pick<Ceilings, 'dispatchGpu' | 'dispatchWall' | 'encode' | 'encodeBare'>> {
+  const count = emptyDispatches(gpu);
   return withPipeline(gpu, emptyShader, [{ label: 'sink', size: 4 }], new Float32Array(4), async (bind) => {
     const full: Work = (pass) => {
-      for (let i = 0; i < EMPTY_DISPATCHES; i++) {
+      for (let i = 0; i < count; i++) {
         bind(pass);
         pass.dispatchWorkgroups(1);
       }
     };
     const bare: Work = (pass) => {
       bind(pass);
-      for (let i = 0; i < EMPTY_DISPATCHES; i++) pass.dispatchWorkgroups(1);
+      for (let i = 0; i < count; i++) pass.dispatchWorkgroups(1);
     };
     await timed(gpu, full);
     const [fulls, bares] = [[], []] as Awaited<ReturnType<typeof timed>>[][];
@@ -214,7 +215,7 @@ async function measureDispatches(
       fulls.push(await timed(gpu, full));
       bares.push(await timed(gpu, bare));
     }
-    const each = (values: readonly number[]) => scaled(summarize(values), 1e3 / EMPTY_DISPATCHES);
+    const each = (values: readonly number[]) => scaled(summarize(values), 1e3 / count);
     const onGpu = fulls.map((one) => one.gpu);
     return {
       dispatchGpu: onGpu.every((one) => one !== null) ? each(onGpu) : null,
@@ -304,8 +305,8 @@ async function measureMatrix(gpu: Gpu): Promise<Ceilings['matrix']> {
 
 /** Measures everything, in a second or two on a GPU. */
 export async function measureCeilings(gpu: Gpu): Promise<Ceilings> {
-  // Twice: the first brings the GPU's clock up.
-  await measureFma(gpu);
+  // Twice: the first brings a GPU's clock up.
+  if (!gpu.capabilities.software) await measureFma(gpu);
   const fma = await measureFma(gpu);
   const copy = await measureCopy(gpu);
   return { fma, copy, ...(await measureDispatches(gpu)), matrix: await measureMatrix(gpu) };

@@ -255,8 +255,8 @@ export class Trainer {
   }
 
   /**
-   * Every dispatch of one step over one batch, timed, at a learning rate of zero: for the bench. Counts as no step;
-   * without timestamps the gradients and the moments mean nothing afterwards ({@link Plan.profile}).
+   * Every dispatch of one step over one batch, timed, at a learning rate of zero: for the bench. Counts as no step, but
+   * the moments are lost.
    */
   async profile(batch: TokenBatch): Promise<DispatchTime[]> {
     this.#decoder.state.clearGradients();
