@@ -36,6 +36,7 @@ describe('the words of bench', () => {
         rank: 16,
         targetModules: 'all-linear',
         sweep: false,
+        peakTflops: null,
       },
     });
   });
@@ -160,6 +161,8 @@ function report(kernelMs: number, trainMs: number): BenchReport {
         dispatchesPerLayer: 60,
         tflops: 12.5,
         mfu: 0.25,
+        mfuOfPeak: 0.2,
+        clock: 0.95,
         firstLoss: 6,
         lastLoss: 5,
         memory: { weights: 2 ** 30, adapter: 0, activations: 2 ** 29 },
@@ -202,7 +205,7 @@ describe('the report', () => {
     expect(text).toMatch(/^f32 multiply-add in registers +50 +TFLOP\/s +45 – 55$/m);
     expect(text).toMatch(/^subgroup matrices +no such builtin$/m);
     expect(text).toMatch(/^rms_norm 64×64 +0\.1 +0\.09 – 0\.11 +0\.5 +1,300 +48 % +bandwidth +gpu +clock 50 %$/m);
-    expect(text).toMatch(/^tiny 2×32 +12 +10\.8 – 13\.2 +10\.8 +5,333 +25 % +120 +60 +1\.5$/m);
+    expect(text).toMatch(/^tiny 2×32 +12 +10\.8 – 13\.2 +10\.8 +5,333 +25 % +20 % +120 +60 +1\.5$/m);
     expect(text).toContain('memory at the peak, MiB: weights 1,024, activations 512');
     expect(text).toContain('the step takes 2 ms more (gaps between dispatches)');
     expect(text).toContain('attention: 5.0 % of the operations, 40 % of the profiled time');

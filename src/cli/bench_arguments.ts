@@ -22,6 +22,7 @@ export const BENCH_USAGE = `  npm run bench -- [kernels|train|load]… [--json F
       --steps N               timed steps (default 8)
       --rank N, --target-modules NAME,…   of LoRA (default 16, all-linear)
       --sweep                 train on one document of 512 … 8,192 tokens
+      --peak-tflops N         what the maker promises: MFU is given against it too
       --toggles NAME,-NAME,…  Dawn toggles to turn on and off (both runtimes; timestamp_quantization is off by default)
       --flags=SWITCHES        Chromium's own switches`;
 
@@ -37,6 +38,7 @@ export const BENCH_OPTIONS = {
   rank: { type: 'string' },
   'target-modules': { type: 'string', multiple: true },
   sweep: { type: 'boolean' },
+  'peak-tflops': { type: 'string' },
   toggles: { type: 'string' },
   flags: { type: 'string', multiple: true },
   json: { type: 'string' },
@@ -78,6 +80,7 @@ export function parseBench(words: readonly string[], values: Values): BenchInvoc
       rank: count('rank', values.rank, 16),
       targetModules: targets === null || targets.includes('all-linear') ? 'all-linear' : targets,
       sweep: values.sweep ?? false,
+      peakTflops: values['peak-tflops'] === undefined ? null : count('peak-tflops', values['peak-tflops'], 0),
     },
   };
 }

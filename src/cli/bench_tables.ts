@@ -88,6 +88,8 @@ function flopUnit(fastest: number): { readonly name: string; readonly factor: nu
   return fastest < 0.1 ? { name: 'GFLOP/s', factor: 1e3 } : { name: 'TFLOP/s', factor: 1 };
 }
 
+const clockNote = (clock: number | null) => (clock !== null && clock < CLOCK_DROPPED ? `clock ${percent(clock)}` : '');
+
 function kernelTable(lines: readonly KernelLine[]): string[] {
   const unit = flopUnit(Math.max(...lines.map(({ tflops }) => tflops)));
   return table(
@@ -101,14 +103,26 @@ function kernelTable(lines: readonly KernelLine[]): string[] {
       percent(line.share),
       line.bound,
       line.timer,
-      line.clock !== null && line.clock < CLOCK_DROPPED ? `clock ${percent(line.clock)}` : '',
+      clockNote(line.clock),
     ]),
   );
 }
 
 function trainTable(lines: readonly TrainLine[]): string[] {
   return table(
-    ['model, rows × length', 'ms a step', 'min – max', 'pipelined', 'tok/s', 'MFU', 'dispatches', 'a layer', 'GPU GiB'],
+    [
+      'model, rows × length',
+      'ms a step',
+      'min – max',
+      'pipelined',
+      'tok/s',
+      'MFU',
+      'of peak',
+      'dispatches',
+      'a layer',
+      'GPU GiB',
+      '',
+    ],
     lines.map((line) => [
       line.name,
       digits(line.ms.median),
@@ -116,9 +130,11 @@ function trainTable(lines: readonly TrainLine[]): string[] {
       digits(line.pipelinedMs),
       digits(line.tokensPerSecond),
       percent(line.mfu),
+      line.mfuOfPeak === null ? '' : percent(line.mfuOfPeak),
       digits(line.dispatches),
       digits(line.dispatchesPerLayer),
       digits(line.peakBytes / 2 ** 30),
+      clockNote(line.clock),
     ]),
   );
 }

@@ -18,6 +18,7 @@ const REQUEST: BenchRequest = {
   rank: 16,
   targetModules: 'all-linear',
   sweep: false,
+  peakTflops: null,
 };
 
 it.each(BENCH_MODELS)('%s has made-up weights for every tensor', async (name) => {

@@ -3,8 +3,8 @@ import { allBenches } from '../engine/bench/all_benches.ts';
 import { type ClockProbe, withClockProbe } from '../engine/bench/ceilings.ts';
 import type { KernelBench } from '../engine/bench/kernel_bench.ts';
 import { timeKernel } from '../engine/bench/time_kernel.ts';
+import type { BenchContext } from './bench_context.ts';
 import type { KernelLine } from './bench_report.ts';
-import type { BenchContext } from './bench_run.ts';
 
 export class UnknownBenchError extends Error {
   override name = 'UnknownBenchError';

@@ -2,9 +2,9 @@
 import { summarize } from '../engine/bench/statistics.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { ModelWeights } from '../engine/model/weights.ts';
+import type { BenchContext } from './bench_context.ts';
 import { benchModel, syntheticWeights } from './bench_models.ts';
 import type { LoadLine } from './bench_report.ts';
-import type { BenchContext } from './bench_run.ts';
 
 const REPEATS = 3;
 const SEED = 7;

@@ -26,6 +26,8 @@ export interface BenchRequest {
   readonly steps: number;
   readonly rank: number;
   readonly targetModules: 'all-linear' | readonly string[];
+  /** What the maker says the device can do, TFLOP/s: MFU is given against it too. */
+  readonly peakTflops: number | null;
   /** One document of 512, 1,024 … 8,192 tokens instead of batches. */
   readonly sweep: boolean;
 }
@@ -123,8 +125,11 @@ export interface TrainLine {
   readonly dispatchesPerLayer: number;
   /** Of 4·N·tokens: N is the linears' parameters with the head's. */
   readonly tflops: number;
-  /** Share of the measured f32 ceiling. */
+  /** Share of the measured f32 ceiling, and of the peak that was given. */
   readonly mfu: number;
+  readonly mfuOfPeak: number | null;
+  /** The f32 rate right after the timed steps, as a share of the ceiling. */
+  readonly clock: number | null;
   readonly firstLoss: number;
   readonly lastLoss: number;
   /** Bytes at the peak, by category, from the moment the model was loaded. */

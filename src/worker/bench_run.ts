@@ -1,25 +1,14 @@
 /** A bench: what the device can do at best, then kernels, training steps and loading against it. */
 import { measureCeilings } from '../engine/bench/ceilings.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import type { BenchContext } from './bench_context.ts';
 import { benchKernels } from './bench_kernels.ts';
 import { benchLoading } from './bench_load.ts';
-import type { BenchCeilings, BenchDevice, BenchFailure, BenchReport, BenchRequest } from './bench_report.ts';
+import type { BenchDevice, BenchFailure, BenchReport, BenchRequest } from './bench_report.ts';
 import { benchTraining } from './bench_train.ts';
 import { withGpu } from './gpu_session.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { RunCommand, WorkerEvent } from './protocol.ts';
-
-/** What the parts of a bench share. */
-export interface BenchContext {
-  readonly gpu: Gpu;
-  readonly request: BenchRequest;
-  readonly size: 'small' | 'full';
-  readonly ceilings: BenchCeilings;
-  readonly signal: AbortSignal;
-  readonly say: (text: string) => void;
-  /** Runs one measurement; what fails is noted under its name, freed, and null comes back. */
-  attempt<T>(name: string, measure: () => Promise<T>): Promise<T | null>;
-}
 
 /** Emits `device`, `bench-progress` and at last `benched`. An abort ends it after the measurement in flight. */
 export async function benchRun(

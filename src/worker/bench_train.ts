@@ -1,4 +1,5 @@
 /** Training steps of whole models with made-up weights: speed, memory, and where the time goes. */
+import { type ClockProbe, withClockProbe } from '../engine/bench/ceilings.ts';
 import { groupOf, KERNEL_GROUPS } from '../engine/bench/kernel_groups.ts';
 import { summarize } from '../engine/bench/statistics.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
@@ -8,9 +9,9 @@ import type { TokenBatch } from '../engine/token_batch.ts';
 import { type StepLog, Trainer } from '../engine/train/trainer.ts';
 import { loraScale, selectLoraTargets } from '../formats/lora.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
+import type { BenchContext } from './bench_context.ts';
 import { benchModel, multipliedParameters, syntheticWeights } from './bench_models.ts';
 import type { BenchBatch, BenchRequest, GroupLine, KernelShare, TrainLine } from './bench_report.ts';
-import type { BenchContext } from './bench_run.ts';
 
 const SEED = 7;
 const ALPHA = 32;
@@ -60,7 +61,11 @@ export function trainingShapes(
 const combine = (batches: readonly BenchBatch[], checkpointing: readonly boolean[]): Shape[] =>
   batches.flatMap((batch) => checkpointing.map((on) => ({ ...batch, checkpointing: on })));
 
-export async function benchTraining(context: BenchContext): Promise<TrainLine[]> {
+export function benchTraining(context: BenchContext): Promise<TrainLine[]> {
+  return withClockProbe(context.gpu, (probe) => trainLines(context, probe));
+}
+
+async function trainLines(context: BenchContext, probe: ClockProbe): Promise<TrainLine[]> {
   const { gpu, request, size, signal, say, attempt } = context;
   const lines: TrainLine[] = [];
   for (const [model, shapes] of trainingShapes(request, size)) {
@@ -74,7 +79,7 @@ export async function benchTraining(context: BenchContext): Promise<TrainLine[]>
         const { rows, length, checkpointing } = shape;
         const name = `${model} ${rows}×${length}${checkpointing ? ' checkpointed' : ''}`;
         say(`train ${name}`);
-        const line = await attempt(`train ${name}`, () => trainLine(context, name, model, weights, shape));
+        const line = await attempt(`train ${name}`, () => trainLine(context, probe, { name, model }, weights, shape));
         if (line) lines.push(line);
       }
       weights.dispose();
@@ -85,8 +90,8 @@ export async function benchTraining(context: BenchContext): Promise<TrainLine[]>
 
 async function trainLine(
   { gpu, request, ceilings }: BenchContext,
-  name: string,
-  model: string,
+  probe: ClockProbe,
+  { name, model }: { readonly name: string; readonly model: string },
   weights: ModelWeights,
   { rows, length, checkpointing }: Shape,
 ): Promise<TrainLine> {
@@ -118,6 +123,7 @@ async function trainLine(
     await idle();
     times.push(performance.now() - begun);
   }
+  const clock = gpu.capabilities.software ? null : (await probe()) / ceilings.fma.median;
   const dispatches = [...trainer.dispatchCounts.values()].reduce((a, b) => a + b, 0) / request.steps;
   logs.push(...(await trainer.readLog()));
   const pipelined = performance.now();
@@ -149,6 +155,8 @@ async function trainLine(
     dispatchesPerLayer: dispatches / spec.layers.length,
     tflops,
     mfu: tflops / ceilings.fma.median,
+    mfuOfPeak: request.peakTflops === null ? null : tflops / request.peakTflops,
+    clock,
     firstLoss: meanLoss(logs[0]),
     lastLoss: meanLoss(logs[logs.length - 1]),
     memory,

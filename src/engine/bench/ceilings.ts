@@ -176,7 +176,7 @@ const copyShader = `
 /** GB/s read and written, over buffers that no cache holds. */
 function measureCopy(gpu: Gpu): Promise<Summary> {
   const { software, maxBindingBytes } = gpu.capabilities;
-  const wanted = software ? 2 ** 24 : 2 ** 29;
+  const wanted = software ? 2 ** 24 : 2 ** 28;
   const groupBytes = LANES * COPY_VECTORS * 16;
   const groups = Math.min(MOST_GROUPS, Math.floor(Math.min(wanted, maxBindingBytes) / groupBytes));
   const size = groups * groupBytes;
