@@ -8,7 +8,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
       .map((width, i) => (i === 0 ? (cells[i] ?? '').padEnd(width) : (cells[i] ?? '').padStart(width)))
       .join('  ')
       .trimEnd();
-  return [line(header), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)];
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)];
 }
 
 /** Three significant digits, thousands with commas: 0.0123, 1.23, 123, 12,346. */
