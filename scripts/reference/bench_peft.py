@@ -8,7 +8,7 @@ captured) leaves a line with `error`, and the next configuration goes on.
         --run SmolLM2-135M:1x512 SmolLM2-135M:4x512 Llama-3.2-1B:4x512 --checkpointing off on
 
 A step is what our own bench times: forward, backward, clipping to norm 1, AdamW over the adapter, with an empty queue before
-and after. Needs torch, transformers and peft; bitsandbytes for `--base nf4`. Run it on the same GPU as our bench, in one go.
+and after. A capture that fails can leave CUDA unusable: give `--mode graphs` a run of its own. Needs torch, transformers and peft; bitsandbytes for `--base nf4`. Run it on the same GPU as our bench, in one go.
 """
 
 import argparse
