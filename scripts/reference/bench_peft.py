@@ -4,11 +4,12 @@ Milliseconds a step (median, least, most), tokens a second and peak memory, for 
 one JSON line a configuration on stdout; the first line says what ran it. What fails (out of memory, a graph that cannot be
 captured) leaves a line with `error`, and the next configuration goes on.
 
-    python bench_peft.py --base bf16 nf4 --mode eager compile graphs \
+    python bench_peft.py --base bf16 nf4 --mode eager compile \
         --run SmolLM2-135M:1x512 SmolLM2-135M:4x512 Llama-3.2-1B:4x512 --checkpointing off on
 
 A step is what our own bench times: forward, backward, clipping to norm 1, AdamW over the adapter, with an empty queue before
-and after. A capture that fails can leave CUDA unusable: give `--mode graphs` a run of its own. Needs torch, transformers and peft; bitsandbytes for `--base nf4`. Run it on the same GPU as our bench, in one go.
+and after. A capture that fails can leave CUDA unusable: give `--mode graphs` a run of its own. Needs torch, transformers and
+peft; bitsandbytes for `--base nf4`. Run it on the same GPU as our bench, in one go.
 """
 
 import argparse
