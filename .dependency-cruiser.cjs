@@ -18,7 +18,7 @@ const MAY_IMPORT = {
 const SEES_PROTOCOL = ['state', 'ui'];
 
 /** Tests and what only they use: no bundle holds them. */
-const TESTS = '\\.(test|cases|reference|mutants|bench)\\.ts$|/testing(\\.ts$|/)|/fixtures/';
+const TESTS = '\\.(test|cases|reference|mutants)\\.ts$|/testing(\\.ts$|/)|/fixtures/';
 
 const rooms = Object.entries(MAY_IMPORT).map(([room, allowed]) => ({
   name: `${room}-imports`,
@@ -74,6 +74,13 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: TESTS },
       to: { path: TESTS },
+    },
+    {
+      name: 'no-benches-in-the-studio',
+      comment: "What measures is the command line's: a visitor does not download it.",
+      severity: 'error',
+      from: { path: '^src/(worker/studio_|state/|ui/)' },
+      to: { path: '^src/engine/bench/|\\.bench\\.ts$|^src/worker/bench_(?!report)' },
     },
     {
       name: 'no-unresolvable',

@@ -1,5 +1,5 @@
 /**
- * `npm run parity`, `npm run train`: installs and builds what is missing, then runs the command line in this very
+ * `npm run parity`, `train`, `quantize`, `bench`: installs and builds what is missing, then runs the command line in this very
  * process, so that Ctrl-C reaches it once and not through a chain of children.
  */
 import { pathToFileURL } from 'node:url';

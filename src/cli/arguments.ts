@@ -1,10 +1,10 @@
 /** The command line's words → what to do. */
 import { parseArgs } from 'node:util';
+import { BENCH_OPTIONS, BENCH_USAGE, type BenchInvocation, parseBench } from './bench_arguments.ts';
 import { ADAPTERS, type Adapter } from './chromium_flags.ts';
+import { UsageError } from './usage_error.ts';
 
-export class UsageError extends Error {
-  override name = 'UsageError';
-}
+export { UsageError };
 
 export const RUNTIMES = ['chromium', 'node'] as const;
 export type RuntimeName = (typeof RUNTIMES)[number];
@@ -15,12 +15,17 @@ export interface RuntimeOptions {
   readonly adapter: Adapter | undefined;
   /** Dawn toggles for Node, as its `create` takes them. */
   readonly dawnToggles: readonly string[];
+  /** Dawn toggles by name for either runtime, those to turn off with a minus. */
+  readonly toggles?: readonly string[];
+  /** Chromium's own switches. */
+  readonly flags?: readonly string[];
 }
 
 export type Invocation =
   | ({ readonly command: 'parity'; readonly cases: readonly string[] } & RuntimeOptions)
   | ({ readonly command: 'train'; readonly config: string; readonly out: string | undefined } & RuntimeOptions)
   | ({ readonly command: 'quantize'; readonly model: string; readonly against: string | undefined } & RuntimeOptions)
+  | (BenchInvocation & RuntimeOptions)
   | {
       readonly command: 'serve';
       readonly directory: string;
@@ -43,11 +48,14 @@ export const USAGE = `Usage:
       Quantizes a model's linears to NF4 and prints a SHA-256 a tensor; with --against (scripts/reference/bnb_vectors.py)
       compares them with bitsandbytes', exit code 1 where one differs.
 
+${BENCH_USAGE}
+
   --runtime   chromium (default): headless Chromium; node: Dawn in Node
   --adapter   ${ADAPTERS.join(', ')} (default: swiftshader in chromium, system in node)
   --dawn-toggle NAME   passed to Dawn (node only), may be repeated`;
 
 const OPTIONS = {
+  ...BENCH_OPTIONS,
   runtime: { type: 'string' },
   adapter: { type: 'string' },
   'dawn-toggle': { type: 'string', multiple: true },
@@ -64,6 +72,7 @@ const ALLOWED: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
   parity: ['runtime', 'adapter', 'dawn-toggle'],
   train: ['runtime', 'adapter', 'dawn-toggle', 'out', 'resume'],
   quantize: ['runtime', 'adapter', 'dawn-toggle', 'against'],
+  bench: ['runtime', 'adapter', 'dawn-toggle', ...(Object.keys(BENCH_OPTIONS) as (keyof typeof BENCH_OPTIONS)[])],
   serve: ['port', 'no-open'],
 };
 
@@ -96,6 +105,8 @@ export function parseInvocation(argv: readonly string[]): Invocation {
       if (model === undefined || rest.length > 0) throw new UsageError('quantize needs one model folder.');
       return { command, model, against: values.against, ...runtimeOptions(values) };
     }
+    case 'bench':
+      return { ...parseBench(positionals, values), ...runtimeOptions(values), ...benchToggles(values) };
     default: {
       const [directory, ...rest] = positionals;
       if (directory === undefined || rest.length > 0) throw new UsageError(`start takes no word ${rest[0] ?? ''}.`);
@@ -117,6 +128,16 @@ function runtimeOptions(values: { runtime?: string; adapter?: string; 'dawn-togg
     runtime: oneOf('runtime', values.runtime ?? 'chromium', RUNTIMES),
     adapter: values.adapter === undefined ? undefined : oneOf('adapter', values.adapter, ADAPTERS),
     dawnToggles: values['dawn-toggle'] ?? [],
+  };
+}
+
+/** Timestamps as exact as the GPU has them, unless the words say otherwise: it changes no speed. */
+function benchToggles(values: { toggles?: string; flags?: string[] }): Pick<RuntimeOptions, 'toggles' | 'flags'> {
+  const asked = (values.toggles ?? '').split(',').filter(Boolean);
+  const quantization = asked.some((name) => name.replace(/^-/, '') === 'timestamp_quantization');
+  return {
+    toggles: [...asked, ...(quantization ? [] : ['-timestamp_quantization'])],
+    flags: (values.flags ?? []).flatMap((text) => text.split(/\s+/)).filter(Boolean),
   };
 }
 

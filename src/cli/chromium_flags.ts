@@ -31,4 +31,31 @@ const BY_ADAPTER: Readonly<Record<Adapter, readonly string[]>> = {
   'nvidia-f16': [...NVIDIA, '--enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'],
 };
 
-export const chromiumFlags = (adapter: Adapter): string[] => [...ALWAYS, ...BY_ADAPTER[adapter]];
+/** Switches whose values are lists: Chromium heeds the last one only, so that several have to be joined. */
+const LISTS = ['--enable-features', '--disable-features', '--enable-dawn-features', '--disable-dawn-features'];
+
+/** The switches for an adapter, and `extra` ones. */
+export function chromiumFlags(adapter: Adapter, extra: readonly string[] = []): string[] {
+  const joined = new Map<string, string>();
+  for (const flag of [...ALWAYS, ...BY_ADAPTER[adapter], ...extra]) {
+    const [name, value] = flag.split(/=(.*)/s);
+    const known = joined.get(name);
+    if (known !== undefined && LISTS.includes(name)) joined.set(name, `${known},${value}`);
+    else joined.set(name, flag);
+  }
+  return [...joined.values()];
+}
+
+/** `--toggles a,-b`: Dawn toggles to turn on and off, as switches of Chromium. */
+export function toggleFlags(toggles: readonly string[]): string[] {
+  return dawnToggleOptions(toggles).map((option) => `--${option}`);
+}
+
+/** The same as Dawn for Node takes them. */
+export function dawnToggleOptions(toggles: readonly string[]): string[] {
+  const [on, off] = [toggles.filter((name) => !name.startsWith('-')), toggles.filter((name) => name.startsWith('-'))];
+  return [
+    ...(on.length > 0 ? [`enable-dawn-features=${on.join(',')}`] : []),
+    ...(off.length > 0 ? [`disable-dawn-features=${off.map((name) => name.slice(1)).join(',')}`] : []),
+  ];
+}

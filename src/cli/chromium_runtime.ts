@@ -10,8 +10,12 @@ export class BrowserError extends Error {
   override name = 'BrowserError';
 }
 
-/** `pageFolder` is the headless bundle's (scripts/lib/build.mjs). */
-export async function chromiumRuntime(pageFolder: string, adapter: Adapter): Promise<Runtime> {
+/** `pageFolder` is the headless bundle's (scripts/lib/build.mjs); `flags` are switches beside the adapter's. */
+export async function chromiumRuntime(
+  pageFolder: string,
+  adapter: Adapter,
+  flags: readonly string[] = [],
+): Promise<Runtime> {
   const server = await LocalServer.start();
   const received = new Map<string, Uint8Array<ArrayBuffer>>();
   const uploads = server.receive((path, bytes) => received.set(path, bytes));
@@ -19,7 +23,7 @@ export async function chromiumRuntime(pageFolder: string, adapter: Adapter): Pro
   let browser: Browser | null = null;
   let page: Page;
   try {
-    browser = await launch(adapter);
+    browser = await launch(adapter, flags);
     page = await browser.newPage();
     page.on('console', (message) => {
       const text = message.text();
@@ -69,14 +73,14 @@ export async function chromiumRuntime(pageFolder: string, adapter: Adapter): Pro
   };
 }
 
-async function launch(adapter: Adapter): Promise<Browser> {
+async function launch(adapter: Adapter, flags: readonly string[]): Promise<Browser> {
   const { chromium } = await import('playwright');
   const executablePath = process.env.CHROMIUM;
   if (!executablePath) throw new BrowserError('CHROMIUM is not set: start with npm run, which finds it.');
   return chromium.launch({
     executablePath,
     headless: true,
-    args: chromiumFlags(adapter),
+    args: chromiumFlags(adapter, flags),
     // Ctrl-C is the run's to handle: it must not take the browser away from under the step in flight.
     handleSIGINT: false,
     handleSIGTERM: false,

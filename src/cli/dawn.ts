@@ -19,6 +19,17 @@ export async function requestDawn(adapter: Adapter, toggles: readonly string[]):
   return (await createDawn([...features, ...toggles])) ?? (await softwareDawn(toggles));
 }
 
+/** `name=a` and `name=b` as `name=a,b`: Dawn heeds one of a name. */
+function joinLists(options: readonly string[]): string[] {
+  const joined = new Map<string, string>();
+  for (const option of options) {
+    const [name, value] = option.split(/=(.*)/s);
+    const known = joined.get(name);
+    joined.set(name, known === undefined || value === undefined ? option : `${known},${value}`);
+  }
+  return [...joined.values()];
+}
+
 async function softwareDawn(toggles: readonly string[]): Promise<GPU | undefined> {
   const folder = chromiumFolder();
   if (!folder) return undefined;
@@ -46,7 +57,7 @@ function loadForGood(library: string): void {
 async function createDawn(toggles: readonly string[]): Promise<GPU | undefined> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
-  const gpu = create([...toggles]);
+  const gpu = create(joinLists(toggles));
   globalThis.nibbleDawn ??= [];
   globalThis.nibbleDawn.push(gpu);
   return (await gpu.requestAdapter()) ? gpu : undefined;

@@ -8,6 +8,8 @@ import {
   USAGE,
   UsageError,
 } from './arguments.ts';
+import { benchCommand, readReport } from './bench_command.ts';
+import { dawnToggleOptions, toggleFlags } from './chromium_flags.ts';
 import { chromiumRuntime } from './chromium_runtime.ts';
 import { INTERRUPTED, onInterrupt } from './interrupts.ts';
 import { nodeRuntime } from './node_runtime.ts';
@@ -70,6 +72,13 @@ async function execute(invocation: Invocation, environment: Environment): Promis
       const against = invocation.against === undefined ? null : fromHere(invocation.against);
       return withRuntime(invocation, environment, (runtime, stop) => quantizeCommand(model, against, runtime, stop));
     }
+    case 'bench': {
+      const { json, compare } = invocation;
+      // Read first: an hour's measuring should not end with a file that is not there.
+      const old = compare === undefined ? null : readReport(fromHere(compare));
+      const files = { json: json && fromHere(json), old };
+      return withRuntime(invocation, environment, (runtime, stop) => benchCommand(invocation, files, runtime, stop));
+    }
     default:
       return invocation satisfies never;
   }
@@ -97,12 +106,13 @@ async function withRuntime(
   }
 }
 
-async function startRuntime(
-  { runtime, adapter, dawnToggles }: RuntimeOptions,
-  headlessPage: string | null,
-): Promise<Runtime> {
-  if (runtime === 'node') return nodeRuntime({ adapter: adapter ?? 'system', toggles: dawnToggles });
+async function startRuntime(options: RuntimeOptions, headlessPage: string | null): Promise<Runtime> {
+  const { runtime, adapter, dawnToggles, toggles = [], flags = [] } = options;
+  if (runtime === 'node') {
+    if (flags.length > 0) throw new UsageError('--flags is for --runtime chromium.');
+    return nodeRuntime({ adapter: adapter ?? 'system', toggles: [...dawnToggles, ...dawnToggleOptions(toggles)] });
+  }
   if (dawnToggles.length > 0) throw new UsageError('--dawn-toggle is for --runtime node.');
   if (headlessPage === null) throw new Error('The headless page was not built: start with npm run.');
-  return chromiumRuntime(headlessPage, adapter ?? 'swiftshader');
+  return chromiumRuntime(headlessPage, adapter ?? 'swiftshader', [...toggleFlags(toggles), ...flags]);
 }

@@ -11,5 +11,5 @@ export interface Runtime {
 
 /** The events that end a run. */
 export function isLast({ type }: WorkerEvent): boolean {
-  return type === 'finished' || type === 'parity' || type === 'quantized' || type === 'failed';
+  return ['finished', 'parity', 'quantized', 'benched', 'failed'].includes(type);
 }

@@ -3,6 +3,7 @@
  * on everything that belongs to a run. Plain data only, so that it crosses postMessage.
  */
 import type { RunConfig } from '../formats/run_config.ts';
+import type { BenchReport, BenchRequest } from './bench_report.ts';
 
 /** Where a folder is: an HTTP folder that answers Range requests, or a folder on disk (Node only). */
 export type FolderLocation = { kind: 'http'; url: string } | { kind: 'disk'; path: string };
@@ -24,7 +25,9 @@ export type Command =
   /** Runs a golden case and compares it with what PyTorch got. `base` is the case's folder. */
   | { type: 'parity'; runId: string; base: FolderLocation }
   /** Quantizes a model's linears and hashes what comes out, for the comparison with bitsandbytes. */
-  | { type: 'quantize'; runId: string; model: FolderLocation };
+  | { type: 'quantize'; runId: string; model: FolderLocation }
+  /** Measures the device, kernels, training steps and loading. */
+  | { type: 'bench'; runId: string; bench: BenchRequest };
 
 /** A command that starts a run. */
 export type RunCommand = Exclude<Command, { type: 'stop' }>;
@@ -113,6 +116,9 @@ export type WorkerEvent =
     }
   | { type: 'parity'; runId: string; report: ParityReport }
   | { type: 'quantized'; runId: string; tensors: readonly QuantizedHashes[]; seconds: number }
+  /** What a bench is at; the figures come at its end. */
+  | { type: 'bench-progress'; runId: string; text: string }
+  | { type: 'benched'; runId: string; report: BenchReport }
   /**
    * The run ended by an error. `name` is the error's class; the message says what to do next. `files` is the adapter of
    * the last good step, where training had begun.

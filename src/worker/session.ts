@@ -1,9 +1,15 @@
-/** A run behind the protocol: whatever happens, exactly one of `finished`, `parity`, `quantized` and `failed` ends it. */
+/**
+ * A run behind the protocol: whatever happens, exactly one of `finished`, `parity`, `quantized`, `benched` and `failed`
+ * ends it.
+ */
 import { parityRun } from './parity_run.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { RunCommand, WorkerEvent } from './protocol.ts';
 import { quantizeRun } from './quantize_run.ts';
 import { RunFailure, trainRun } from './train_run.ts';
+
+/** The events that end a run well. */
+const SUCCESSES: ReadonlySet<WorkerEvent['type']> = new Set(['finished', 'parity', 'quantized', 'benched']);
 
 /** The run was stopped before there was anything to keep. */
 class StoppedError extends Error {
@@ -25,7 +31,7 @@ export async function runCommand(
   // The last event waits until the GPU is given back: what fails there must not follow a success.
   let last: WorkerEvent | null = null;
   const hold = (event: WorkerEvent) => {
-    if (event.type === 'finished' || event.type === 'parity' || event.type === 'quantized') last = event;
+    if (SUCCESSES.has(event.type)) last = event;
     else emit(event);
   };
   try {
@@ -39,6 +45,12 @@ export async function runCommand(
       case 'quantize':
         await quantizeRun(command, hold, ports, signal);
         break;
+      case 'bench': {
+        // A part of its own: the page's self-test has this worker too, and no use for this.
+        const { benchRun } = await import('./bench_run.ts');
+        await benchRun(command, hold, ports, signal);
+        break;
+      }
       default:
         command satisfies never;
     }

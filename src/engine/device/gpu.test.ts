@@ -12,13 +12,17 @@ const LIMITS = {
 
 /** An API whose first `refusals` requests find no adapter. */
 function fakeApi(refusals: number) {
-  const asked: { requests: number; requiredLimits?: Record<string, number> } = { requests: 0 };
+  const asked: { requests: number; requiredLimits?: Record<string, number>; requiredFeatures?: string[] } = {
+    requests: 0,
+  };
   const adapter = {
     limits: LIMITS,
     features: new Set(['subgroups', 'bgra8unorm-storage']),
     info: { vendor: 'acme', architecture: 'one', device: '', description: 'Acme One' },
-    requestDevice: async ({ requiredLimits }: { requiredLimits: Record<string, number> }) => {
+    requestDevice: async (wanted: { requiredLimits: Record<string, number>; requiredFeatures: string[] }) => {
+      const { requiredLimits } = wanted;
       asked.requiredLimits = requiredLimits;
+      asked.requiredFeatures = wanted.requiredFeatures;
       return {
         limits: { ...LIMITS, maxComputeWorkgroupStorageSize: 16384, ...requiredLimits },
         lost: new Promise(() => undefined),
@@ -59,4 +63,16 @@ test('asks for the adapter’s limits, or for none', async () => {
   const weak = await acquireGpu(plain.api, { defaultLimits: true });
   expect(plain.asked.requiredLimits).toEqual({});
   expect(weak.capabilities.workgroupStorageBytes).toBe(16384);
+});
+
+test('asks for the features that the engine can use and the adapter has', async () => {
+  const wide = fakeApi(0);
+  const { capabilities } = await acquireGpu(wide.api);
+  expect(wide.asked.requiredFeatures).toEqual(['subgroups']);
+  expect(capabilities.features).toEqual(['bgra8unorm-storage', 'subgroups']);
+  expect(capabilities.enabled).toEqual(['subgroups']);
+  expect(capabilities.subgroupMatrixConfigs).toEqual([]);
+  const plain = fakeApi(0);
+  await acquireGpu(plain.api, { defaultLimits: true });
+  expect(plain.asked.requiredFeatures).toEqual([]);
 });

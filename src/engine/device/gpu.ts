@@ -10,6 +10,10 @@ export interface Capabilities {
   /** Vendor, architecture and device as the browser tells them. */
   readonly name: string;
   readonly features: readonly string[];
+  /** Those of them that the device was made with, so that kernels may use them. */
+  readonly enabled: readonly string[];
+  /** Empty unless `chromium-experimental-subgroup-matrix` is enabled. */
+  readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
   /** A CPU plays the GPU: SwiftShader, lavapipe, WARP. */
   readonly software: boolean;
   /** Lanes a subgroup, where the browser says. */
@@ -17,6 +21,15 @@ export interface Capabilities {
   readonly workgroupStorageBytes: number;
   readonly maxBindingBytes: number;
   readonly maxBufferBytes: number;
+}
+
+/** A shape that the device multiplies by subgroups: [M, K] × [K, N]. */
+export interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
 }
 
 /** A device with all that is bound to its life. */
@@ -33,7 +46,7 @@ export interface Gpu {
 }
 
 export interface AcquireOptions {
-  /** Keep to WebGPU's default limits, as the weakest device would give. */
+  /** Keep to WebGPU's default limits and features, as the weakest device would give. */
   readonly defaultLimits?: boolean;
   readonly attempts?: number;
 }
@@ -46,6 +59,14 @@ const WANTED_LIMITS = [
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
 ] as const;
+
+/** Used wherever an adapter has them; nothing needs them. */
+const WANTED_FEATURES: readonly string[] = [
+  'timestamp-query',
+  'subgroups',
+  'shader-f16',
+  'chromium-experimental-subgroup-matrix',
+];
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -70,12 +91,31 @@ export async function acquireGpu(api: GPU | undefined, options: AcquireOptions =
   }
   const requiredLimits: Record<string, number> = {};
   if (!options.defaultLimits) for (const limit of WANTED_LIMITS) requiredLimits[limit] = adapter.limits[limit];
-  const device = await adapter.requestDevice({ requiredLimits });
+  const has: ReadonlySet<string> = adapter.features;
+  const enabled = options.defaultLimits ? [] : WANTED_FEATURES.filter((feature) => has.has(feature));
+  const device = await adapter.requestDevice({
+    requiredLimits,
+    requiredFeatures: enabled as GPUFeatureName[],
+  });
   const { vendor, architecture, device: model, description } = adapter.info;
-  const info = adapter.info as GPUAdapterInfo & { subgroupMaxSize?: number; isFallbackAdapter?: boolean };
+  const info = adapter.info as GPUAdapterInfo & {
+    subgroupMaxSize?: number;
+    isFallbackAdapter?: boolean;
+    subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
+  };
+  const matrices = enabled.includes('chromium-experimental-subgroup-matrix') ? info.subgroupMatrixConfigs : undefined;
   const capabilities: Capabilities = {
     name: [vendor, architecture, model, description].filter(Boolean).join(' ') || 'unnamed adapter',
     features: [...adapter.features].sort(),
+    enabled,
+    // Copied field by field: what the browser gives has getters, which postMessage drops.
+    subgroupMatrixConfigs: [...(matrices ?? [])].map(({ componentType, resultComponentType, M, N, K }) => ({
+      componentType,
+      resultComponentType,
+      M,
+      N,
+      K,
+    })),
     software:
       info.isFallbackAdapter === true ||
       /swiftshader|llvmpipe|basic render/i.test(`${architecture} ${model} ${description}`),

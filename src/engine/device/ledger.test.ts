@@ -36,6 +36,9 @@ test('sums by category, the peak, and nothing after disposal', () => {
   ledger.destroy(b);
   ledger.destroy(c);
   expect([ledger.total(), ledger.peak]).toEqual([0, 136]);
+  expect(ledger.peakByCategory).toMatchObject({ weights: 100, logits: 36 });
+  ledger.resetPeak();
+  expect([ledger.peak, ledger.peakByCategory.weights]).toEqual([0, 0]);
   expect(ledger.leaks()).toEqual([]);
   expect(destroyed).toEqual(['a', 'b', 'c']);
 });

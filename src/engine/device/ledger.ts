@@ -28,9 +28,11 @@ export class MemoryLedger {
   readonly #device: GPUDevice;
   readonly #live = new Map<GPUBuffer, { bytes: number; category: MemoryCategory }>();
   #peak = 0;
+  #peakByCategory: Record<MemoryCategory, number>;
 
   constructor(device: GPUDevice) {
     this.#device = device;
+    this.#peakByCategory = this.byCategory();
   }
 
   /** Throws {@link GpuMemoryError} when the device's limit forbids a buffer of this size. */
@@ -44,7 +46,11 @@ export class MemoryLedger {
     }
     const buffer = this.#device.createBuffer({ label, size: bytes, usage });
     this.#live.set(buffer, { bytes, category });
-    this.#peak = Math.max(this.#peak, this.total());
+    const total = this.total();
+    if (total > this.#peak) {
+      this.#peak = total;
+      this.#peakByCategory = this.byCategory();
+    }
     return buffer;
   }
 
@@ -69,6 +75,17 @@ export class MemoryLedger {
   /** The most bytes that were allocated at once. */
   get peak(): number {
     return this.#peak;
+  }
+
+  /** The categories' bytes at the moment of {@link peak}: what adds up to it. */
+  get peakByCategory(): Record<MemoryCategory, number> {
+    return { ...this.#peakByCategory };
+  }
+
+  /** Starts the search for a peak anew from what is allocated now. */
+  resetPeak(): void {
+    this.#peak = this.total();
+    this.#peakByCategory = this.byCategory();
   }
 
   /** What is allocated now. */

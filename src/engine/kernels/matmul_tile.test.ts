@@ -9,6 +9,8 @@ const device = (workgroupStorageBytes: number, software = false): Capabilities =
   software,
   subgroupSize: 32,
   workgroupStorageBytes,
+  enabled: [],
+  subgroupMatrixConfigs: [],
   maxBindingBytes: 2 ** 30,
   maxBufferBytes: 2 ** 30,
 });

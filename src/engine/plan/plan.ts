@@ -14,6 +14,7 @@ import {
   uniformBytes,
 } from '../kernels/kernel.ts';
 import { type Arena, type Layout, type Lifetime, placeTensors } from './arena.ts';
+import { type DispatchTime, type PlanTime, profileCommands, type TimedCommand, timeCommands } from './profile.ts';
 import { ALIGNMENT, type ArenaTensor, align, type Tensor, type TensorView, view } from './tensor.ts';
 
 /** Workgroup counts for a micro-batch of `tokens`; null where there is nothing to do. */
@@ -242,10 +243,32 @@ export class Plan {
       if (flops >= this.#flopsPerSubmit) await flush();
     }
     await flush();
-    if (!this.#measured && fastest > 0) {
+    if (!this.#measured) {
+      // Also where no dispatch counts operations, as in the optimizer's plan: or every run of it would wait.
       this.#measured = true;
       this.#flopsPerSubmit = Math.max(FIRST_SUBMIT_FLOPS, fastest * SUBMIT_MS);
     }
+  }
+
+  /**
+   * Runs the plan with every dispatch timed: one entry a dispatch, in order. Slower than {@link run}, and where a device
+   * has no timestamps the dispatches are repeated, so that what the tensors hold afterwards means nothing.
+   */
+  profile(tokens: number): Promise<DispatchTime[]> {
+    return profileCommands(this.#gpu, this.#timed(tokens), this.#flopsPerSubmit);
+  }
+
+  /** Runs the plan in one pass of one submit and times it as a whole: for plans of well under a second. */
+  time(tokens: number): Promise<PlanTime> {
+    return timeCommands(this.#gpu, this.#timed(tokens));
+  }
+
+  #timed(tokens: number): TimedCommand[] {
+    return this.#commands.flatMap(({ kernel, pipeline, bindGroup, workgroups, flopsPerToken }) => {
+      const size = workgroups(tokens);
+      if (!size || size[0] * size[1] * size[2] === 0) return [];
+      return [{ kernel, pipeline, bindGroup, size, flops: flopsPerToken * tokens }];
+    });
   }
 
   dispose(): void {

@@ -279,3 +279,16 @@ test('trains at WebGPU’s default limits, to the same numbers', async () => {
     expect(Math.abs(gradNorm / plain.log[i].gradNorm - 1)).toBeLessThan(1e-4);
   }
 });
+
+test('profile times every dispatch of a step, and counts as no step', async () => {
+  await withTrainer(gpu, { spec: tinySpec({ layers: 1 }) }, async (trainer, model) => {
+    const batch = randomBatch([9, 5], model.spec.vocabSize, 6);
+    await trainer.step([batch], RATE);
+    const counts = Object.fromEntries(trainer.dispatchCounts);
+    const profiled: Record<string, number> = {};
+    for (const { kernel } of await trainer.profile(batch)) profiled[kernel.name] = (profiled[kernel.name] ?? 0) + 1;
+    expect(profiled).toEqual(counts);
+    expect(Object.fromEntries(trainer.dispatchCounts)).toEqual(counts);
+    expect(await trainer.readLog()).toHaveLength(1);
+  });
+});

@@ -9,6 +9,7 @@ import { createRopeTables } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
 import type { Plan } from '../plan/plan.ts';
+import type { DispatchTime } from '../plan/profile.ts';
 import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
@@ -252,6 +253,18 @@ export class Trainer {
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
     await this.#train.run(batch.ids.length);
     return this.#decoder.state.read('gradients');
+  }
+
+  /**
+   * Every dispatch of one step over one batch, timed, at a learning rate of zero: for the bench. Counts as no step, but
+   * the moments are lost.
+   */
+  async profile(batch: TokenBatch): Promise<DispatchTime[]> {
+    this.#decoder.state.clearGradients();
+    const inverse = 1 / batch.trainedTokens;
+    this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
+    const train = await this.#train.profile(batch.ids.length);
+    return [...train, ...(await this.#optimizer.profile(1))];
   }
 
   readAdapter(): Promise<Map<string, TensorValues>> {

@@ -1,0 +1,130 @@
+/** The words of `npm run bench`. */
+import { BENCH_KINDS, type BenchBatch, type BenchKind, type BenchRequest } from '../worker/bench_report.ts';
+import { UsageError } from './usage_error.ts';
+
+export interface BenchInvocation {
+  readonly command: 'bench';
+  readonly bench: BenchRequest;
+  /** Where the report goes, and an older one to compare with. */
+  readonly json: string | undefined;
+  readonly compare: string | undefined;
+}
+
+export const BENCH_USAGE = `  npm run bench -- [kernels|train|load]… [--json FILE] [--compare OLD.json] [--runtime …] [--adapter …]
+      Measures the device's ceilings, then kernels, training steps and loading against them; all three by default.
+      --size small|full       shapes (default: small where a CPU plays the GPU)
+      --samples N             of a kernel (default 7)
+      --only NAME,…           kernels whose name contains one of these
+      --variant KEY=VALUE,…   for the kernels' benches, such as tile=LARGE
+      --model NAME,…          tiny, SmolLM2-135M, SmolLM2-360M, Llama-3.2-1B
+      --batch ROWSxLENGTH,…   such as 1x512,4x512
+      --checkpointing on|off|both
+      --steps N               timed steps (default 8)
+      --rank N, --target-modules NAME,…   of LoRA (default 16, all-linear)
+      --sweep                 train on one document of 512 … 8,192 tokens
+      --peak-tflops N         what the maker promises: MFU is given against it too
+      --toggles NAME,-NAME,…  Dawn toggles to turn on and off (both runtimes; timestamp_quantization is off by default)
+      --flags=SWITCHES        Chromium's own switches`;
+
+export const BENCH_OPTIONS = {
+  size: { type: 'string' },
+  samples: { type: 'string' },
+  only: { type: 'string', multiple: true },
+  variant: { type: 'string', multiple: true },
+  model: { type: 'string', multiple: true },
+  batch: { type: 'string', multiple: true },
+  checkpointing: { type: 'string' },
+  steps: { type: 'string' },
+  rank: { type: 'string' },
+  'target-modules': { type: 'string', multiple: true },
+  sweep: { type: 'boolean' },
+  'peak-tflops': { type: 'string' },
+  toggles: { type: 'string' },
+  flags: { type: 'string', multiple: true },
+  json: { type: 'string' },
+  compare: { type: 'string' },
+} as const;
+
+type Values = {
+  readonly [K in keyof typeof BENCH_OPTIONS]?: (typeof BENCH_OPTIONS)[K] extends { type: 'boolean' }
+    ? boolean
+    : (typeof BENCH_OPTIONS)[K] extends { multiple: true }
+      ? string[]
+      : string;
+};
+
+/** Throws {@link UsageError}. */
+export function parseBench(words: readonly string[], values: Values): BenchInvocation {
+  const kinds = words.map((word) => {
+    const kind = BENCH_KINDS.find((known) => known === word);
+    if (!kind) throw new UsageError(`bench takes ${BENCH_KINDS.join(', ')}; not ${JSON.stringify(word)}.`);
+    return kind;
+  });
+  const only = list(values.only);
+  const targets = list(values['target-modules']);
+  return {
+    command: 'bench',
+    json: values.json,
+    compare: values.compare,
+    bench: {
+      kinds: kinds.length > 0 ? kinds : defaultKinds(values),
+      size: choice('size', values.size, { small: 'small', full: 'full' } as const) ?? null,
+      samples: count('samples', values.samples, 7),
+      only,
+      variant: variants(list(values.variant) ?? []),
+      models: list(values.model),
+      batches: list(values.batch)?.map(batch) ?? null,
+      checkpointing:
+        choice('checkpointing', values.checkpointing, { on: [true], off: [false], both: [false, true] }) ?? null,
+      steps: count('steps', values.steps, 8),
+      rank: count('rank', values.rank, 16),
+      targetModules: targets === null || targets.includes('all-linear') ? 'all-linear' : targets,
+      sweep: values.sweep ?? false,
+      peakTflops: values['peak-tflops'] === undefined ? null : count('peak-tflops', values['peak-tflops'], 0),
+    },
+  };
+}
+
+/** What an option is for says what is wanted. */
+function defaultKinds({ sweep, only, variant }: Values): readonly BenchKind[] {
+  if (sweep) return ['train'];
+  return only || variant ? ['kernels'] : BENCH_KINDS;
+}
+
+/** Values of an option that is repeated, or lists several with commas; null where it was not given. */
+function list(values: readonly string[] | undefined): string[] | null {
+  return values ? values.flatMap((text) => text.split(',')).filter(Boolean) : null;
+}
+
+function batch(text: string): BenchBatch {
+  const [, rows, length] = /^(\d+)[x×](\d+)$/.exec(text) ?? [];
+  if (!Number(rows) || !Number(length)) {
+    throw new UsageError(`--batch is ROWSxLENGTH, 4x512 for instance, not ${JSON.stringify(text)}.`);
+  }
+  return { rows: Number(rows), length: Number(length) };
+}
+
+function variants(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const [, key, value] = /^([^=]+)=(.+)$/.exec(pair) ?? [];
+      if (!key) throw new UsageError(`--variant is KEY=VALUE, tile=LARGE for instance, not ${JSON.stringify(pair)}.`);
+      return [key, value];
+    }),
+  );
+}
+
+function count(option: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  if (!/^[1-9]\d{0,5}$/.test(text))
+    throw new UsageError(`--${option} is a number from 1, not ${JSON.stringify(text)}.`);
+  return Number(text);
+}
+
+function choice<T>(option: string, text: string | undefined, choices: Readonly<Record<string, T>>): T | undefined {
+  if (text === undefined) return undefined;
+  if (!Object.hasOwn(choices, text)) {
+    throw new UsageError(`--${option} is ${Object.keys(choices).join(' or ')}, not ${JSON.stringify(text)}.`);
+  }
+  return choices[text];
+}

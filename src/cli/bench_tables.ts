@@ -1,0 +1,200 @@
+/** A bench's report in words: who measured first, then the figures. */
+import type {
+  BenchCeilings,
+  BenchDevice,
+  BenchReport,
+  KernelLine,
+  LoadLine,
+  Spread,
+  TrainLine,
+} from '../worker/bench_report.ts';
+import { digits, percent, table } from './table.ts';
+
+/** How the bench was run, beside what the worker knows. */
+export interface BenchEnvironment {
+  readonly runtime: string;
+  readonly adapter: string;
+  readonly toggles: readonly string[];
+  readonly flags: readonly string[];
+  /** Of the repository, where it is one. */
+  readonly commit: string | null;
+  readonly platform: string;
+}
+
+/** What `--json` writes. */
+export interface BenchFile extends BenchReport {
+  readonly environment: BenchEnvironment;
+}
+
+export function describeBench(file: BenchFile): string[] {
+  const { device, environment, ceilings, kernels, train, load, failures, stopped, size } = file;
+  return [
+    ...describeDevice(device, environment),
+    '',
+    ...describeCeilings(ceilings),
+    ...(kernels.length > 0 ? ['', `kernels, ${size} shapes`, ...kernelTable(kernels)] : []),
+    ...(train.length > 0 ? ['', 'train', ...trainTable(train), ...train.flatMap(describeTraining)] : []),
+    ...(load.length > 0 ? ['', 'load', ...loadTable(load)] : []),
+    ...(failures.length > 0 ? ['', 'failed', ...failures.map(({ name, error }) => `  ${name}: ${error}`)] : []),
+    ...(stopped ? ['', 'stopped before everything was measured'] : []),
+  ];
+}
+
+function describeDevice(device: BenchDevice, environment: BenchEnvironment): string[] {
+  const listed = (names: readonly string[]) => (names.length > 0 ? names.join(', ') : 'none');
+  const { runtime, adapter, toggles, flags, commit, platform } = environment;
+  return [
+    `adapter: ${device.name}${device.software ? ' (software)' : ''}`,
+    `features in use: ${listed(device.enabled)}`,
+    `subgroup size ${device.subgroupSize ?? 'unknown'}; subgroup matrices: ${listed(device.subgroupMatrixConfigs)}`,
+    `runtime: ${runtime}, adapter option ${adapter}; ${device.host}; ${platform}`,
+    `toggles: ${listed(toggles)}; flags: ${listed(flags)}`,
+    `commit: ${commit ?? 'unknown'}`,
+  ];
+}
+
+function describeCeilings({ fma, copy, dispatchGpu, dispatchWall, encode, encodeBare, matrix }: BenchCeilings) {
+  const unit = flopUnit(fma.median);
+  const row = (name: string, spread: Spread, unit: string) => [name, digits(spread.median), unit, range(spread)];
+  return table(
+    ['ceilings', 'median', 'unit', 'min – max'],
+    [
+      row('f32 multiply-add in registers', timesFactor(fma, unit.factor), unit.name),
+      row('copy, read + written', copy, 'GB/s'),
+      ...(dispatchGpu ? [row('empty dispatch, GPU', dispatchGpu, 'µs')] : []),
+      row('empty dispatch, clock', dispatchWall, 'µs'),
+      row('encode a dispatch, CPU', encode, 'µs'),
+      row('encode without pipeline and bind group', encodeBare, 'µs'),
+      ...(matrix && 'median' in matrix ? [row('subgroup matrices f16→f32', matrix, 'TFLOP/s')] : []),
+      ...(matrix && 'error' in matrix ? [['subgroup matrices', '', '', matrix.error.split('\n')[0].slice(0, 80)]] : []),
+    ],
+  );
+}
+
+const timesFactor = ({ median, min, max, samples }: Spread, factor: number): Spread => ({
+  median: median * factor,
+  min: min * factor,
+  max: max * factor,
+  samples,
+});
+
+const range = ({ min, max }: Spread) => `${digits(min)} – ${digits(max)}`;
+
+/** Below it a GPU's clock has dropped since the ceilings were measured. */
+const CLOCK_DROPPED = 0.9;
+
+/** TFLOP/s, or GFLOP/s where a CPU plays the GPU and the others would begin with zeros. */
+function flopUnit(fastest: number): { readonly name: string; readonly factor: number } {
+  return fastest < 0.1 ? { name: 'GFLOP/s', factor: 1e3 } : { name: 'TFLOP/s', factor: 1 };
+}
+
+const clockNote = (clock: number | null) => (clock !== null && clock < CLOCK_DROPPED ? `clock ${percent(clock)}` : '');
+
+function kernelTable(lines: readonly KernelLine[]): string[] {
+  const unit = flopUnit(Math.max(...lines.map(({ tflops }) => tflops)));
+  return table(
+    ['kernel', 'ms', 'min – max', unit.name, 'GB/s', 'of ceiling', 'bound', 'timer', ''],
+    lines.map((line) => [
+      line.name,
+      digits(line.ms.median),
+      range(line.ms),
+      digits(line.tflops * unit.factor),
+      digits(line.gbs),
+      percent(line.share),
+      line.bound,
+      line.timer,
+      clockNote(line.clock),
+    ]),
+  );
+}
+
+function trainTable(lines: readonly TrainLine[]): string[] {
+  return table(
+    [
+      'model, rows × length',
+      'ms a step',
+      'min – max',
+      'pipelined',
+      'tok/s',
+      'MFU',
+      'of peak',
+      'dispatches',
+      'a layer',
+      'GPU GiB',
+      '',
+    ],
+    lines.map((line) => [
+      line.name,
+      digits(line.ms.median),
+      range(line.ms),
+      digits(line.pipelinedMs),
+      digits(line.tokensPerSecond),
+      percent(line.mfu),
+      line.mfuOfPeak === null ? '' : percent(line.mfuOfPeak),
+      digits(line.dispatches),
+      digits(line.dispatchesPerLayer),
+      digits(line.peakBytes / 2 ** 30),
+      clockNote(line.clock),
+    ]),
+  );
+}
+
+const KERNELS_SHOWN = 12;
+
+function describeTraining(line: TrainLine): string[] {
+  const memory = Object.entries(line.memory)
+    .filter(([, bytes]) => bytes > 0)
+    .map(([name, bytes]) => `${name} ${digits(bytes / 2 ** 20)}`);
+  const gap = line.ms.median - line.profiledMs;
+  const unit = flopUnit(Math.max(...line.kernels.map(({ tflops }) => tflops)));
+  return [
+    '',
+    `${line.name}: loss ${line.firstLoss.toFixed(4)} → ${line.lastLoss.toFixed(4)}; made in ${digits(line.createSeconds)} s`,
+    `  memory at the peak, MiB: ${memory.join(', ')}`,
+    `  CPU until a step is enqueued: ${digits(line.encodeMs.median)} ms (${range(line.encodeMs)})`,
+    `  profiled dispatches: ${digits(line.profiledMs)} ms of ${digits(line.ms.median)} ms a step; the step takes ` +
+      `${digits(Math.abs(gap))} ms ${gap >= 0 ? 'more (gaps between dispatches)' : 'less (dispatches overlap, or passes of their own cost)'}`,
+    `  attention: ${percent(line.attentionComputed)} of the operations, ${percent(line.attentionMeasured)} of the profiled time`,
+    ...indent(
+      table(
+        ['group', 'ms', 'share', 'dispatches'],
+        line.groups.map(({ group, ms, share, dispatches }) => [group, digits(ms), percent(share), digits(dispatches)]),
+      ),
+    ),
+    ...indent(
+      table(
+        ['kernel', 'ms', 'dispatches', unit.name, 'group'],
+        line.kernels
+          .slice(0, KERNELS_SHOWN)
+          .map(({ kernel, ms, dispatches, tflops, group }) => [
+            kernel,
+            digits(ms),
+            digits(dispatches),
+            digits(tflops * unit.factor),
+            group,
+          ]),
+      ),
+    ),
+  ];
+}
+
+const indent = (lines: readonly string[]) => lines.map((line) => `  ${line}`);
+
+function loadTable(lines: readonly LoadLine[]): string[] {
+  const megabytes = (bytes: number | null) => (bytes === null ? 'unknown' : digits(bytes / 2 ** 20));
+  return table(
+    ['model', 'MB', 's', 'min – max', 'GB/s', 'plain writes GB/s', 'share', 'GPU MiB', 'GPU peak', 'host peak MiB'],
+    lines.map((line) => [
+      line.model,
+      digits(line.bytes / 1e6),
+      digits(line.seconds.median),
+      range(line.seconds),
+      digits(line.gbs),
+      digits(line.writeGbs),
+      percent(line.share),
+      megabytes(line.gpuBytes),
+      megabytes(line.gpuPeakBytes),
+      megabytes(line.hostPeakBytes),
+    ]),
+  );
+}

@@ -1,0 +1,35 @@
+/** Which part of a training step a dispatch belongs to, by its kernel. */
+import { DTYPE_CODE } from '../kernels/float_dtype.ts';
+import type { KernelDefinition } from '../kernels/kernel.ts';
+
+export const KERNEL_GROUPS = [
+  'frozen matmul forward',
+  'frozen matmul dX',
+  'LoRA path',
+  'attention',
+  'head + cross-entropy',
+  'norms, activation, RoPE, embedding',
+  'optimizer',
+  'other',
+] as const;
+export type KernelGroup = (typeof KERNEL_GROUPS)[number];
+
+type Named = Pick<KernelDefinition, 'name' | 'constants'>;
+
+/** In this order; the first that fits. Recomputed layers count as forward. */
+const RULES: readonly (readonly [KernelGroup, (kernel: Named) => boolean])[] = [
+  ['frozen matmul dX', ({ name }) => /nf4.*_dx/.test(name)],
+  ['frozen matmul forward', ({ name }) => /matmul_nf4|dequantize/.test(name)],
+  ['head + cross-entropy', ({ name }) => /head|cross_entropy|loss/.test(name)],
+  // LoRA's matrices are f32; the head's are as the checkpoint has them.
+  [
+    'head + cross-entropy',
+    ({ name, constants }) => /^matmul_dense/.test(name) && (constants.DTYPE ?? DTYPE_CODE.F32) !== DTYPE_CODE.F32,
+  ],
+  ['LoRA path', ({ name }) => /lora|matmul_dense|matmul_gradient/.test(name)],
+  ['attention', ({ name }) => /attention/.test(name)],
+  ['optimizer', ({ name }) => /adamw|grad_norm/.test(name)],
+  ['norms, activation, RoPE, embedding', ({ name }) => /norm|swiglu|rope|embedding|activation/.test(name)],
+];
+
+export const groupOf = (kernel: Named): KernelGroup => RULES.find(([, fits]) => fits(kernel))?.[0] ?? 'other';

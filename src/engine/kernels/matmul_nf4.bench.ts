@@ -1,0 +1,98 @@
+import type { BenchBuffers } from '../bench/buffers.ts';
+import type { BenchSize, KernelBench, VariantChoice } from '../bench/kernel_bench.ts';
+import { align, type Tensor } from '../plan/tensor.ts';
+import { matmulNf4, type QuantizedLinear } from './matmul_nf4.ts';
+import { ALL_TILES, type Tile } from './matmul_tile.ts';
+import { DYNAMIC_MAP, NF4_CODEBOOK } from './nf4_codebook.ts';
+import { BLOCK, NESTED_BLOCK } from './nf4_quantize.ts';
+
+/** M×N×K: tokens, outputs and inputs of the linear, whichever way it is multiplied. */
+type Shape = readonly [number, number, number];
+
+/** `--variant tile=LARGE`; by default the kernel chooses. */
+export function tileOf({ tile }: VariantChoice): Tile | undefined {
+  if (tile === undefined) return undefined;
+  const found = Object.entries(ALL_TILES).find(([name]) => name === tile);
+  if (!found) throw new RangeError(`tile is one of ${Object.keys(ALL_TILES).join(', ')}, not ${tile}`);
+  return found[1];
+}
+
+/** Random codes and scales, laid out as a layer's slab is. */
+function quantizedLinear(buffers: BenchBuffers, outFeatures: number, inFeatures: number): QuantizedLinear {
+  const blocks = Math.ceil((outFeatures * inFeatures) / BLOCK);
+  let words = 0;
+  const take = (count: number) => {
+    const at = words;
+    words += align(count * 4) / 4;
+    return at;
+  };
+  take(NF4_CODEBOOK.length + DYNAMIC_MAP.length);
+  const codesAt = take((outFeatures * inFeatures) / 8);
+  const absmaxAt = take(Math.ceil(blocks / 4));
+  const nestedAt = take(1 + Math.ceil(blocks / NESTED_BLOCK));
+  // Words that are floats from 1/8 to 1/4 serve as codes, scales and second-level scales alike: nothing overflows.
+  const slab = buffers.words('slab', words, 0x007fffff, 0x3e000000);
+  return { slab, codesAt, absmaxAt, nestedAt, biasAt: null, inFeatures, outFeatures, doubleQuant: true };
+}
+
+const RANK = 16;
+
+function bench(size: BenchSize, [tokens, outFeatures, inFeatures]: Shape, transposed: boolean, lora: boolean) {
+  const [depth, width] = transposed ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
+  const name = `matmul_nf4${transposed ? ' dX' : ''}${lora ? ` + LoRA r ${RANK}` : ''}`;
+  const weights = outFeatures * inFeatures;
+  return {
+    name: `${name} ${tokens}×${outFeatures}×${inFeatures}`,
+    size,
+    tokens,
+    flops: 2 * tokens * weights + (lora ? 2 * tokens * width * RANK : 0),
+    // Half a byte a code, a byte a block of 64, four a block of those.
+    bytes: 4 * tokens * (depth + width) + weights * (0.5 + 1 / BLOCK + 4 / (BLOCK * NESTED_BLOCK)),
+    record(plan, buffers, variant) {
+      const y: Tensor = buffers.floats('y', tokens * width);
+      matmulNf4(plan, {
+        x: { tensor: buffers.floats('x', tokens * depth), stride: depth, at: 0 },
+        y: { tensor: y, stride: width, at: 0 },
+        linear: quantizedLinear(buffers, outFeatures, inFeatures),
+        transposed,
+        lora: lora
+          ? {
+              u: buffers.floats('u', tokens * RANK),
+              matrix: buffers.floats('LoRA matrix', RANK * width),
+              rank: RANK,
+              scale: 2,
+            }
+          : undefined,
+        tile: tileOf(variant),
+      });
+    },
+  } satisfies KernelBench;
+}
+
+const FULL: readonly Shape[] = [
+  [2048, 4096, 4096],
+  [2048, 2048, 2048],
+  [2048, 8192, 2048],
+  [2048, 2048, 8192],
+  [8192, 4096, 4096],
+  [512, 2048, 2048],
+  [512, 2048, 8192],
+  [512, 8192, 2048],
+  [512, 1536, 576],
+  [512, 576, 1536],
+  [512, 576, 576],
+];
+const WITH_LORA: readonly Shape[] = [
+  [2048, 2048, 2048],
+  [512, 2048, 2048],
+  [512, 1536, 576],
+];
+const SMALL: Shape = [64, 96, 64];
+
+export const benches: readonly KernelBench[] = [
+  ...FULL.flatMap((shape) => [bench('full', shape, false, false), bench('full', shape, true, false)]),
+  ...WITH_LORA.flatMap((shape) => [bench('full', shape, false, true), bench('full', shape, true, true)]),
+  bench('small', SMALL, false, false),
+  bench('small', SMALL, true, false),
+  bench('small', SMALL, false, true),
+];

@@ -1,0 +1,14 @@
+import type { Gpu } from '../engine/device/gpu.ts';
+import type { BenchCeilings, BenchRequest } from './bench_report.ts';
+
+/** What the parts of a bench share. */
+export interface BenchContext {
+  readonly gpu: Gpu;
+  readonly request: BenchRequest;
+  readonly size: 'small' | 'full';
+  readonly ceilings: BenchCeilings;
+  readonly signal: AbortSignal;
+  readonly say: (text: string) => void;
+  /** Runs one measurement; what fails is noted under its name, freed, and null comes back. */
+  attempt<T>(name: string, measure: () => Promise<T>): Promise<T | null>;
+}

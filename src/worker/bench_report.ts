@@ -1,0 +1,177 @@
+/** What a bench is asked for and what it found: plain data, so that it crosses postMessage and lies in a JSON file. */
+
+export const BENCH_KINDS = ['kernels', 'train', 'load'] as const;
+export type BenchKind = (typeof BENCH_KINDS)[number];
+
+/** Rows of one length each. */
+export interface BenchBatch {
+  readonly rows: number;
+  readonly length: number;
+}
+
+export interface BenchRequest {
+  readonly kinds: readonly BenchKind[];
+  /** Small shapes for where a CPU plays the GPU, or those of real models; null leaves it to the device. */
+  readonly size: 'small' | 'full' | null;
+  /** Kernel benches whose name contains one of these; null for all. */
+  readonly only: readonly string[] | null;
+  /** Passed to the kernels' benches, `tile=LARGE` for instance. */
+  readonly variant: Readonly<Record<string, string>>;
+  readonly samples: number;
+  /** Names from bench_models.ts; null for a set that suits the device. */
+  readonly models: readonly string[] | null;
+  readonly batches: readonly BenchBatch[] | null;
+  readonly checkpointing: readonly boolean[] | null;
+  /** Timed steps. */
+  readonly steps: number;
+  readonly rank: number;
+  readonly targetModules: 'all-linear' | readonly string[];
+  /** What the maker says the device can do, TFLOP/s: MFU is given against it too. */
+  readonly peakTflops: number | null;
+  /** One document of 512, 1,024 … 8,192 tokens instead of batches. */
+  readonly sweep: boolean;
+}
+
+/** As src/engine/bench/statistics.ts makes it. */
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  readonly samples: number;
+}
+
+export interface BenchDevice {
+  readonly name: string;
+  readonly software: boolean;
+  /** What the adapter offers, and what of it the device was made with. */
+  readonly features: readonly string[];
+  readonly enabled: readonly string[];
+  readonly subgroupSize: number | null;
+  readonly subgroupMatrixConfigs: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+  /** The browser's or Node's own name for itself. */
+  readonly host: string;
+}
+
+export interface BenchCeilings {
+  /** TFLOP/s of f32 multiply-adds in registers. */
+  readonly fma: Spread;
+  /** GB/s read and written by a copy. */
+  readonly copy: Spread;
+  /** Microseconds of an empty dispatch: on the GPU where it tells, by the clock. */
+  readonly dispatchGpu: Spread | null;
+  readonly dispatchWall: Spread;
+  /** Microseconds of the CPU to encode a dispatch, with pipeline and bind group set for each, and without. */
+  readonly encode: Spread;
+  readonly encodeBare: Spread;
+  /** TFLOP/s of subgroup matrices, f16 × f16 → f32. */
+  readonly matrix: Spread | { readonly error: string } | null;
+}
+
+/** Something that could not be measured, and why. The rest goes on. */
+export interface BenchFailure {
+  readonly name: string;
+  readonly error: string;
+}
+
+export interface KernelLine {
+  readonly name: string;
+  /** Milliseconds of one op. */
+  readonly ms: Spread;
+  /** Of medians. */
+  readonly tflops: number;
+  readonly gbs: number;
+  /** What limits it at best, and the share of that limit it reaches: max(flops / fma, bytes / copy) over the time. */
+  readonly bound: 'compute' | 'bandwidth';
+  readonly share: number;
+  readonly repeats: number;
+  readonly timer: 'gpu' | 'clock';
+  readonly dispatches: readonly { readonly kernel: string; readonly variant: string }[];
+  /** The f32 rate right after, as a share of the ceiling: below 0.9 the GPU's clock was lower than there. */
+  readonly clock: number | null;
+}
+
+export interface GroupLine {
+  readonly group: string;
+  readonly ms: number;
+  readonly share: number;
+  readonly dispatches: number;
+}
+
+/** Kernels of a step by name, the longest first. */
+export interface KernelShare {
+  readonly kernel: string;
+  readonly group: string;
+  readonly ms: number;
+  readonly dispatches: number;
+  /** As the plan counts operations; 0 where it does not. */
+  readonly tflops: number;
+}
+
+export interface TrainLine {
+  readonly name: string;
+  readonly model: string;
+  readonly rows: number;
+  readonly length: number;
+  readonly checkpointing: boolean;
+  /** Milliseconds a step, the queue empty before and after: what the peer is measured by. */
+  readonly ms: Spread;
+  readonly tokensPerSecond: number;
+  /** Milliseconds a step when the next is enqueued before the last is done, as in a run. */
+  readonly pipelinedMs: number;
+  /** Milliseconds of the CPU until a step is enqueued. */
+  readonly encodeMs: Spread;
+  readonly dispatches: number;
+  readonly dispatchesPerLayer: number;
+  /** Of 4·N·tokens: N is the linears' parameters with the head's. */
+  readonly tflops: number;
+  /** Share of the measured f32 ceiling, and of the peak that was given. */
+  readonly mfu: number;
+  readonly mfuOfPeak: number | null;
+  /** The f32 rate right after the timed steps, as a share of the ceiling. */
+  readonly clock: number | null;
+  readonly firstLoss: number;
+  readonly lastLoss: number;
+  /** Bytes at the peak, by category, from the moment the model was loaded. */
+  readonly memory: Readonly<Record<string, number>>;
+  readonly peakBytes: number;
+  /** Seconds to make the trainer: adapter, plans, compiling, bind groups. */
+  readonly createSeconds: number;
+  readonly groups: readonly GroupLine[];
+  readonly kernels: readonly KernelShare[];
+  /** Sum of the profiled dispatches; what the step takes beyond it is gaps between dispatches, and the other way round. */
+  readonly profiledMs: number;
+  /** Attention's share of the step's floating-point operations, and of the profiled time. */
+  readonly attentionComputed: number;
+  readonly attentionMeasured: number;
+}
+
+export interface LoadLine {
+  readonly model: string;
+  /** Of the checkpoint. */
+  readonly bytes: number;
+  readonly seconds: Spread;
+  readonly gbs: number;
+  /** The same bytes by plain queue writes, GB/s, and quantization's share of that. */
+  readonly writeGbs: number;
+  readonly share: number;
+  readonly gpuPeakBytes: number;
+  readonly gpuBytes: number;
+  /** JavaScript's heap and array buffers at most while loading, in bytes; null where nothing tells. */
+  readonly hostPeakBytes: number | null;
+}
+
+export interface BenchReport {
+  readonly format: 'nibble-bench';
+  readonly version: 1;
+  readonly date: string;
+  readonly size: 'small' | 'full';
+  readonly device: BenchDevice;
+  readonly ceilings: BenchCeilings;
+  readonly kernels: readonly KernelLine[];
+  readonly train: readonly TrainLine[];
+  readonly load: readonly LoadLine[];
+  readonly failures: readonly BenchFailure[];
+  /** Ctrl-C came before all was measured. */
+  readonly stopped: boolean;
+}

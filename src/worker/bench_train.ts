@@ -1,0 +1,263 @@
+/** Training steps of whole models with made-up weights: speed, memory, and where the time goes. */
+import { type ClockProbe, withClockProbe } from '../engine/bench/ceilings.ts';
+import { groupOf, KERNEL_GROUPS } from '../engine/bench/kernel_groups.ts';
+import { summarize } from '../engine/bench/statistics.ts';
+import type { Gpu } from '../engine/device/gpu.ts';
+import { ModelWeights } from '../engine/model/weights.ts';
+import type { DispatchTime } from '../engine/plan/profile.ts';
+import type { TokenBatch } from '../engine/token_batch.ts';
+import { type StepLog, Trainer } from '../engine/train/trainer.ts';
+import { loraScale, selectLoraTargets } from '../formats/lora.ts';
+import type { ModelSpec } from '../formats/model_spec.ts';
+import type { BenchContext } from './bench_context.ts';
+import { benchModel, multipliedParameters, syntheticWeights } from './bench_models.ts';
+import type { BenchBatch, BenchRequest, GroupLine, KernelShare, TrainLine } from './bench_report.ts';
+
+const SEED = 7;
+const ALPHA = 32;
+const LEARNING_RATE = 2e-4;
+/** The first one of a plan waits for every submit and measures it; a GPU's clock takes a few more to rise. */
+const WARM_UP_STEPS = { software: 1, gpu: 5 } as const;
+/** Profiled steps: rounded timestamps are right on average. */
+const PROFILES = { software: 1, gpu: 5 } as const;
+const SWEEP_LENGTHS = [512, 1024, 2048, 4096, 8192];
+const SMALL_SWEEP_LENGTHS = [32, 64, 128];
+
+interface Shape extends BenchBatch {
+  readonly checkpointing: boolean;
+}
+
+/** By model, since its weights are loaded once. */
+export function trainingShapes(
+  { sweep, models, batches, checkpointing }: BenchRequest,
+  size: 'small' | 'full',
+): Map<string, Shape[]> {
+  const small = size === 'small';
+  if (sweep) {
+    const rows = (small ? SMALL_SWEEP_LENGTHS : SWEEP_LENGTHS).map((length) => ({ rows: 1, length }));
+    const names = models ?? [small ? 'tiny' : 'SmolLM2-135M'];
+    return new Map(names.map((name) => [name, combine(batches ?? rows, checkpointing ?? [false])]));
+  }
+  if (small) {
+    const shapes = combine(batches ?? [{ rows: 2, length: 32 }], checkpointing ?? [false, true]);
+    return new Map((models ?? ['tiny']).map((name) => [name, shapes]));
+  }
+  // The peer's shapes (PERFORMANCE.md).
+  const [one, four] = [
+    { rows: 1, length: 512 },
+    { rows: 4, length: 512 },
+  ];
+  const defaults: readonly (readonly [string, readonly BenchBatch[]])[] = [
+    ['SmolLM2-135M', [one, four]],
+    ['SmolLM2-360M', [four]],
+    ['Llama-3.2-1B', [one, four]],
+  ];
+  const chosen = models?.map((name) => defaults.find(([known]) => known === name) ?? ([name, [four]] as const));
+  return new Map(
+    (chosen ?? defaults).map(([name, rows]) => [name, combine(batches ?? rows, checkpointing ?? [false, true])]),
+  );
+}
+
+const combine = (batches: readonly BenchBatch[], checkpointing: readonly boolean[]): Shape[] =>
+  batches.flatMap((batch) => checkpointing.map((on) => ({ ...batch, checkpointing: on })));
+
+export function benchTraining(context: BenchContext): Promise<TrainLine[]> {
+  return withClockProbe(context.gpu, (probe) => trainLines(context, probe));
+}
+
+async function trainLines(context: BenchContext, probe: ClockProbe): Promise<TrainLine[]> {
+  const { gpu, request, size, signal, say, attempt } = context;
+  const lines: TrainLine[] = [];
+  for (const [model, shapes] of trainingShapes(request, size)) {
+    if (signal.aborted) break;
+    say(`train ${model}: loading`);
+    await attempt(`train ${model}`, async () => {
+      const spec = benchModel(model);
+      const weights = await ModelWeights.load(gpu, spec, syntheticWeights(spec, SEED), { doubleQuant: true, signal });
+      for (const shape of shapes) {
+        if (signal.aborted) break;
+        const { rows, length, checkpointing } = shape;
+        const name = `${model} ${rows}×${length}${checkpointing ? ' checkpointed' : ''}`;
+        say(`train ${name}`);
+        const line = await attempt(`train ${name}`, () => trainLine(context, probe, { name, model }, weights, shape));
+        if (line) lines.push(line);
+      }
+      weights.dispose();
+    });
+  }
+  return lines;
+}
+
+async function trainLine(
+  { gpu, request, ceilings }: BenchContext,
+  probe: ClockProbe,
+  { name, model }: { readonly name: string; readonly model: string },
+  weights: ModelWeights,
+  { rows, length, checkpointing }: Shape,
+): Promise<TrainLine> {
+  const { spec } = weights;
+  const device = gpu.capabilities.software ? 'software' : 'gpu';
+  const tokens = rows * length;
+  const batch = randomRows(rows, length, spec.vocabSize, SEED);
+  gpu.ledger.resetPeak();
+  const started = performance.now();
+  const trainer = await createTrainer(gpu, request, weights, { rows, length, checkpointing });
+  const createSeconds = (performance.now() - started) / 1000;
+  const idle = () => gpu.device.queue.onSubmittedWorkDone();
+
+  const logs: StepLog[] = [];
+  const step = async () => {
+    await trainer.step([batch], LEARNING_RATE);
+  };
+  for (let i = 0; i < WARM_UP_STEPS[device]; i++) await step();
+  logs.push(...(await trainer.readLog()));
+  await idle();
+
+  const encodes: number[] = [];
+  const times: number[] = [];
+  trainer.resetDispatchCounts();
+  for (let i = 0; i < request.steps; i++) {
+    const begun = performance.now();
+    await step();
+    encodes.push(performance.now() - begun);
+    await idle();
+    times.push(performance.now() - begun);
+  }
+  const clock = gpu.capabilities.software ? null : (await probe()) / ceilings.fma.median;
+  const dispatches = [...trainer.dispatchCounts.values()].reduce((a, b) => a + b, 0) / request.steps;
+  logs.push(...(await trainer.readLog()));
+  const pipelined = performance.now();
+  for (let i = 0; i < request.steps; i++) await step();
+  await idle();
+  const pipelinedMs = (performance.now() - pipelined) / request.steps;
+  logs.push(...(await trainer.readLog()));
+  // Before profiling, which has buffers of its own.
+  const { peak: peakBytes, peakByCategory: memory } = gpu.ledger;
+
+  const profiles: DispatchTime[][] = [];
+  for (let i = 0; i < PROFILES[device]; i++) profiles.push(await trainer.profile(batch));
+  trainer.dispose();
+
+  const ms = summarize(times);
+  const tflops = (4 * multipliedParameters(spec) * tokens) / 1e9 / ms.median;
+  const { groups, kernels, profiledMs } = sumProfiles(profiles);
+  return {
+    name,
+    model,
+    rows,
+    length,
+    checkpointing,
+    ms,
+    tokensPerSecond: (tokens * 1000) / ms.median,
+    pipelinedMs,
+    encodeMs: summarize(encodes),
+    dispatches,
+    dispatchesPerLayer: dispatches / spec.layers.length,
+    tflops,
+    mfu: tflops / ceilings.fma.median,
+    mfuOfPeak: request.peakTflops === null ? null : tflops / request.peakTflops,
+    clock,
+    firstLoss: meanLoss(logs[0]),
+    lastLoss: meanLoss(logs[logs.length - 1]),
+    memory,
+    peakBytes,
+    createSeconds,
+    groups,
+    kernels,
+    profiledMs,
+    attentionComputed: attentionShare(spec, rows, length, checkpointing),
+    attentionMeasured: groups.find(({ group }) => group === 'attention')?.share ?? 0,
+  };
+}
+
+const meanLoss = ({ lossSum, trainedTokens }: StepLog) => lossSum / trainedTokens;
+
+function createTrainer(
+  gpu: Gpu,
+  { rank, targetModules }: BenchRequest,
+  model: ModelWeights,
+  { rows, length, checkpointing }: Shape,
+): Promise<Trainer> {
+  return Trainer.create(gpu, {
+    model,
+    lora: {
+      rank,
+      scale: loraScale({ r: rank, lora_alpha: ALPHA, use_rslora: false }),
+      targets: selectLoraTargets(model.spec, targetModules),
+    },
+    adapter: null,
+    seed: SEED,
+    capacity: rows * length,
+    positions: length,
+    gradientCheckpointing: checkpointing,
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
+  });
+}
+
+/** Random ids, a document a row, every position trained. */
+export function randomRows(rows: number, length: number, vocab: number, seed: number): TokenBatch {
+  const total = rows * length;
+  let state = seed;
+  // A linear congruential generator (Numerical Recipes): only variety matters.
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * vocab);
+  };
+  const ids = Uint32Array.from({ length: total }, next);
+  return {
+    ids,
+    targets: Int32Array.from({ length: total }, (_, i) => (i % length === length - 1 ? next() : ids[i + 1])),
+    positions: Uint32Array.from({ length: total }, (_, i) => i % length),
+    documents: Uint32Array.from({ length: 2 * total }, (_, i) => (Math.floor(i / 2 / length) + (i % 2)) * length),
+    trainedTokens: total,
+  };
+}
+
+/** The mean over profiles, by group and by kernel. */
+export function sumProfiles(profiles: readonly (readonly DispatchTime[])[]): {
+  groups: GroupLine[];
+  kernels: KernelShare[];
+  profiledMs: number;
+} {
+  const byKernel = new Map<string, { kernel: string; group: string; ms: number; dispatches: number; flops: number }>();
+  for (const { kernel, milliseconds, flops } of profiles.flat()) {
+    const group = groupOf(kernel);
+    const key = `${kernel.name} ${group}`;
+    const known = byKernel.get(key) ?? { kernel: kernel.name, group, ms: 0, dispatches: 0, flops: 0 };
+    known.ms += milliseconds / profiles.length;
+    known.dispatches += 1 / profiles.length;
+    known.flops += flops / profiles.length;
+    byKernel.set(key, known);
+  }
+  const all = [...byKernel.values()].sort((a, b) => b.ms - a.ms);
+  const profiledMs = all.reduce((sum, { ms }) => sum + ms, 0);
+  const groups = KERNEL_GROUPS.flatMap((group) => {
+    const own = all.filter((one) => one.group === group);
+    if (own.length === 0) return [];
+    const ms = own.reduce((sum, one) => sum + one.ms, 0);
+    const dispatches = Math.round(own.reduce((sum, one) => sum + one.dispatches, 0));
+    return [{ group, ms, share: profiledMs > 0 ? ms / profiledMs : 0, dispatches }];
+  });
+  const kernels = all.map(({ kernel, group, ms, dispatches, flops }) => ({
+    kernel,
+    group,
+    ms,
+    dispatches: Math.round(dispatches),
+    tflops: ms > 0 ? flops / 1e9 / ms : 0,
+  }));
+  return { groups, kernels, profiledMs };
+}
+
+/**
+ * Attention's part of a step's operations: 2 products forward and 5 backward over the causal half, against 4·N a token;
+ * with checkpointing both once more forward, N without the head.
+ */
+export function attentionShare(spec: ModelSpec, rows: number, length: number, checkpointing: boolean): number {
+  const { heads, headDim } = spec.attention;
+  const product = heads * headDim * length * length * rows * spec.layers.length;
+  const head = spec.vocabSize * spec.hiddenSize;
+  const parameters = multipliedParameters(spec);
+  const attention = product * (checkpointing ? 9 : 7);
+  const rest = rows * length * (4 * parameters + (checkpointing ? 2 * (parameters - head) : 0));
+  return attention / (attention + rest);
+}
