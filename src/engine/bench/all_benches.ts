@@ -3,8 +3,8 @@ import { benches as adamw } from '../kernels/adamw.bench.ts';
 import { benches as attention } from '../kernels/attention.bench.ts';
 import { benches as crossEntropy } from '../kernels/cross_entropy.bench.ts';
 import { benches as embedding } from '../kernels/embedding.bench.ts';
+import { benches as lowRank } from '../kernels/low_rank.bench.ts';
 import { benches as matmulDense } from '../kernels/matmul_dense.bench.ts';
-import { benches as matmulGradient } from '../kernels/matmul_gradient.bench.ts';
 import { benches as matmulNf4 } from '../kernels/matmul_nf4.bench.ts';
 import { benches as nf4Quantize } from '../kernels/nf4_quantize.bench.ts';
 import { benches as rmsNorm } from '../kernels/rms_norm.bench.ts';
@@ -16,7 +16,7 @@ import type { KernelBench } from './kernel_bench.ts';
 export const allBenches: readonly KernelBench[] = [
   ...matmulNf4,
   ...matmulDense,
-  ...matmulGradient,
+  ...lowRank,
   ...attention,
   ...crossEntropy,
   ...rmsNorm,

@@ -1,5 +1,4 @@
 /** Which part of a training step a dispatch belongs to, by its kernel. */
-import { DTYPE_CODE } from '../kernels/float_dtype.ts';
 import type { KernelDefinition } from '../kernels/kernel.ts';
 
 export const KERNEL_GROUPS = [
@@ -10,23 +9,21 @@ export const KERNEL_GROUPS = [
   'head + cross-entropy',
   'norms, activation, RoPE, embedding',
   'optimizer',
+  'sums of split matmuls',
   'other',
 ] as const;
 export type KernelGroup = (typeof KERNEL_GROUPS)[number];
 
-type Named = Pick<KernelDefinition, 'name' | 'constants'>;
+type Named = Pick<KernelDefinition, 'name'>;
 
 /** In this order; the first that fits. Recomputed layers count as forward. */
 const RULES: readonly (readonly [KernelGroup, (kernel: Named) => boolean])[] = [
   ['frozen matmul dX', ({ name }) => /nf4.*_dx/.test(name)],
   ['frozen matmul forward', ({ name }) => /matmul_nf4|dequantize/.test(name)],
-  ['head + cross-entropy', ({ name }) => /head|cross_entropy|loss/.test(name)],
-  // LoRA's matrices are f32; the head's are as the checkpoint has them.
-  [
-    'head + cross-entropy',
-    ({ name, constants }) => /^matmul_dense/.test(name) && (constants.DTYPE ?? DTYPE_CODE.F32) !== DTYPE_CODE.F32,
-  ],
-  ['LoRA path', ({ name }) => /lora|matmul_dense|matmul_gradient/.test(name)],
+  ['head + cross-entropy', ({ name }) => /cross_entropy|loss/.test(name)],
+  ['head + cross-entropy', ({ name }) => /^matmul_dense/.test(name)],
+  ['LoRA path', ({ name }) => /low_rank/.test(name)],
+  ['sums of split matmuls', ({ name }) => name === 'matmul_reduce'],
   ['attention', ({ name }) => /attention/.test(name)],
   ['optimizer', ({ name }) => /adamw|grad_norm/.test(name)],
   ['norms, activation, RoPE, embedding', ({ name }) => /norm|swiglu|rope|embedding|activation/.test(name)],

@@ -1,7 +1,7 @@
 import type { BenchSize, KernelBench } from '../bench/kernel_bench.ts';
 import { chunkTokens } from '../model/output_head.ts';
 import { matmulDense } from './matmul_dense.ts';
-import { tileOf } from './matmul_nf4.bench.ts';
+import { shapeOf } from './matmul_nf4.bench.ts';
 
 /** The output head over one chunk of cross-entropy, bf16: chunk×vocab×hidden. */
 function head(size: BenchSize, vocab: number, hidden: number, transposed: boolean): KernelBench {
@@ -22,45 +22,15 @@ function head(size: BenchSize, vocab: number, hidden: number, transposed: boolea
         depth,
         width,
         transposed,
-        tile: tileOf(variant),
+        shape: shapeOf(variant),
       });
     },
   };
 }
 
-const RANK = 16;
-
-/** u = x·Aᵀ, or du = dy·B with `transposed`: tokens×rank×features. */
-function lowRank(size: BenchSize, tokens: number, features: number, transposed: boolean): KernelBench {
-  return {
-    name: `lora ${transposed ? 'du' : 'u'} ${tokens}×${RANK}×${features}`,
-    size,
-    tokens,
-    flops: 2 * tokens * features * RANK,
-    bytes: 4 * (tokens * (features + RANK) + features * RANK),
-    record(plan, buffers) {
-      matmulDense(plan, {
-        x: { tensor: buffers.floats('x', tokens * features), stride: features, at: 0 },
-        y: { tensor: buffers.floats('u', tokens * RANK), stride: RANK, at: 0 },
-        weight: buffers.floats('LoRA matrix', features * RANK),
-        dtype: 'F32',
-        depth: features,
-        width: RANK,
-        transposed,
-      });
-    },
-  };
-}
-
-export const benches: readonly KernelBench[] = [
-  ...[false, true].flatMap((transposed) => [
-    head('full', 49152, 576, transposed),
-    head('full', 49152, 960, transposed),
-    head('full', 128256, 2048, transposed),
-    head('small', 512, 64, transposed),
-    lowRank('full', 512, 576, transposed),
-    lowRank('full', 2048, 2048, transposed),
-    lowRank('full', 2048, 8192, transposed),
-    lowRank('small', 64, 96, transposed),
-  ]),
-];
+export const benches: readonly KernelBench[] = [false, true].flatMap((transposed) => [
+  head('full', 49152, 576, transposed),
+  head('full', 49152, 960, transposed),
+  head('full', 128256, 2048, transposed),
+  head('small', 512, 64, transposed),
+]);

@@ -1,24 +1,24 @@
 import type { BenchBuffers } from '../bench/buffers.ts';
 import type { BenchSize, KernelBench, VariantChoice } from '../bench/kernel_bench.ts';
 import { align, type Tensor } from '../plan/tensor.ts';
-import { matmulNf4, type QuantizedLinear } from './matmul_nf4.ts';
-import { ALL_TILES, type Tile } from './matmul_tile.ts';
+import { type GroupAdapter, type LinearGroup, matmulNf4 } from './matmul_nf4.ts';
+import { ALL_TILES, type MatmulShape } from './matmul_tile.ts';
 import { DYNAMIC_MAP, NF4_CODEBOOK } from './nf4_codebook.ts';
 import { BLOCK, NESTED_BLOCK } from './nf4_quantize.ts';
 
 /** M×N×K: tokens, outputs and inputs of the linear, whichever way it is multiplied. */
 type Shape = readonly [number, number, number];
 
-/** `--variant tile=LARGE`; by default the kernel chooses. */
-export function tileOf({ tile }: VariantChoice): Tile | undefined {
+/** `--variant tile=LARGE`, with `--variant splits=4`; by default the kernel chooses. */
+export function shapeOf({ tile, splits = '1' }: VariantChoice): MatmulShape | undefined {
   if (tile === undefined) return undefined;
   const found = Object.entries(ALL_TILES).find(([name]) => name === tile);
   if (!found) throw new RangeError(`tile is one of ${Object.keys(ALL_TILES).join(', ')}, not ${tile}`);
-  return found[1];
+  return { tile: found[1], splits: Number(splits) };
 }
 
 /** Random codes and scales, laid out as a layer's slab is. */
-function quantizedLinear(buffers: BenchBuffers, outFeatures: number, inFeatures: number): QuantizedLinear {
+function quantizedGroup(buffers: BenchBuffers, outFeatures: number, inFeatures: number): LinearGroup {
   const blocks = Math.ceil((outFeatures * inFeatures) / BLOCK);
   let words = 0;
   const take = (count: number) => {
@@ -32,10 +32,24 @@ function quantizedLinear(buffers: BenchBuffers, outFeatures: number, inFeatures:
   const nestedAt = take(1 + Math.ceil(blocks / NESTED_BLOCK));
   // Words that are floats from 1/8 to 1/4 serve as codes, scales and second-level scales alike: nothing overflows.
   const slab = buffers.words('slab', words, 0x007fffff, 0x3e000000);
-  return { slab, codesAt, absmaxAt, nestedAt, biasAt: null, inFeatures, outFeatures, doubleQuant: true };
+  const linear = { codesAt, absmaxAt, nestedAt, biasAt: null, inFeatures, outFeatures };
+  return { slab, doubleQuant: true, linears: [linear], inFeatures, outFeatures };
 }
 
 const RANK = 16;
+
+/** A and B of one linear. */
+export function benchAdapter(buffers: BenchBuffers, inFeatures: number, outFeatures: number): GroupAdapter {
+  const count = RANK * (inFeatures + outFeatures);
+  return {
+    parameters: buffers.floats('LoRA matrices', count),
+    gradients: buffers.floats('LoRA gradients', count),
+    columns: RANK,
+    aAt: 0,
+    parts: [{ uAt: 0, rank: RANK, bAt: RANK * inFeatures }],
+    scale: 2,
+  };
+}
 
 function bench(size: BenchSize, [tokens, outFeatures, inFeatures]: Shape, transposed: boolean, lora: boolean) {
   const [depth, width] = transposed ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
@@ -53,17 +67,12 @@ function bench(size: BenchSize, [tokens, outFeatures, inFeatures]: Shape, transp
       matmulNf4(plan, {
         x: { tensor: buffers.floats('x', tokens * depth), stride: depth, at: 0 },
         y: { tensor: y, stride: width, at: 0 },
-        linear: quantizedLinear(buffers, outFeatures, inFeatures),
+        group: quantizedGroup(buffers, outFeatures, inFeatures),
         transposed,
         lora: lora
-          ? {
-              u: buffers.floats('u', tokens * RANK),
-              matrix: buffers.floats('LoRA matrix', RANK * width),
-              rank: RANK,
-              scale: 2,
-            }
+          ? { u: buffers.floats('u', tokens * RANK), adapter: benchAdapter(buffers, inFeatures, outFeatures) }
           : undefined,
-        tile: tileOf(variant),
+        shape: shapeOf(variant),
       });
     },
   } satisfies KernelBench;

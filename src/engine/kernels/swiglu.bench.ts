@@ -24,12 +24,13 @@ function backward(size: BenchSize, tokens: number, width: number): KernelBench {
     size,
     tokens,
     flops: 16 * tokens * width,
-    bytes: 4 * 5 * tokens * width,
+    bytes: 4 * 6 * tokens * width,
     record(plan, buffers) {
       swigluBackward(plan, {
         gateUp: buffers.floats('gate, up', 2 * tokens * width),
         dy: buffers.floats('dy', tokens * width),
         dGateUp: buffers.floats('d gate, up', 2 * tokens * width),
+        activated: buffers.floats('activated', tokens * width),
         width,
       });
     },
