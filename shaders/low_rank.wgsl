@@ -7,13 +7,15 @@
 // ALIGNED: strides, offsets and depths are whole groups of four, and x is bound as vectors.
 const STEP_DEPTH = 64u;
 const SLICES = 8u;
+const ROUNDS = 8u; // STEP_DEPTH / SLICES
 const WIDTH = 4u; // vectors of tokens, and of ranks
 const BLOCKS = WIDTH * (STEP_DEPTH / 4u);
 
 struct Segment { x_at: u32, depth: u32, lora_at: u32, u_at: u32, rank: u32, tile: u32 }
 
-var<workgroup> x_tile: array<vec4<f32>, STEP_DEPTH * WIDTH>;
-var<workgroup> m_tile: array<vec4<f32>, STEP_DEPTH * WIDTH>;
+// By a step's row of shares, share, and vector: indices that are written out are not checked.
+var<workgroup> x_tile: array<array<array<vec4<f32>, WIDTH>, SLICES>, ROUNDS>;
+var<workgroup> m_tile: array<array<array<vec4<f32>, WIDTH>, SLICES>, ROUNDS>;
 var<workgroup> sums: array<vec4<f32>, 16u * SLICES>;
 
 var<private> segment: Segment;
@@ -66,11 +68,11 @@ fn fetch_step(token: u32, j0: u32, k0: u32, lane: u32) {
 // The step at k0, which was fetched, to workgroup memory.
 fn stage_step(k0: u32, lane: u32) {
   let block = lane % BLOCKS;
-  let at = (block / WIDTH) * 4u * WIDTH + block % WIDTH;
-  let k = k0 + (block / WIDTH) * 4u;
+  let own = (block / WIDTH) * 4u;
+  let k = k0 + own;
   if (lane < BLOCKS) {
 #for r 4
-    x_tile[at + {r}u * WIDTH] = vec4<f32>(next_0[{r}], next_1[{r}], next_2[{r}], next_3[{r}]);
+    x_tile[(own + {r}u) / SLICES][(own + {r}u) % SLICES][block % WIDTH] = vec4<f32>(next_0[{r}], next_1[{r}], next_2[{r}], next_3[{r}]);
 #endfor
   } else {
 #for r 4
@@ -79,7 +81,7 @@ fn stage_step(k0: u32, lane: u32) {
 #else
     let v{r} = vec4<f32>(next_0[{r}], next_1[{r}], next_2[{r}], next_3[{r}]);
 #endif
-    m_tile[at + {r}u * WIDTH] = select(vec4<f32>(0.0), v{r}, k + {r}u < segment.depth);
+    m_tile[(own + {r}u) / SLICES][(own + {r}u) % SLICES][block % WIDTH] = select(vec4<f32>(0.0), v{r}, k + {r}u < segment.depth);
 #endfor
   }
 }
@@ -107,14 +109,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     stage_step(k0, lane);
     workgroupBarrier();
     fetch_step(token, j0, k0 + STEP_DEPTH, lane);
-    for (var i = 0u; i < STEP_DEPTH / SLICES; i++) {
-      let k = i * SLICES + slice;
-      let a = x_tile[k * WIDTH + ty];
-      let b = m_tile[k * WIDTH + tx];
+#for i 8
+    {
+      let a = x_tile[{i}][slice][ty];
+      let b = m_tile[{i}][slice][tx];
 #for c 4
       acc_{c} += a[{c}] * b;
 #endfor
     }
+#endfor
     workgroupBarrier();
   }
 #for c 4

@@ -3,7 +3,8 @@
 // x [T, x_stride], dy [T, dy_stride], each from a column offset; u and du [T, u_stride] with each segment's rank columns.
 // A workgroup makes 16 ranks × 64 features: an invocation 4 × 4 of them over its share of every step's tokens (SLICES
 // shares), summed at the end. Each output has one owner and adds in a fixed order, so that results repeat bit for bit.
-// Reading is apart from staging, as in low_rank.wgsl. ALIGNED: strides and offsets of x and dy are whole groups of four,
+// SPLIT: workgroups along y take split_tokens of the tokens each, and partials [splits, plane] get their sums, laid out as
+// gradients from a_at on. Reading is apart from staging, as in low_rank.wgsl. ALIGNED: strides and offsets of x and dy are whole groups of four,
 // and they are bound as vectors.
 const NARROW = 4u; // vectors of ranks
 const WIDE = 16u; // vectors of features
@@ -14,8 +15,9 @@ const WIDE_ROWS = THREADS / WIDE; // rows of features that the workgroup reads a
 struct Job { of_a: bool, narrow_at: u32, narrow: u32, wide_at: u32, wide: u32, out_at: u32 }
 var<private> job: Job;
 
-var<workgroup> narrow_tile: array<vec4<f32>, STEP_TOKENS * NARROW>;
-var<workgroup> wide_tile: array<vec4<f32>, STEP_TOKENS * WIDE>;
+// By a step's row of shares, share, and vector: indices that are written out are not checked.
+var<workgroup> narrow_tile: array<array<array<vec4<f32>, NARROW>, SLICES>, ROUNDS>;
+var<workgroup> wide_tile: array<array<array<vec4<f32>, WIDE>, SLICES>, ROUNDS>;
 var<workgroup> sums: array<vec4<f32>, THREADS>;
 
 #for i READS_EACH
@@ -58,10 +60,14 @@ fn fetch_step(token: u32, m0: u32, n0: u32, lane: u32) {
 
 fn stage_step(token: u32, lane: u32) {
 #for i READS_EACH
-  wide_tile[{i}u * THREADS + lane] = next_wide_{i};
+  {
+    let own = {i}u * WIDE_ROWS + lane / WIDE;
+    wide_tile[own / SLICES][own % SLICES][lane % WIDE] = next_wide_{i};
+  }
 #endfor
   if (lane < STEP_TOKENS * NARROW) {
-    narrow_tile[lane] = select(vec4<f32>(0.0), next_narrow, token + lane / NARROW < step.tokens);
+    let own = lane / NARROW;
+    narrow_tile[own / SLICES][own % SLICES][lane % NARROW] = select(vec4<f32>(0.0), next_narrow, token + own < step.tokens);
   }
 }
 
@@ -85,19 +91,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #for c 4
   var acc_{c} = vec4<f32>(0.0);
 #endfor
-  fetch_step(0u, m0, n0, lane);
-  for (var token = 0u; token < step.tokens; token += STEP_TOKENS) {
+#if SPLIT
+  let begin = group.y * params.split_tokens;
+  let end = min(step.tokens, begin + params.split_tokens);
+#else
+  let begin = 0u;
+  let end = step.tokens;
+#endif
+  fetch_step(begin, m0, n0, lane);
+  for (var token = begin; token < end; token += STEP_TOKENS) {
     stage_step(token, lane);
     workgroupBarrier();
     fetch_step(token + STEP_TOKENS, m0, n0, lane);
-    for (var i = 0u; i < STEP_TOKENS / SLICES; i++) {
-      let t = i * SLICES + slice;
-      let a = narrow_tile[t * NARROW + ty];
-      let b = wide_tile[t * WIDE + tx];
+#for i ROUNDS
+    {
+      let a = narrow_tile[{i}][slice][ty];
+      let b = wide_tile[{i}][slice][tx];
 #for c 4
       acc_{c} += a[{c}] * b;
 #endfor
     }
+#endfor
     workgroupBarrier();
   }
 #for c 4
@@ -111,8 +125,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var e = 0u; e < 4u; e++) {
         let n = n0 + tx * 4u + e;
         if (n >= job.wide) { break; }
-        if (job.of_a) { gradients[job.out_at + m * job.wide + n] += sum[e]; }
-        else { gradients[job.out_at + n * job.narrow + m] += params.scale * sum[e]; }
+        var at = job.out_at + m * job.wide + n;
+        var value = sum[e];
+        if (!job.of_a) {
+          at = job.out_at + n * job.narrow + m;
+          value *= params.scale;
+        }
+#if SPLIT
+        partials[group.y * params.plane + at - params.a_at] = value;
+#else
+        gradients[at] += value;
+#endif
       }
     }
   }

@@ -31,8 +31,10 @@ const HEAD_STEP = HEAD_DIM;
 const STEPS = 4u * HEAD_VECTORS / DEPTH;
 const SPANS = COLUMNS / SPAN;
 
-var<workgroup> a_tile: array<vec4<f32>, A_DEPTH * A_WIDTH>;
-var<workgroup> b_tile: array<vec4<f32>, max(DEPTH * B_WIDTH, SPAN * OUT_WIDTH)>;
+// Arrays of arrays, since every index into workgroup memory is checked: one that is written out costs nothing, and the
+// invocation's own is checked once.
+var<workgroup> a_tile: array<array<vec4<f32>, A_WIDTH>, A_DEPTH>;
+var<workgroup> b_tile: array<array<vec4<f32>, max(B_WIDTH, OUT_WIDTH)>, max(DEPTH, SPAN)>;
 var<workgroup> bounds: vec2<u32>;
 #if PREFETCH
 #for u FETCH
@@ -97,30 +99,28 @@ fn qkv_vector(row: u32, head_at: u32, v: u32) -> vec4<f32> {
 // Adding the TX vectors that the invocations of four rows hold, or taking their maxima: through workgroup memory, every
 // invocation gets the result.
 fn share(i: u32, mine: vec4<f32>, lane: u32) {
-  a_tile[(lane % TX) * A_WIDTH + lane / TX + i * TY] = mine;
+  a_tile[lane % TX][lane / TX + i * TY] = mine;
 }
 fn shared_sum(i: u32, lane: u32) -> vec4<f32> {
   var sum = vec4<f32>(0.0);
-  for (var t = 0u; t < TX; t++) { sum += a_tile[t * A_WIDTH + lane / TX + i * TY]; }
+  for (var t = 0u; t < TX; t++) { sum += a_tile[t][lane / TX + i * TY]; }
   return sum;
 }
 fn shared_max(i: u32, lane: u32) -> vec4<f32> {
-  var top = a_tile[lane / TX + i * TY];
-  for (var t = 1u; t < TX; t++) { top = max(top, a_tile[t * A_WIDTH + lane / TX + i * TY]); }
+  var top = a_tile[0][lane / TX + i * TY];
+  for (var t = 1u; t < TX; t++) { top = max(top, a_tile[t][lane / TX + i * TY]); }
   return top;
 }
 
 // A 4 × 4 block of rows, turned, into a tile.
 fn put_a(block: u32, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) {
-  let at = (block / A_WIDTH) * 4u * A_WIDTH + block % A_WIDTH;
 #for k 4
-  a_tile[at + {k}u * A_WIDTH] = vec4<f32>(v0[{k}], v1[{k}], v2[{k}], v3[{k}]);
+  a_tile[block / A_WIDTH * 4u + {k}u][block % A_WIDTH] = vec4<f32>(v0[{k}], v1[{k}], v2[{k}], v3[{k}]);
 #endfor
 }
 fn put_b(block: u32, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) {
-  let at = (block / B_WIDTH) * 4u * B_WIDTH + block % B_WIDTH;
 #for k 4
-  b_tile[at + {k}u * B_WIDTH] = vec4<f32>(v0[{k}], v1[{k}], v2[{k}], v3[{k}]);
+  b_tile[block / B_WIDTH * 4u + {k}u][block % B_WIDTH] = vec4<f32>(v0[{k}], v1[{k}], v2[{k}], v3[{k}]);
 #endfor
 }
 
@@ -189,10 +189,10 @@ fn multiply_blocks_{set}(lane: u32) {
 #for k UNROLL
     {
 #for i RM
-      let a_{i} = a_tile[(k0 + {k}u) * A_WIDTH + lane / TX + {i}u * TY];
+      let a_{i} = a_tile[k0 + {k}u][lane / TX + {i}u * TY];
 #endfor
 #for j RN
-      let b_{j} = b_tile[(k0 + {k}u) * B_WIDTH + lane % TX + {j}u * TX];
+      let b_{j} = b_tile[k0 + {k}u][lane % TX + {j}u * TX];
 #endfor
 #for i RM
 #for c 4
@@ -247,10 +247,10 @@ fn put_span_{set}(column0: u32, span: u32, lane: u32) {
   {
     let column = lane % TX + {j}u * TX;
     if (column / (SPAN / 4u) == span) {
-      let at = (column % (SPAN / 4u)) * 4u * A_WIDTH + lane / TX;
+      let at = (column % (SPAN / 4u)) * 4u;
 #for i RM
 #for k 4
-      a_tile[at + {k}u * A_WIDTH + {i}u * TY] = vec4<f32>(score_{set}_{i}_0_{j}[{k}], score_{set}_{i}_1_{j}[{k}], score_{set}_{i}_2_{j}[{k}], score_{set}_{i}_3_{j}[{k}]);
+      a_tile[at + {k}u][lane / TX + {i}u * TY] = vec4<f32>(score_{set}_{i}_0_{j}[{k}], score_{set}_{i}_1_{j}[{k}], score_{set}_{i}_2_{j}[{k}], score_{set}_{i}_3_{j}[{k}]);
 #endfor
 #endfor
     }
@@ -258,11 +258,13 @@ fn put_span_{set}(column0: u32, span: u32, lane: u32) {
 #endfor
 #if PREFETCH
 #for u ROW_FETCH
-  if (lane + {u}u * THREADS < SPAN * OUT_WIDTH) { b_tile[lane + {u}u * THREADS] = row_{u}; }
+  if (lane + {u}u * THREADS < SPAN * OUT_WIDTH) {
+    b_tile[(lane + {u}u * THREADS) / OUT_WIDTH][(lane + {u}u * THREADS) % OUT_WIDTH] = row_{u};
+  }
 #endfor
 #else
   for (var i = lane; i < SPAN * OUT_WIDTH; i += THREADS) {
-    b_tile[i] = out_vector_{set}(column0 + span * SPAN + i / OUT_WIDTH, i % OUT_WIDTH);
+    b_tile[i / OUT_WIDTH][i % OUT_WIDTH] = out_vector_{set}(column0 + span * SPAN + i / OUT_WIDTH, i % OUT_WIDTH);
   }
 #endif
 }
@@ -272,10 +274,10 @@ fn multiply_span_{set}(lane: u32) {
 #for k UNROLL
     {
 #for i RM
-      let a_{i} = a_tile[(k0 + {k}u) * A_WIDTH + lane / TX + {i}u * TY];
+      let a_{i} = a_tile[k0 + {k}u][lane / TX + {i}u * TY];
 #endfor
 #for j RD
-      let b_{j} = b_tile[(k0 + {k}u) * OUT_WIDTH + lane % TX + {j}u * TX];
+      let b_{j} = b_tile[k0 + {k}u][lane % TX + {j}u * TX];
 #endfor
 #for i RM
 #for c 4

@@ -20,15 +20,16 @@ const TY = TILE_M / (4u * RM);
 const THREADS = TX * TY;
 const A_WIDTH = TILE_M / 4u;
 const B_WIDTH = TILE_N / 4u;
-const DEPTH_BLOCKS = TILE_K / 4u;
 const A_BLOCKS = A_WIDTH * (TILE_K / 4u);
 const B_BLOCKS = B_WIDTH * (TILE_K / 4u);
 
-const TURN_MASK = select(3u, 7u, DEPTH_BLOCKS >= 8u);
-const TURN_STEP = select(2u, 1u, DEPTH_BLOCKS >= 8u);
-
-var<workgroup> a_tile: array<vec4<f32>, TILE_K * A_WIDTH>;
-var<workgroup> b_tile: array<vec4<f32>, TILE_K * B_WIDTH>;
+// Rows of the tiles, one vector longer than they need to be where neighbours write to different rows, or they would fall
+// into one bank. Arrays of arrays, since every index into workgroup memory is checked: one that is written out costs
+// nothing, and the invocation's own is checked once.
+const A_ROW = A_WIDTH + select(0u, 1u, A_ALONG_K);
+const B_ROW = B_WIDTH + select(0u, 1u, B_ALONG_K);
+var<workgroup> a_tile: array<array<vec4<f32>, A_ROW>, TILE_K>;
+var<workgroup> b_tile: array<array<vec4<f32>, B_ROW>, TILE_K>;
 #for i RM
 #for c 4
 #for j RN
@@ -46,49 +47,39 @@ var<private> next_b_{s}_{r}: RawB;
 #endfor
 #endif
 
-// Where block `block` of a tile lies: (along m or n, along k), in elements from the tile's corner. Neighbours read
+// Where block `block` of a tile lies: (along m or n, along k), in elements from the tile's corner. Four neighbours read
 // along the operand's rows, so that they share cache lines.
+fn along_k(block: u32, width: u32) -> vec2<u32> {
+  return vec2<u32>((block / 4u) % width, block % 4u + block / (4u * width) * 4u) * 4u;
+}
 fn place_a(block: u32) -> vec2<u32> {
 #if A_ALONG_K
-  return vec2<u32>(block / DEPTH_BLOCKS, block % DEPTH_BLOCKS) * 4u;
+  return along_k(block, A_WIDTH);
 #else
   return vec2<u32>(block % A_WIDTH, block / A_WIDTH) * 4u;
 #endif
 }
 fn place_b(block: u32) -> vec2<u32> {
 #if B_ALONG_K
-  return vec2<u32>(block / DEPTH_BLOCKS, block % DEPTH_BLOCKS) * 4u;
+  return along_k(block, B_WIDTH);
 #else
   return vec2<u32>(block % B_WIDTH, block / B_WIDTH) * 4u;
 #endif
 }
 
-// Where vector i of row k lies in a tile. Blocks that were read along k are written by neighbours to different rows:
-// turned by their depth, they fall into different banks.
-fn a_index(k: u32, i: u32) -> u32 {
-#if A_ALONG_K
-  return k * A_WIDTH + (i ^ (((k >> 2u) & TURN_MASK) * TURN_STEP));
-#else
-  return k * A_WIDTH + i;
-#endif
-}
-fn b_index(k: u32, i: u32) -> u32 {
-#if B_ALONG_K
-  return k * B_WIDTH + (i ^ (((k >> 2u) & TURN_MASK) * TURN_STEP));
-#else
-  return k * B_WIDTH + i;
-#endif
-}
+// Invocations by rows and columns of outputs: 32 neighbours make 4 × 8 of them, the shape that reads least.
+fn row_of_lane(lane: u32) -> u32 { return (lane / 8u) % 4u + lane / 32u / (TX / 8u) * 4u; }
+fn column_of_lane(lane: u32) -> u32 { return lane % 8u + (lane / 32u) % (TX / 8u) * 8u; }
 
 // Puts a 4 × 4 block into a tile as four vectors along m, or n.
-fn put_a(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, along_k: bool) {
+fn put_a(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, turned: bool) {
 #for r 4
-  a_tile[a_index(at.y + {r}u, at.x / 4u)] = select(v{r}, vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]), along_k);
+  a_tile[at.y + {r}u][at.x / 4u] = select(v{r}, vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]), turned);
 #endfor
 }
-fn put_b(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, along_k: bool) {
+fn put_b(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, turned: bool) {
 #for r 4
-  b_tile[b_index(at.y + {r}u, at.x / 4u)] = select(v{r}, vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]), along_k);
+  b_tile[at.y + {r}u][at.x / 4u] = select(v{r}, vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]), turned);
 #endfor
 }
 
@@ -203,16 +194,16 @@ fn stage_low_rank(m0: u32, n0: u32, k0: u32, lane: u32) {
 
 // acc += what is in the tiles.
 fn multiply_tiles(lane: u32) {
-  let tx = lane % TX;
-  let ty = lane / TX;
+  let tx = column_of_lane(lane);
+  let ty = row_of_lane(lane);
   for (var k0 = 0u; k0 < TILE_K; k0 += UNROLL) {
 #for k UNROLL
     {
 #for i RM
-      let a_{i} = a_tile[a_index(k0 + {k}u, ty + {i}u * TY)];
+      let a_{i} = a_tile[k0 + {k}u][ty + {i}u * TY];
 #endfor
 #for j RN
-      let b_{j} = b_tile[b_index(k0 + {k}u, tx + {j}u * TX)];
+      let b_{j} = b_tile[k0 + {k}u][tx + {j}u * TX];
 #endfor
 #for i RM
 #for c 4
@@ -256,8 +247,8 @@ fn accumulate(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32) 
 }
 
 fn store_tile(m0: u32, n0: u32, lane: u32) {
-  let m = m0 + (lane / TX) * 4u;
-  let n = n0 + (lane % TX) * 4u;
+  let m = m0 + row_of_lane(lane) * 4u;
+  let n = n0 + column_of_lane(lane) * 4u;
 #if STORE_LOOP
   // Through an array, so that the code of store() is there once and not for every accumulator.
   var values: array<vec4<f32>, 4u * RM * RN>;

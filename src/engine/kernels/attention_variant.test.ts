@@ -36,7 +36,8 @@ test.each(Object.entries(ATTENTION_VARIANTS))('%s keeps to the default limits at
 
 test('the tile follows from the pass, the head and the number of workgroups', () => {
   expect(chooseAttentionVariant('forward', SMOLLM2_135M, 512, GPU)).toBe(SMALL);
-  expect(chooseAttentionVariant('forward', SMOLLM2_135M, 2048, GPU)).toBe(LARGE);
+  expect(chooseAttentionVariant('forward', SMOLLM2_135M, 2048, GPU)).toBe(NARROW);
+  expect(chooseAttentionVariant('backward_query', SMOLLM2_135M, 2048, GPU)).toBe(LARGE);
   expect(chooseAttentionVariant('backward_query', LLAMA_1B, 512, GPU)).toBe(SMALL);
   expect(chooseAttentionVariant('backward_key_value', SMOLLM2_135M, 512, GPU)).toBe(LARGE);
   expect(chooseAttentionVariant('backward_key_value', { ...LLAMA_1B, headDim: 128 }, 512, GPU)).toBe(MEDIUM);

@@ -8,7 +8,7 @@ export interface AttentionVariant {
   /** Blocks of four rows and of four columns an invocation. */
   readonly RM: number;
   readonly RN: number;
-  /** Steps of the inner loops written out: faster on a GPU, slower to compile. */
+  /** Steps of the inner loops written out, at most all: faster on a GPU, slower to compile. */
   readonly UNROLL: number;
   /** Whether the next step's operands are read before the last are multiplied: hides latency, doubles code. */
   readonly PREFETCH: boolean;
@@ -16,17 +16,17 @@ export interface AttentionVariant {
 
 export const ATTENTION_VARIANTS = {
   /** 128 × 64 scores, 8 × 8 an invocation: the fewest reads of workgroup memory, the most registers. */
-  WIDE: { TX: 8, TY: 16, RM: 2, RN: 2, UNROLL: 4, PREFETCH: true },
+  WIDE: { TX: 8, TY: 16, RM: 2, RN: 2, UNROLL: 16, PREFETCH: true },
   /** 128 × 64, 8 × 4 an invocation. */
-  TALL: { TX: 16, TY: 16, RM: 2, RN: 1, UNROLL: 4, PREFETCH: true },
+  TALL: { TX: 16, TY: 16, RM: 2, RN: 1, UNROLL: 16, PREFETCH: true },
   /** 64 × 64, 8 × 4 an invocation. */
-  LARGE: { TX: 16, TY: 8, RM: 2, RN: 1, UNROLL: 4, PREFETCH: true },
+  LARGE: { TX: 16, TY: 8, RM: 2, RN: 1, UNROLL: 16, PREFETCH: true },
   /** 64 × 64, 4 × 4 an invocation: half the registers, twice the warps. */
-  MEDIUM: { TX: 16, TY: 16, RM: 1, RN: 1, UNROLL: 4, PREFETCH: true },
+  MEDIUM: { TX: 16, TY: 16, RM: 1, RN: 1, UNROLL: 16, PREFETCH: true },
   /** 32 × 64, 4 × 4 an invocation: more workgroups, for short batches; also for heads too wide for the others' registers. */
-  SMALL: { TX: 16, TY: 8, RM: 1, RN: 1, UNROLL: 4, PREFETCH: true },
+  SMALL: { TX: 16, TY: 8, RM: 1, RN: 1, UNROLL: 16, PREFETCH: true },
   /** 64 × 64, 4 × 8 an invocation: heads of up to 32 dimensions leave no output column idle. */
-  NARROW: { TX: 8, TY: 16, RM: 1, RN: 2, UNROLL: 4, PREFETCH: true },
+  NARROW: { TX: 8, TY: 16, RM: 1, RN: 2, UNROLL: 16, PREFETCH: true },
   /** 32 × 16, 4 × 4 an invocation, few invocations and little code: for a CPU that plays the GPU and has to compile. */
   SOFTWARE: { TX: 4, TY: 8, RM: 1, RN: 1, UNROLL: 1, PREFETCH: false },
   /** 16 × 64, the same for wide heads, whose outputs would be too much code an invocation. */
@@ -53,12 +53,13 @@ export function attentionConstants(headDim: number, variant: AttentionVariant, s
   const depth = [16, 8].find((n) => vectors % (n / 4) === 0) ?? 4;
   const outWidth = Math.ceil(vectors / TX) * TX;
   const bytes = (span: number) =>
-    16 * (Math.max(depth, span, TX) * RM * TY + Math.max(depth * RN * TX, span * outWidth));
+    16 * (Math.max(depth, span, TX) * RM * TY + Math.max(depth, span) * Math.max(RN * TX, outWidth));
   const span = [16, 8].find((n) => bytes(n) <= TILE_BYTES) ?? 4;
   return {
     HEAD_DIM: headDim,
     ...variant,
     ...sets,
+    UNROLL: Math.min(variant.UNROLL, depth, span),
     /** Blocks of four dimensions of the outputs an invocation. */
     RD: outWidth / TX,
     /** Dimensions a step of the scores' product, and columns a step of the outputs'. */
@@ -104,7 +105,8 @@ export function chooseAttentionVariant(
     // Four sets of registers: eight rows of them fit only a head of 64. Too few workgroups are split, not made smaller.
     return headDim > 64 ? MEDIUM : LARGE;
   }
-  return heads * Math.ceil(capacity / attentionRows(LARGE)) >= ENOUGH_WORKGROUPS ? LARGE : SMALL;
+  if (heads * Math.ceil(capacity / attentionRows(LARGE)) < ENOUGH_WORKGROUPS) return SMALL;
+  return pass === 'forward' && headDim <= 64 ? NARROW : LARGE;
 }
 
 /**

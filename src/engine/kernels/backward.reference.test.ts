@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { attentionBackwardReference, attentionForwardReference } from './attention.reference.ts';
 import { crossEntropyReference } from './cross_entropy.reference.ts';
-import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import { matmulGradientReference } from './low_rank.reference.ts';
+import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import { rmsNormReference } from './rms_norm.reference.ts';
 import { rmsNormBackwardReference } from './rms_norm_backward.reference.ts';
 import { ropeReference } from './rope.reference.ts';

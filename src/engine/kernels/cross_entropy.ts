@@ -8,13 +8,13 @@ export const LOSS_GROUP = 256;
  * loss [T, 2] = (negative log likelihood, 1 if the target is the likeliest), and with GRADIENT logits [rows, vocab]
  * becomes (softmax − onehot) / N in place; N from the step. Targets below 0 are not trained. Relative error ≤ 1e-5.
  */
-export function crossEntropyKernel(gradient: boolean) {
+export function crossEntropyKernel(gradient: boolean, vectors: boolean) {
   return defineKernel({
     name: 'cross_entropy',
     shader: 'cross_entropy.wgsl',
-    bindings: { logits: inout('f32'), targets: input('i32'), loss: output('f32') },
+    bindings: { logits: inout(vectors ? 'vec4<f32>' : 'f32'), targets: input('i32'), loss: output('f32') },
     params: { vocab: 'u32', first_token: 'u32', rows: 'u32' },
-    constants: { GROUP: LOSS_GROUP, GRADIENT: gradient },
+    constants: { GROUP: LOSS_GROUP, GRADIENT: gradient, VECTORS: vectors },
   });
 }
 
@@ -30,7 +30,7 @@ export interface CrossEntropyOptions {
 
 export function crossEntropy(plan: PlanBuilder, options: CrossEntropyOptions): void {
   const { logits, targets, loss, vocab, rows, gradient } = options;
-  plan.dispatch(crossEntropyKernel(gradient), {
+  plan.dispatch(crossEntropyKernel(gradient, vocab % 4 === 0), {
     bindings: { logits, targets, loss },
     params: { vocab, first_token: rows.first, rows: rows.count },
     workgroups: (tokens) => {

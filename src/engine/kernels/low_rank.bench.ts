@@ -6,7 +6,7 @@ const RANK = 16;
 
 /** LoRA's narrow products of one linear: tokens×out×in. */
 function lowRankBenches(size: BenchSize, tokens: number, outFeatures: number, inFeatures: number): KernelBench[] {
-  const title = `${tokens}×${outFeatures}×${inFeatures} r ${RANK}`;
+  const title = `${tokens}×${outFeatures}×${inFeatures}`;
   const narrow = (features: number) => ({
     size,
     tokens,

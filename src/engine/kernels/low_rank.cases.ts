@@ -1,5 +1,5 @@
 import { matmulGradientReference } from './low_rank.reference.ts';
-import { LONG_STEPS, lowRankBackward, lowRankForward, lowRankGradient, SHORT_STEPS, type TokenSteps } from './low_rank.ts';
+import { lowRankBackward, lowRankForward, lowRankGradient } from './low_rank.ts';
 import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import type { GroupAdapter } from './matmul_nf4.ts';
 import { type KernelCase, MATMUL, placeReference, withBench, worst } from './testing/harness.ts';
@@ -13,16 +13,16 @@ interface Shape {
   /** Linears without an adapter. */
   readonly bare?: readonly number[];
   readonly capacity?: number;
-  readonly steps?: TokenSteps;
+  readonly splits?: number;
   /** Columns around x and dy in their rows: before and after. */
   readonly margins?: readonly [number, number];
 }
 
 const SCALE = 1.5;
 
-const title = ({ tokens, inFeatures, outFeatures, rank, bare, capacity = tokens, steps, margins }: Shape) =>
+const title = ({ tokens, inFeatures, outFeatures, rank, bare, capacity = tokens, splits, margins }: Shape) =>
   [
-    ...(steps ? [`by ${steps.tokens}`] : []),
+    ...(splits ? [`split ${splits}`] : []),
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${rank}`,
     ...(bare ? [`not on ${bare.join(' and ')}`] : []),
     ...(margins ? ['columns'] : []),
@@ -120,11 +120,10 @@ const backwardCase = (shape: Shape): KernelCase => ({
 
 const gradientCase = (shape: Shape): KernelCase => ({
   name: `low_rank_gradient ${title(shape)}`,
-  shaderFiles: ['low_rank_gradient.wgsl'],
-  workgroupBytes: shape.steps === LONG_STEPS ? 24 * 1024 : undefined,
+  shaderFiles: ['low_rank_gradient.wgsl', ...(shape.splits ? ['low_rank_gradient_sum.wgsl'] : [])],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
-      const { tokens, inFeatures, outFeatures, rank, steps, capacity = tokens } = shape;
+      const { tokens, inFeatures, outFeatures, rank, splits, capacity = tokens } = shape;
       const [before, after] = shape.margins ?? [0, 0];
       const random = new Random(seed);
       const { adapter, parameters: old } = randomAdapter(random, shape);
@@ -147,7 +146,7 @@ const gradientCase = (shape: Shape): KernelCase => ({
         u: bench.inputRows('u', u, narrow),
         du: bench.inputRows('du', du, narrow),
         adapter: { ...adapter, parameters: gradients, gradients },
-        steps,
+        splits,
       });
       await bench.run();
       const reference = Float64Array.from(old);
@@ -176,5 +175,7 @@ const SHAPES: readonly Shape[] = [
 export const cases: KernelCase[] = [
   ...SHAPES.map(forwardCase),
   ...SHAPES.map(backwardCase),
-  ...SHAPES.flatMap((shape) => [LONG_STEPS, SHORT_STEPS].map((steps) => gradientCase({ ...shape, steps }))),
+  gradientCase({ tokens: 150, inFeatures: 65, outFeatures: [33, 9], rank: 3, capacity: 200, splits: 3 }),
+  gradientCase({ tokens: 60, inFeatures: 64, outFeatures: [68], rank: 8, capacity: 130, splits: 4 }),
+  ...SHAPES.map(gradientCase),
 ];

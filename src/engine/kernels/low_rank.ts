@@ -1,6 +1,6 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
-import { defineKernel, inout, input, output, type ParamType } from './kernel.ts';
+import { type Binding, defineKernel, grid, inout, input, output, type ParamType } from './kernel.ts';
 import type { GroupAdapter } from './matmul_nf4.ts';
 import type { Columns } from './matmul_reduce.ts';
 
@@ -139,34 +139,38 @@ export function lowRankBackward(plan: PlanBuilder, options: LowRankBackwardOptio
   });
 }
 
-/** How a workgroup of shaders/low_rank_gradient.wgsl goes through the tokens: in steps, each shared by slices. */
-export interface TokenSteps {
-  readonly tokens: number;
-  readonly slices: number;
-}
-/** 20 KiB of workgroup memory, and 10. */
-export const LONG_STEPS: TokenSteps = { tokens: 64, slices: 4 };
-export const SHORT_STEPS: TokenSteps = { tokens: 32, slices: 4 };
+/**
+ * How a workgroup of shaders/low_rank_gradient.wgsl goes through the tokens: in steps, each shared by slices. 14 KiB of
+ * workgroup memory; steps of 64 would need 24 and are slower, since fewer workgroups share a multiprocessor.
+ */
+const STEP_TOKENS = 32;
+const SLICES = 4;
 /** Ranks and features a workgroup. */
 const NARROW = 16;
 const WIDE = 64;
 
 interface LowRankGradientVariant {
-  readonly steps: TokenSteps;
   readonly segments: number;
   readonly aligned: boolean;
+  readonly split: boolean;
 }
 
 /**
  * dA [columns, in] += duᵀ·x and each dB [out, rank] += s · dyᵀ·u, f32, in one dispatch (Hu et al. 2021, differentiated).
  * Relative error ≤ 2e-5 against float64; the order of summation is fixed.
  */
-export function lowRankGradientKernel({ steps, segments, aligned }: LowRankGradientVariant) {
+export function lowRankGradientKernel({ segments, aligned, split }: LowRankGradientVariant) {
   const wide = input(aligned ? 'vec4<f32>' : 'f32');
   return defineKernel({
     name: 'low_rank_gradient',
     shader: 'low_rank_gradient.wgsl',
-    bindings: { x: wide, dy: wide, u: input('f32'), du: input('f32'), gradients: inout('f32') },
+    bindings: {
+      x: wide,
+      dy: wide,
+      u: input('f32'),
+      du: input('f32'),
+      ...(split ? { partials: output('f32') } : { gradients: inout('f32') }),
+    } as Record<string, Binding>,
     params: {
       x_stride: 'u32',
       x_at: 'u32',
@@ -174,18 +178,34 @@ export function lowRankGradientKernel({ steps, segments, aligned }: LowRankGradi
       dy_stride: 'u32',
       u_stride: 'u32',
       a_at: 'u32',
+      split_tokens: 'u32',
+      plane: 'u32',
       scale: 'f32',
       ...uniforms(['u_at', 'rank', 'dy_at', 'out', 'b_at', 'tile'], segments),
     } as Record<string, ParamType>,
     constants: {
       SEGMENTS: segments,
       ALIGNED: aligned,
-      STEP_TOKENS: steps.tokens,
-      SLICES: steps.slices,
-      READS_EACH: (steps.tokens * WIDE) / 4 / (64 * steps.slices),
+      SPLIT: split,
+      STEP_TOKENS,
+      SLICES,
+      ROUNDS: STEP_TOKENS / SLICES,
+      READS_EACH: (STEP_TOKENS * WIDE) / 4 / (64 * SLICES),
     },
   });
 }
+
+const lowRankGradientSumKernel = defineKernel({
+  name: 'low_rank_gradient_sum',
+  shader: 'low_rank_gradient_sum.wgsl',
+  bindings: { partials: input('f32'), gradients: inout('f32') },
+  params: { splits: 'u32', count: 'u32', first: 'u32' },
+  constants: {},
+});
+
+/** Tokens that a workgroup sums at most while others would stand idle. */
+const SPLIT_TOKENS = 512;
+const MOST_SPLITS = 8;
 
 export interface LowRankGradientOptions {
   readonly x: Columns;
@@ -196,17 +216,20 @@ export interface LowRankGradientOptions {
   readonly du: Tensor;
   readonly adapter: GroupAdapter;
   /** Overrides the choice. */
-  readonly steps?: TokenSteps;
+  readonly splits?: number;
 }
 
 export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptions): void {
   const { x, inFeatures, dy, outFeatures, u, du, adapter } = options;
-  const roomy = plan.capabilities.workgroupStorageBytes >= 24 * 1024;
-  const steps = options.steps ?? (roomy ? LONG_STEPS : SHORT_STEPS);
   const parts = adapted(adapter, outFeatures);
   const sizes = [x.stride, x.at, inFeatures, dy.stride, dy.at, ...parts.flatMap(({ begin, width }) => [begin, width])];
   const tilesOf = (narrow: number, wide: number) => Math.ceil(narrow / NARROW) * Math.ceil(wide / WIDE);
   let tiles = tilesOf(adapter.columns, inFeatures);
+  const count = adapter.columns * inFeatures + parts.reduce((sum, { rank, width }) => sum + rank * width, 0);
+  const wanted =
+    options.splits ?? (plan.capabilities.software ? 1 : Math.min(MOST_SPLITS, plan.capacity / SPLIT_TOKENS));
+  const splitTokens = Math.ceil(plan.capacity / Math.max(1, wanted) / STEP_TOKENS) * STEP_TOKENS;
+  const splits = Math.ceil(plan.capacity / splitTokens);
   const params: Record<string, number> = {
     x_stride: x.stride,
     x_at: x.at,
@@ -214,6 +237,8 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     dy_stride: dy.stride,
     u_stride: adapter.columns,
     a_at: adapter.aAt,
+    split_tokens: splitTokens,
+    plane: count,
     scale: adapter.scale,
   };
   for (const [s, { uAt, rank, begin, width, bAt }] of parts.entries()) {
@@ -222,10 +247,20 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     tiles += tilesOf(rank, width);
   }
   const aligned = sizes.every((size) => size % 4 === 0);
-  plan.dispatch(lowRankGradientKernel({ steps, segments: parts.length, aligned }), {
-    bindings: { x: x.tensor, dy: dy.tensor, u, du, gradients: adapter.gradients },
+  const split = splits > 1;
+  const partials = split ? plan.tensor('partial gradients', splits * count * 4) : null;
+  plan.dispatch(lowRankGradientKernel({ segments: parts.length, aligned, split }), {
+    bindings: { x: x.tensor, dy: dy.tensor, u, du, ...(partials ? { partials } : { gradients: adapter.gradients }) },
     params,
-    workgroups: () => [tiles, 1, 1],
+    workgroups: () => [tiles, splits, 1],
     flopsPerToken: 2 * adapter.columns * inFeatures + parts.reduce((sum, p) => sum + 2 * p.rank * p.width, 0),
   });
+  if (partials) {
+    plan.dispatch(lowRankGradientSumKernel, {
+      bindings: { partials, gradients: adapter.gradients },
+      params: { splits, count, first: adapter.aAt },
+      workgroups: () => grid(Math.ceil(count / 64)),
+      flopsPerToken: (splits * count) / plan.capacity,
+    });
+  }
 }

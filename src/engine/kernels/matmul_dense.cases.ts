@@ -79,7 +79,16 @@ export const cases: KernelCase[] = (
     { tile: SMALL, dtype: 'F32', tokens: 7, depth: 65, width: 33, margins: [3, 2] },
     { tile: SMALL, dtype: 'F16', tokens: 63, depth: 33, width: 63, transposed: true },
     { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 130, width: 100, capacity: 80, accumulate: true },
-    { tile: SOFTWARE, dtype: 'F32', tokens: 65, depth: 65, width: 130, capacity: 80, transposed: true, margins: [1, 2] },
+    {
+      tile: SOFTWARE,
+      dtype: 'F32',
+      tokens: 65,
+      depth: 65,
+      width: 130,
+      capacity: 80,
+      transposed: true,
+      margins: [1, 2],
+    },
     // Sizes that are multiples of 4: vectors.
     { tile: SMALL, dtype: 'F32', tokens: 33, depth: 20, width: 68, accumulate: true, margins: [4, 0] },
     { tile: SMALL, dtype: 'F32', tokens: 33, depth: 68, width: 20, transposed: true },

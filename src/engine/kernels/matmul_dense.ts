@@ -80,14 +80,17 @@ export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): voi
   const { tile, splits } = shape;
   const split = splits > 1;
   const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
-  const kernel = matmulDenseKernel({
-    tile,
-    dtype,
-    transposed,
-    accumulate: accumulate && !split,
-    aligned,
-    splitK: split,
-  }, plan.capabilities);
+  const kernel = matmulDenseKernel(
+    {
+      tile,
+      dtype,
+      transposed,
+      accumulate: accumulate && !split,
+      aligned,
+      splitK: split,
+    },
+    plan.capabilities,
+  );
   const partials = split ? plan.tensor('partial sums', splits * rows.count * width * 4) : null;
   const part = splitDepth(depth, shape);
   const parts = split ? Math.ceil(depth / part) : 1;

@@ -148,17 +148,20 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
   const split = splits > 1;
   const segments = segmentValues(group, transposed, tile, lora?.adapter);
   const tiles = widths.reduce((sum, w) => sum + Math.ceil(w / tile.TILE_N), 0);
-  const kernel = matmulNf4Kernel({
-    tile,
-    segments: segments.length,
-    doubleQuant: group.doubleQuant,
-    transposed,
-    aligned,
-    splitK: split,
-    lora: lora !== undefined,
-    bias: bias && !split,
-    residual: residual !== undefined && !split,
-  }, plan.capabilities);
+  const kernel = matmulNf4Kernel(
+    {
+      tile,
+      segments: segments.length,
+      doubleQuant: group.doubleQuant,
+      transposed,
+      aligned,
+      splitK: split,
+      lora: lora !== undefined,
+      bias: bias && !split,
+      residual: residual !== undefined && !split,
+    },
+    plan.capabilities,
+  );
   const partials = split ? plan.tensor('partial sums', splits * plan.capacity * width * 4) : null;
   const bindings: Record<string, Tensor | TensorView> = { x: x.tensor, slab: group.slab, y: partials ?? y.tensor };
   if (lora) Object.assign(bindings, { u: lora.u, lora: lora.adapter.parameters });

@@ -1,7 +1,18 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Capabilities } from '../device/gpu.ts';
-import { ALL_TILES, chooseShape, LARGE, MEDIUM, SOFTWARE, splitDepth, tileBytes, tileThreads } from './matmul_tile.ts';
+import {
+  ALL_TILES,
+  chooseShape,
+  LARGE,
+  MEDIUM,
+  SMALL,
+  SOFTWARE,
+  splitDepth,
+  TALL,
+  tileBytes,
+  tileThreads,
+} from './matmul_tile.ts';
 
 const device = (workgroupStorageBytes: number, software = false): Capabilities => ({
   name: 'test',
@@ -31,22 +42,30 @@ test('every tile is made of whole blocks and at most 256 invocations', () => {
 test('the choice fits WebGPU’s default workgroup memory, and its parts make up the depth', () => {
   const size = fc.integer({ min: 1, max: 200_000 });
   fc.assert(
-    fc.property(size, fc.array(size, { minLength: 1, maxLength: 3 }), size, fc.boolean(), (rows, widths, depth, software) => {
-      const shape = chooseShape(rows, widths, depth, device(16384, software));
-      expect(tileBytes(shape.tile) + TABLES).toBeLessThanOrEqual(16384);
-      const part = splitDepth(depth, shape);
-      expect(part % shape.tile.TILE_K).toBe(0);
-      expect(part * shape.splits).toBeGreaterThanOrEqual(depth);
-    }),
+    fc.property(
+      size,
+      fc.array(size, { minLength: 1, maxLength: 3 }),
+      size,
+      fc.boolean(),
+      (rows, widths, depth, software) => {
+        const shape = chooseShape(rows, widths, depth, device(16384, software));
+        expect(tileBytes(shape.tile) + TABLES).toBeLessThanOrEqual(16384);
+        const part = splitDepth(depth, shape);
+        expect(part % shape.tile.TILE_K).toBe(0);
+        expect(part * shape.splits).toBeGreaterThanOrEqual(depth);
+      },
+    ),
   );
 });
 
 test.each([
-  ['a large output', 2048, [4096], 4096, device(32768), LARGE, false],
-  ['too few workgroups', 128, [128], 1024, device(32768), MEDIUM, true],
-  ['a CPU as GPU', 2048, [4096], 4096, device(32768, true), SOFTWARE, false],
-])('%s', (_, rows, widths, depth, capabilities, tile, split) => {
-  const shape = chooseShape(rows, widths, depth, capabilities);
-  expect(shape.tile).toBe(tile);
-  expect(shape.splits > 1).toBe(split);
+  ['a large output', 2048, [4096], 4096, device(32768), LARGE, 1],
+  ['few large tiles over a long depth', 512, [2048], 2048, device(32768), LARGE, 2],
+  ['an output that large tiles would waste', 2048, [576], 576, device(32768), MEDIUM, 2],
+  ['few small tiles', 512, [576], 1536, device(32768), MEDIUM, 5],
+  ['the same at the default limits', 512, [576], 1536, device(16384), SMALL, 5],
+  ['a large output at the default limits', 2048, [4096], 4096, device(16384), TALL, 1],
+  ['a CPU as GPU', 2048, [4096], 4096, device(32768, true), SOFTWARE, 1],
+])('%s', (_, rows, widths, depth, capabilities, tile, splits) => {
+  expect(chooseShape(rows, widths, depth, capabilities)).toEqual({ tile, splits });
 });

@@ -13,19 +13,22 @@ export interface Tile {
   readonly PREFETCH: boolean;
 }
 
+/** Where there is room: 128 × 128 in steps twice as deep, so that barriers are half as many. */
+export const DEEP: Tile = { TILE_M: 128, TILE_N: 128, TILE_K: 32, RM: 2, RN: 2, PREFETCH: true };
 export const LARGE: Tile = { TILE_M: 128, TILE_N: 128, TILE_K: 16, RM: 2, RN: 2, PREFETCH: true };
-export const TALL: Tile = { TILE_M: 128, TILE_N: 64, TILE_K: 16, RM: 2, RN: 1, PREFETCH: true };
-export const MEDIUM: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 1, PREFETCH: true };
-export const SMALL: Tile = { TILE_M: 32, TILE_N: 64, TILE_K: 32, RM: 1, RN: 1, PREFETCH: true };
+export const TALL: Tile = { TILE_M: 128, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, PREFETCH: true };
+export const MEDIUM: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 32, RM: 2, RN: 1, PREFETCH: true };
+/** MEDIUM in the workgroup memory that WebGPU always gives. */
+export const SMALL: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 1, PREFETCH: true };
 /** Few invocations with many outputs each: twice as fast as the others where a CPU plays the GPU. */
 export const SOFTWARE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, PREFETCH: false };
-export const ALL_TILES = { LARGE, TALL, MEDIUM, SMALL, SOFTWARE } as const;
+export const ALL_TILES = { DEEP, LARGE, TALL, MEDIUM, SMALL, SOFTWARE } as const;
 
 /** Invocations a workgroup. */
 export const tileThreads = (tile: Tile) => (tile.TILE_M * tile.TILE_N) / (16 * tile.RM * tile.RN);
 
-/** Bytes of workgroup memory for both operands. */
-export const tileBytes = (tile: Tile) => (tile.TILE_M + tile.TILE_N) * tile.TILE_K * 4;
+/** Bytes of workgroup memory for both operands, with a vector of padding a row. */
+export const tileBytes = (tile: Tile) => (tile.TILE_M + tile.TILE_N + 8) * tile.TILE_K * 4;
 
 /**
  * The constants of a kernel over this tile. A GPU gets its inner loop and its stores written out, which is faster; where
@@ -47,14 +50,14 @@ export interface MatmulShape {
   readonly splits: number;
 }
 
-/** Workgroups that keep a large GPU busy: below this a smaller tile, or a split depth, is faster than a better one. */
-const ENOUGH_WORKGROUPS = 128;
 /** Quantization tables beside the tiles. */
 const TABLE_BYTES = (16 + 256) * 4;
 
 /**
- * The largest tile that fits the device's workgroup memory and still makes enough workgroups. `rows` is the plan's
- * capacity, not one batch's, so that a run keeps its variant and with it its summation order.
+ * The tile and split that were fastest, or nearly, for shapes like this one on an NVIDIA H200 (docs/performance.md): a
+ * large tile where it wastes little and makes enough workgroups, if need be by splitting a long depth; else a smaller one
+ * in enough parts. `rows` is the plan's capacity, not one batch's, so that a run keeps its variant and with it its
+ * summation order.
  *
  * @param widths columns of the products that are computed side by side
  */
@@ -65,14 +68,22 @@ export function chooseShape(
   capabilities: Capabilities,
 ): MatmulShape {
   if (capabilities.software) return { tile: SOFTWARE, splits: 1 };
+  const fits = (tile: Tile) => tileBytes(tile) + TABLE_BYTES <= capabilities.workgroupStorageBytes;
   const workgroups = (tile: Tile) =>
     Math.ceil(rows / tile.TILE_M) * widths.reduce((sum, width) => sum + Math.ceil(width / tile.TILE_N), 0);
-  const fitting = [LARGE, TALL, MEDIUM].filter(
-    (tile) => tileBytes(tile) + TABLE_BYTES <= capabilities.workgroupStorageBytes,
-  );
-  const tile = fitting.find((candidate) => workgroups(candidate) >= ENOUGH_WORKGROUPS) ?? MEDIUM;
-  const splits = Math.min(Math.floor(ENOUGH_WORKGROUPS / workgroups(tile)), Math.floor(depth / (8 * tile.TILE_K)), 8);
-  return { tile, splits: Math.max(1, splits) };
+  /** Outputs that are computed over those that are wanted. */
+  const waste = (tile: Tile) =>
+    (workgroups(tile) * tile.TILE_M * tile.TILE_N) / (rows * widths.reduce((sum, width) => sum + width, 0));
+  /** Parts that make at least `wanted` workgroups, none shorter than `shortest`. */
+  const parts = (tile: Tile, wanted: number, shortest: number) =>
+    Math.max(1, Math.min(Math.ceil(wanted / workgroups(tile)), Math.floor(depth / shortest), 16));
+  if (fits(LARGE) && waste(LARGE) <= 1.1) {
+    const splits = parts(LARGE, 128, 512);
+    if (workgroups(LARGE) * splits >= 120) return { tile: fits(DEEP) ? DEEP : LARGE, splits };
+  }
+  if (fits(TALL) && waste(TALL) <= 1.1 && workgroups(TALL) >= 240) return { tile: TALL, splits: 1 };
+  const tile = fits(MEDIUM) ? MEDIUM : SMALL;
+  return { tile, splits: parts(tile, depth >= 16384 ? 1024 : 300, 160) };
 }
 
 /** Depth of each part: whole steps of the tile. */

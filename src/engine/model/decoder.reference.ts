@@ -6,8 +6,8 @@ import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/mod
 import { attentionBackwardReference, attentionForwardReference } from '../kernels/attention.reference.ts';
 import { crossEntropyReference } from '../kernels/cross_entropy.reference.ts';
 import { embeddingReference } from '../kernels/embedding.reference.ts';
-import { matmulReference, matmulTransposedReference } from '../kernels/matmul_dense.reference.ts';
 import { matmulGradientReference } from '../kernels/low_rank.reference.ts';
+import { matmulReference, matmulTransposedReference } from '../kernels/matmul_dense.reference.ts';
 import { linearReference } from '../kernels/matmul_nf4.reference.ts';
 import { rmsNormReference } from '../kernels/rms_norm.reference.ts';
 import { rmsNormBackwardReference } from '../kernels/rms_norm_backward.reference.ts';

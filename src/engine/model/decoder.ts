@@ -86,12 +86,7 @@ export function groupOf(d: Decoder, layer: number, linears: readonly LinearSpec[
 }
 
 /** Arena tensors for one layer. `input` is the residual stream it reads. */
-export function layerActivations(
-  plan: PlanBuilder,
-  d: Decoder,
-  name: string,
-  input: Tensor,
-): LayerActivations {
+export function layerActivations(plan: PlanBuilder, d: Decoder, name: string, input: Tensor): LayerActivations {
   const { spec } = d;
   const floats = (what: string, perToken: number) => plan.tensor(`${name} ${what}`, plan.capacity * perToken * 4);
   const lowRank = new Map<LinearSpec, Tensor>();

@@ -8,7 +8,7 @@ import { type ArenaTensor, type Tensor, view } from '../plan/tensor.ts';
 import type { Decoder } from './decoder.ts';
 
 /** Bytes of logits that exist at a time, at most. */
-const LOGITS_BYTES = 64 * 2 ** 20;
+const LOGITS_BYTES = 128 * 2 ** 20;
 
 /** Tokens a chunk: a multiple of 64, so that a chunk of the hidden state starts at a bindable offset. */
 export function chunkTokens(vocab: number, capacity: number): number {

@@ -64,7 +64,9 @@ export function layoutFlat(
     const bytes = tensors.reduce((sum, { shape }) => sum + count(shape) * 4, 0);
     const padded = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     if (padded > limit) {
-      throw new RangeError(`${tensors[0].name} and what lies with it need ${padded} bytes; a bank holds ${limit}. Try a smaller r.`);
+      throw new RangeError(
+        `${tensors[0].name} and what lies with it need ${padded} bytes; a bank holds ${limit}. Try a smaller r.`,
+      );
     }
     if (ends[ends.length - 1] + padded > limit) ends.push(0);
     const bank = ends.length - 1;
