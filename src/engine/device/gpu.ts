@@ -1,5 +1,6 @@
 /** Getting a device: adapter with retry, what it can do, and the ledger and pipelines that go with it. */
 import { PipelineCache } from '../kernels/pipeline_cache.ts';
+import { MatmulChoices } from '../tuning/matmul_choices.ts';
 import { MemoryLedger } from './ledger.ts';
 
 export class NoGpuError extends Error {
@@ -38,6 +39,8 @@ export interface Gpu {
   readonly capabilities: Capabilities;
   readonly ledger: MemoryLedger;
   readonly pipelines: PipelineCache;
+  /** Which variant each matmul gets on this device. */
+  readonly matmulChoices: MatmulChoices;
   /** Resolves when the device is lost. */
   readonly lost: Promise<GPUDeviceLostInfo>;
   /** Throws the first validation or out-of-memory error the device has reported since the last call. */
@@ -133,6 +136,7 @@ export async function acquireGpu(api: GPU | undefined, options: AcquireOptions =
     capabilities,
     ledger: new MemoryLedger(device),
     pipelines: new PipelineCache(device),
+    matmulChoices: new MatmulChoices(),
     lost: device.lost,
     check() {
       if (!firstError) return;

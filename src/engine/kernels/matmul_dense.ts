@@ -5,7 +5,7 @@ import type { FloatDtype } from '../weight_source.ts';
 import { DTYPE_CODE } from './float_dtype.ts';
 import { defineKernel, type ElementType, inout, input, output } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { chooseShape, type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
+import { type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
 
 export interface MatmulDenseVariant {
   readonly tile: Tile;
@@ -76,7 +76,8 @@ export interface MatmulDenseOptions {
 export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): void {
   const { x, y, weight, dtype, depth, width, transposed = false, accumulate = false } = options;
   const rows = options.rows ?? { first: 0, count: plan.capacity };
-  const shape = options.shape ?? chooseShape(rows.count, [width], depth, plan.capabilities);
+  const op = transposed ? 'matmul_dense_dx' : 'matmul_dense';
+  const shape = options.shape ?? plan.matmulShape({ op, rows: rows.count, widths: [width], depth });
   const { tile, splits } = shape;
   const split = splits > 1;
   const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);

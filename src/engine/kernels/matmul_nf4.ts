@@ -3,7 +3,7 @@ import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
 import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { chooseShape, type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
+import { type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
 
 /** A quantized linear inside a layer's slab: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
@@ -138,7 +138,8 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
   const depth = transposed ? group.outFeatures : group.inFeatures;
   const width = transposed ? group.inFeatures : group.outFeatures;
   const widths = transposed ? [width] : group.linears.map(({ outFeatures }) => outFeatures);
-  const shape = options.shape ?? chooseShape(plan.capacity, widths, depth, plan.capabilities);
+  const op = transposed ? 'matmul_nf4_dx' : 'matmul_nf4';
+  const shape = options.shape ?? plan.matmulShape({ op, rows: plan.capacity, widths, depth });
   const { tile, splits } = shape;
   const bias = !transposed && group.linears.some(({ biasAt }) => biasAt !== null);
   const aligned = wholeGroups(

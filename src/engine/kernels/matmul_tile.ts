@@ -51,7 +51,7 @@ export interface MatmulShape {
 }
 
 /** Quantization tables beside the tiles. */
-const TABLE_BYTES = (16 + 256) * 4;
+export const TABLE_BYTES = (16 + 256) * 4;
 
 /**
  * The tile and split that were fastest, or nearly, for shapes like this one on an NVIDIA H200 (docs/performance.md): a

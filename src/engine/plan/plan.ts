@@ -13,6 +13,8 @@ import {
   STEP_FIELDS,
   uniformBytes,
 } from '../kernels/kernel.ts';
+import type { MatmulShape } from '../kernels/matmul_tile.ts';
+import type { MatmulProblem } from '../tuning/matmul_choices.ts';
 import { type Arena, type Layout, type Lifetime, placeTensors } from './arena.ts';
 import { type DispatchTime, type PlanTime, profileCommands, type TimedCommand, timeCommands } from './profile.ts';
 import { ALIGNMENT, type ArenaTensor, align, type Tensor, type TensorView, view } from './tensor.ts';
@@ -55,6 +57,11 @@ export class PlanBuilder {
 
   get capabilities(): Capabilities {
     return this.#gpu.capabilities;
+  }
+
+  /** How this device cuts a matmul. */
+  matmulShape(problem: MatmulProblem): MatmulShape {
+    return this.#gpu.matmulChoices.shape(problem, this.capabilities);
   }
 
   /** A tensor that lives within the plan, its size given in bytes at capacity. */
@@ -112,6 +119,11 @@ export class PlanBuilder {
     }
     this.#layout = placeTensors(lifetimes, this.#gpu.capabilities.maxBufferBytes);
     return this.#layout;
+  }
+
+  /** Compiles the kernels, so that {@link finish} finds them ready. */
+  async compile(): Promise<void> {
+    await Promise.all(this.#dispatches.map(({ kernel }) => this.#gpu.pipelines.get(kernel)));
   }
 
   /** Compiles the kernels and makes the bind groups over an arena that holds at least this plan's layout. */

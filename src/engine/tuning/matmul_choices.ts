@@ -1,0 +1,64 @@
+/** Which tile and split each matmul of a device's plans gets: forced, measured on this very device, or by rule. */
+import type { Capabilities } from '../device/gpu.ts';
+import { ALL_TILES, chooseShape, type MatmulShape, type Tile } from '../kernels/matmul_tile.ts';
+
+export type MatmulOp = 'matmul_nf4' | 'matmul_nf4_dx' | 'matmul_dense' | 'matmul_dense_dx';
+
+/** What decides how fast a shape is. */
+export interface MatmulProblem {
+  readonly op: MatmulOp;
+  /** The plan's capacity in tokens, or a chunk's. */
+  readonly rows: number;
+  /** Columns of the products that are computed side by side. */
+  readonly widths: readonly number[];
+  readonly depth: number;
+}
+
+export const problemKey = ({ op, rows, widths, depth }: MatmulProblem) => `${op} ${rows}×${widths.join('+')}×${depth}`;
+
+/** A measured choice as it is kept: a tile's name and its splits, by {@link problemKey}. */
+export type KeptChoices = Readonly<Record<string, readonly [tile: string, splits: number]>>;
+
+const tileName = (tile: Tile) => Object.entries(ALL_TILES).find(([, known]) => known === tile)?.[0];
+
+export class MatmulChoices {
+  readonly #measured = new Map<string, MatmulShape>();
+  readonly #asked = new Map<string, MatmulProblem>();
+  #forced: MatmulShape | null = null;
+
+  /** Every matmul gets this shape from now on: for tests and benches. */
+  force(shape: MatmulShape | null): void {
+    this.#forced = shape;
+  }
+
+  shape(problem: MatmulProblem, capabilities: Capabilities): MatmulShape {
+    if (this.#forced) return this.#forced;
+    const key = problemKey(problem);
+    this.#asked.set(key, problem);
+    return this.#measured.get(key) ?? chooseShape(problem.rows, problem.widths, problem.depth, capabilities);
+  }
+
+  /** Problems that a plan asked about and nobody has measured. */
+  unmeasured(): MatmulProblem[] {
+    if (this.#forced) return [];
+    return [...this.#asked].filter(([key]) => !this.#measured.has(key)).map(([, problem]) => problem);
+  }
+
+  set(problem: MatmulProblem, shape: MatmulShape): void {
+    this.#measured.set(problemKey(problem), shape);
+  }
+
+  kept(): KeptChoices {
+    return Object.fromEntries(
+      [...this.#measured].map(([key, { tile, splits }]) => [key, [tileName(tile) ?? '', splits] as const]),
+    );
+  }
+
+  /** Takes what an earlier visit measured; unknown tiles are left out and measured again. */
+  restore(kept: KeptChoices): void {
+    for (const [key, [name, splits]] of Object.entries(kept)) {
+      const tile: Tile | undefined = (ALL_TILES as Readonly<Record<string, Tile>>)[name];
+      if (tile && Number.isInteger(splits) && splits >= 1) this.#measured.set(key, { tile, splits });
+    }
+  }
+}
