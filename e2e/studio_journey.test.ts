@@ -82,10 +82,9 @@ it('trains in the page what PyTorch trains, and goes on from what it exported', 
   await page.getByText(/Goes on from/).waitFor();
   const watch = await TaskWatch.start(page);
   await page.getByRole('button', { name: 'Start training' }).click();
-  await page.getByText('Trained', { exact: true }).waitFor({ timeout: 170_000 });
+  await page.getByText('Trained', { exact: true }).waitFor({ timeout: 300_000 });
   const { own, all } = await watch.stop();
-  console.log('tasks over 50 ms by the clock:', JSON.stringify(all));
-  expect(own, 'tasks of the page over 50 ms').toEqual([]);
+  expect(own, `the page's own among ${JSON.stringify(all)}`).toEqual([]);
   expect(await page.locator('canvas').count()).toBe(4);
 
   const rows = readCsv(readFileSync(await saved(page, /CSV/), 'utf8'));
@@ -135,4 +134,4 @@ it('trains in the page what PyTorch trains, and goes on from what it exported', 
   expect(continued).toBeLessThan(0.999 * expected.steps[0].loss);
   expect(problems).toEqual([]);
   await page.close();
-});
+}, 420_000);

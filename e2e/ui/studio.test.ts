@@ -46,6 +46,8 @@ it('goes from a model to a zip with the keyboard alone', async () => {
   await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Bring your data');
   await inspect(page, 'data empty');
   await openDataset(page);
+  // The button that was pressed is gone: the keyboard goes on from the heading.
+  await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Bring your data');
   await page.getByRole('row', { name: /^25 The line is not JSON/ }).waitFor();
   await tabTo(page, /assistant_only_loss/);
   await page.keyboard.press('Space');

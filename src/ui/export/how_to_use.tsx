@@ -9,8 +9,8 @@ export function HowToUse({ trained }: { readonly trained: TrainedAdapter }) {
     'from peft import PeftModel',
     'from transformers import AutoModelForCausalLM',
     '',
-    `base_model = "${trained.model.name}"`,
-    'base = AutoModelForCausalLM.from_pretrained(base_model)',
+    `name = "${trained.model.name}"`,
+    'base = AutoModelForCausalLM.from_pretrained(name)',
     `model = PeftModel.from_pretrained(base, "${fileName(trained.name)}")`,
   ].join('\n');
   return (

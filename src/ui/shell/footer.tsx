@@ -20,7 +20,7 @@ export function Footer() {
             : `Hosts spoken to, to read from: ${hosts.join(', ')}.`}
         </p>
         <details>
-          <summary>Hosts that it may read from; the browser refuses others</summary>
+          <summary>Hosts it may read from</summary>
           <ul>
             {ALLOWED.map((host) => (
               <li key={host}>{host}</li>
