@@ -72,14 +72,6 @@ const SHOTS: readonly Shot[] = [
     },
   },
   {
-    name: 'train-wrong',
-    screen: 'train',
-    play: async (page) => {
-      await page.getByLabel('learning_rate').fill('fast');
-      await page.getByText('Enter a number.').waitFor();
-    },
-  },
-  {
     name: 'run',
     // As fast as can be until the pause, which holds the picture still.
     tune: '&speed=20&steps=2',

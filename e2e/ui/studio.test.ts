@@ -70,7 +70,7 @@ it('goes from a model to a zip with the keyboard alone', async () => {
   expect(await page.getByLabel('lora_alpha').isDisabled()).toBe(true);
   expect(complaints).toEqual([]);
   await page.context().close();
-}, 60_000);
+}, 120_000);
 
 it('asks for a token where a model is gated, and forgets it here', async () => {
   const { page, complaints } = await demo.visit();
