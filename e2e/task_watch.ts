@@ -8,9 +8,10 @@ import type { Browser, Page } from 'playwright';
 export interface LongTask {
   /** Milliseconds after the watch began. */
   readonly at: number;
-  /** Milliseconds by the clock, and of the processor. */
+  /** Milliseconds by the clock. */
   readonly wall: number;
-  readonly cpu: number;
+  /** Milliseconds of the processor; null where the trace has lost the task. */
+  readonly cpu: number | null;
 }
 
 interface TraceEvent {
@@ -75,11 +76,10 @@ export class TaskWatch {
     const all = entries.map(({ startTime, duration }) => {
       const middle = traceTime(startTime + duration / 2);
       const task = tasks.find(({ ts, dur = 0 }) => ts <= middle && middle <= ts + dur);
-      // A task that the trace has lost counts as work.
-      const cpu = Math.round((task?.tdur ?? duration * 1000) / 1000);
+      const cpu = task?.tdur === undefined ? null : Math.round(task.tdur / 1000);
       return { at: Math.round(startTime - mark.args!.data!.startTime!), wall: Math.round(duration), cpu };
     });
-    return { own: all.filter(({ wall, cpu }) => wall > 50 && cpu > WORKED_MS), all };
+    return { own: all.filter(({ wall, cpu }) => wall > 50 && (cpu ?? wall) > WORKED_MS), all };
   }
 }
 
