@@ -8,20 +8,18 @@ import type { Browser, Page } from 'playwright';
 export interface LongTask {
   /** Milliseconds after the watch began. */
   readonly at: number;
-  /** Milliseconds by the clock. */
+  /** Milliseconds by the clock, and of the processor. */
   readonly wall: number;
-  /** Milliseconds of the processor; null where the trace has lost the task. */
-  readonly cpu: number | null;
+  readonly cpu: number;
 }
 
 interface TraceEvent {
   readonly name: string;
   readonly pid: number;
   readonly tid: number;
-  /** Microseconds. */
+  /** When it began, microseconds: by the clock, and of what its thread had run by then. */
   readonly ts: number;
-  readonly dur?: number;
-  readonly tdur?: number;
+  readonly tts?: number;
   readonly args?: { readonly data?: { readonly startTime?: number } };
 }
 
@@ -30,6 +28,9 @@ interface TraceEvent {
  * less: next to other programs the same work takes the processor half as long again (docs/performance.md).
  */
 const WORKED_MS = 40;
+
+/** The page's clock is coarser than the trace's. */
+const CLOCKS_US = 2000;
 
 const MARK = 'watch';
 
@@ -69,17 +70,20 @@ export class TaskWatch {
     const { traceEvents } = JSON.parse((await this.#browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
     const mark = traceEvents.find(({ name, args }) => name === MARK && args?.data?.startTime !== undefined);
     if (!mark) throw new Error('The trace has no mark to tell the page by.');
-    const tasks = traceEvents.filter(
-      ({ name, pid, tid }) => name === 'RunTask' && pid === mark.pid && tid === mark.tid,
-    );
-    const traceTime = (pageTime: number) => mark.ts + (pageTime - mark.args!.data!.startTime!) * 1000;
+    // By when tasks began: a task that was under way when the trace was written away lacks its end.
+    const begun = traceEvents
+      .filter(({ name, pid, tid }) => name === 'RunTask' && pid === mark.pid && tid === mark.tid)
+      .sort((a, b) => a.ts - b.ts);
+    const began = mark.args!.data!.startTime!;
     const all = entries.map(({ startTime, duration }) => {
-      const middle = traceTime(startTime + duration / 2);
-      const task = tasks.find(({ ts, dur = 0 }) => ts <= middle && middle <= ts + dur);
-      const cpu = task?.tdur === undefined ? null : Math.round(task.tdur / 1000);
-      return { at: Math.round(startTime - mark.args!.data!.startTime!), wall: Math.round(duration), cpu };
+      const from = mark.ts + (startTime - began) * 1000;
+      const task = begun.findLast(({ ts }) => ts <= from + CLOCKS_US);
+      const next = begun.find(({ ts }) => ts >= from + duration * 1000 - CLOCKS_US);
+      // Without one of the two all of it counts as work.
+      const cpu = task?.tts !== undefined && next?.tts !== undefined ? (next.tts - task.tts) / 1000 : duration;
+      return { at: Math.round(startTime - began), wall: Math.round(duration), cpu: Math.round(cpu) };
     });
-    return { own: all.filter(({ wall, cpu }) => wall > 50 && (cpu ?? wall) > WORKED_MS), all };
+    return { own: all.filter(({ wall, cpu }) => wall > 50 && cpu > WORKED_MS), all };
   }
 }
 
