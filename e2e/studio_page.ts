@@ -40,10 +40,7 @@ export async function serveBuilt(folder: string, hubOrigins: readonly string[]):
   };
 }
 
-/**
- * Before the first script: counts tasks over 50 ms from when `watchLongTasks` is called, and takes the file dialog away,
- * so that what is saved is a download.
- */
+/** Before the first script: notes tasks over 50 ms, and takes the file dialog away, so that what is saved is a download. */
 export async function preparePage(page: Page): Promise<string[]> {
   const problems: string[] = [];
   page.on('pageerror', ({ message }) => problems.push(message));
@@ -53,17 +50,21 @@ export async function preparePage(page: Page): Promise<string[]> {
   await page.addInitScript(() => {
     Reflect.deleteProperty(window, 'showSaveFilePicker');
     const tasks: number[] = [];
-    Object.assign(window, { longTasks: tasks });
-    new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) tasks.push(entry.duration);
-    }).observe({ entryTypes: ['longtask'] });
+    const note = (entries: PerformanceEntryList) => tasks.push(...entries.map(({ duration }) => duration));
+    const observer = new PerformanceObserver((list) => note(list.getEntries()));
+    observer.observe({ type: 'longtask' });
+    const longTasks = () => {
+      note(observer.takeRecords());
+      return tasks.splice(0);
+    };
+    Object.assign(window, { longTasks });
   });
   return problems;
 }
 
-/** Durations of tasks over 50 ms since the last call. */
+/** Durations of the page's tasks over 50 ms since the last call, milliseconds. */
 export function longTasks(page: Page): Promise<number[]> {
-  return page.evaluate(() => (window as unknown as { longTasks: number[] }).longTasks.splice(0));
+  return page.evaluate(() => (window as unknown as { longTasks: () => number[] }).longTasks());
 }
 
 export async function loadFromHub(page: Page, id: string, timeout = 120_000): Promise<void> {

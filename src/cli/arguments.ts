@@ -1,6 +1,6 @@
 /** The command line's words → what to do. */
 import { parseArgs } from 'node:util';
-import { BENCH_OPTIONS, BENCH_USAGE, type BenchInvocation, parseBench } from './bench_arguments.ts';
+import { BENCH_OPTIONS, BENCH_USAGE, type BenchInvocation, parseBench, variants } from './bench_arguments.ts';
 import { ADAPTERS, type Adapter } from './chromium_flags.ts';
 import { UsageError } from './usage_error.ts';
 
@@ -22,7 +22,11 @@ export interface RuntimeOptions {
 }
 
 export type Invocation =
-  | ({ readonly command: 'parity'; readonly cases: readonly string[] } & RuntimeOptions)
+  | ({
+      readonly command: 'parity';
+      readonly cases: readonly string[];
+      readonly variant: Readonly<Record<string, string>>;
+    } & RuntimeOptions)
   | ({ readonly command: 'train'; readonly config: string; readonly out: string | undefined } & RuntimeOptions)
   | ({ readonly command: 'quantize'; readonly model: string; readonly against: string | undefined } & RuntimeOptions)
   | (BenchInvocation & RuntimeOptions)
@@ -69,7 +73,7 @@ const OPTIONS = {
 
 /** Options that a command takes beside its words. */
 const ALLOWED: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
-  parity: ['runtime', 'adapter', 'dawn-toggle'],
+  parity: ['runtime', 'adapter', 'dawn-toggle', 'variant'],
   train: ['runtime', 'adapter', 'dawn-toggle', 'out', 'resume'],
   quantize: ['runtime', 'adapter', 'dawn-toggle', 'against'],
   bench: ['runtime', 'adapter', 'dawn-toggle', ...(Object.keys(BENCH_OPTIONS) as (keyof typeof BENCH_OPTIONS)[])],
@@ -89,7 +93,7 @@ export function parseInvocation(argv: readonly string[]): Invocation {
   switch (command) {
     case 'parity':
       if (positionals.length === 0) throw new UsageError('parity needs at least one case folder.');
-      return { command, cases: positionals, ...runtimeOptions(values) };
+      return { command, cases: positionals, variant: variants(values.variant ?? []), ...runtimeOptions(values) };
     case 'train': {
       const [config, ...rest] = positionals;
       if (config === undefined || rest.length > 0) throw new UsageError('train needs one RUN.json.');

@@ -29,6 +29,7 @@ describe('the words of bench', () => {
         samples: 7,
         only: null,
         variant: {},
+        tune: true,
         models: null,
         batches: null,
         checkpointing: null,

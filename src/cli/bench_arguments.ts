@@ -15,7 +15,8 @@ export const BENCH_USAGE = `  npm run bench -- [kernels|train|load]… [--json F
       --size small|full       shapes (default: small where a CPU plays the GPU)
       --samples N             of a kernel (default 7)
       --only NAME,…           kernels whose name contains one of these
-      --variant KEY=VALUE,…   for the kernels' benches, such as tile=LARGE
+      --variant KEY=VALUE,…   forces variants of matmuls, such as tile=LARGE,splits=2 (parity takes it too)
+      --tune on|off           measure variants before training as the page does (default), or take them by rule
       --model NAME,…          tiny, SmolLM2-135M, SmolLM2-360M, Llama-3.2-1B
       --batch ROWSxLENGTH,…   such as 1x512,4x512
       --checkpointing on|off|both
@@ -35,6 +36,7 @@ export const BENCH_OPTIONS = {
   batch: { type: 'string', multiple: true },
   checkpointing: { type: 'string' },
   steps: { type: 'string' },
+  tune: { type: 'string' },
   rank: { type: 'string' },
   'target-modules': { type: 'string', multiple: true },
   sweep: { type: 'boolean' },
@@ -71,12 +73,13 @@ export function parseBench(words: readonly string[], values: Values): BenchInvoc
       size: choice('size', values.size, { small: 'small', full: 'full' } as const) ?? null,
       samples: count('samples', values.samples, 7),
       only,
-      variant: variants(list(values.variant) ?? []),
+      variant: variants(values.variant ?? []),
       models: list(values.model),
       batches: list(values.batch)?.map(batch) ?? null,
       checkpointing:
         choice('checkpointing', values.checkpointing, { on: [true], off: [false], both: [false, true] }) ?? null,
       steps: count('steps', values.steps, 8),
+      tune: choice('tune', values.tune, { on: true, off: false } as const) ?? true,
       rank: count('rank', values.rank, 16),
       targetModules: targets === null || targets.includes('all-linear') ? 'all-linear' : targets,
       sweep: values.sweep ?? false,
@@ -104,9 +107,10 @@ function batch(text: string): BenchBatch {
   return { rows: Number(rows), length: Number(length) };
 }
 
-function variants(pairs: readonly string[]): Record<string, string> {
+/** `KEY=VALUE` words, several in one with commas between. */
+export function variants(words: readonly string[]): Record<string, string> {
   return Object.fromEntries(
-    pairs.map((pair) => {
+    (list(words) ?? []).map((pair) => {
       const [, key, value] = /^([^=]+)=(.+)$/.exec(pair) ?? [];
       if (!key) throw new UsageError(`--variant is KEY=VALUE, tile=LARGE for instance, not ${JSON.stringify(pair)}.`);
       return [key, value];

@@ -10,6 +10,7 @@ describe('parseInvocation', () => {
     ).toEqual({
       command: 'parity',
       cases: ['a', 'b'],
+      variant: {},
       runtime: 'node',
       adapter: undefined,
       dawnToggles: ['x', 'y'],

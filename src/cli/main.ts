@@ -58,7 +58,9 @@ async function execute(invocation: Invocation, environment: Environment): Promis
       return serveCommand(invocation.directory, invocation.port, invocation.open);
     case 'parity': {
       const cases = invocation.cases.map(fromHere);
-      return withRuntime(invocation, environment, (runtime, stop) => parityCommand(cases, runtime, stop));
+      return withRuntime(invocation, environment, (runtime, stop) =>
+        parityCommand(cases, invocation.variant, runtime, stop),
+      );
     }
     case 'train': {
       const file = fromHere(invocation.config);

@@ -7,16 +7,26 @@ import { Progress } from './progress.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A JSON line a case on stdout, everything else on stderr. The exit code: 0 when all pass. */
-export async function parityCommand(cases: readonly string[], runtime: Runtime, stop: AbortSignal): Promise<number> {
+export async function parityCommand(
+  cases: readonly string[],
+  variant: Readonly<Record<string, string>>,
+  runtime: Runtime,
+  stop: AbortSignal,
+): Promise<number> {
   let failures = 0;
   for (const directory of cases) {
     if (stop.aborted) return 130;
-    if (!(await runCase(directory, runtime, stop))) failures++;
+    if (!(await runCase(directory, variant, runtime, stop))) failures++;
   }
   return failures === 0 ? 0 : 1;
 }
 
-async function runCase(directory: string, runtime: Runtime, stop: AbortSignal): Promise<boolean> {
+async function runCase(
+  directory: string,
+  variant: Readonly<Record<string, string>>,
+  runtime: Runtime,
+  stop: AbortSignal,
+): Promise<boolean> {
   const name = path.basename(directory);
   const progress = new Progress();
   const fail = (problem: string, message: string) => {
@@ -31,7 +41,7 @@ async function runCase(directory: string, runtime: Runtime, stop: AbortSignal): 
   }
   let passed = false;
   await runtime.run(
-    { type: 'parity', runId: name, base: runtime.locate(directory) },
+    { type: 'parity', runId: name, base: runtime.locate(directory), variant },
     (event) => {
       if (event.type === 'parity') passed = report(event.report, progress);
       else if (event.type === 'failed') fail(event.name, event.message);

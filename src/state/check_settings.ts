@@ -46,7 +46,7 @@ export function checkSettings(
   // Left empty: five looks at the held-out rows over the run.
   if (numbers.eval_steps.trim() === '') training.eval_steps = share > 0 ? evalSteps(training.max_steps) : undefined;
   const lora = start
-    ? { r: start.r, lora_alpha: start.lora_alpha, target_modules: modulesOf(start) }
+    ? { r: start.r, lora_alpha: start.lora_alpha, target_modules: [...start.target_modules] }
     : { ...typed(LORA_NUMBERS), target_modules: settings.target_modules };
   const candidate = {
     name: settings.name.trim() || undefined,
@@ -100,11 +100,6 @@ function dataSettings(typed: object, validation_share: number, errors: SettingEr
     seed: training.seed,
     validation_share,
   };
-}
-
-/** An adapter that names none was made for all linears. */
-export function modulesOf({ target_modules }: StartingAdapter): RunConfig['lora']['target_modules'] {
-  return target_modules.length === 0 ? 'all-linear' : [...target_modules];
 }
 
 /** What the schema cannot know: the model, and fields that contradict each other. */

@@ -13,3 +13,11 @@ export function meetHosts(met: readonly string[]): void {
 export function meetHub(): void {
   meetHosts([new URL(hubUrl()).host]);
 }
+
+/** Whom the page's policy lets it read from, beside its own host, as the browser has it. */
+export function allowedHosts(): string[] {
+  const policy = document.querySelector<HTMLMetaElement>('meta[http-equiv="Content-Security-Policy"]')?.content ?? '';
+  const directives = policy.split(';').map((directive) => directive.trim().split(/\s+/));
+  const [, ...sources] = directives.find(([name]) => name === 'connect-src') ?? [];
+  return sources.filter((source) => source !== "'self'").map((source) => source.replace(/^https?:\/\//, ''));
+}

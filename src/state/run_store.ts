@@ -187,10 +187,10 @@ function addStep(state: RunState, record: StepRecord, totalSteps: number, tokens
   pending = { ...pending, latest: record, tokensPerSecond, totalSteps };
   const active = activeTime(state, performance.now());
   const { step } = record;
+  const status = state.status === 'starting' ? 'training' : state.status;
   // The engine tells several steps at once: those that came with the first are no measure.
-  if (!state.anchor) useRun.setState({ anchor: { step, active } });
+  if (!state.anchor) useRun.setState({ status, anchor: { step, active } });
   else if (active - state.anchor.active < SAME_TIME_MS) useRun.setState({ anchor: { ...state.anchor, step } });
-  if (state.status === 'starting') useRun.setState({ status: 'training' });
   show.request();
 }
 

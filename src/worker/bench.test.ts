@@ -15,6 +15,7 @@ const REQUEST: BenchRequest = {
   batches: null,
   checkpointing: null,
   steps: 8,
+  tune: false,
   rank: 16,
   targetModules: 'all-linear',
   sweep: false,

@@ -24,6 +24,8 @@ export interface BenchRequest {
   readonly checkpointing: readonly boolean[] | null;
   /** Timed steps. */
   readonly steps: number;
+  /** Measures matmul variants before training, as the page does; else they are chosen by rule. */
+  readonly tune: boolean;
   readonly rank: number;
   readonly targetModules: 'all-linear' | readonly string[];
   /** What the maker says the device can do, TFLOP/s: MFU is given against it too. */

@@ -7,6 +7,7 @@ import { ModelWeights } from '../engine/model/weights.ts';
 import type { DispatchTime } from '../engine/plan/profile.ts';
 import type { TokenBatch } from '../engine/token_batch.ts';
 import { type StepLog, Trainer } from '../engine/train/trainer.ts';
+import { forcedShape } from '../engine/tuning/matmul_choices.ts';
 import { loraScale, selectLoraTargets } from '../formats/lora.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
 import type { BenchContext } from './bench_context.ts';
@@ -174,10 +175,11 @@ const meanLoss = ({ lossSum, trainedTokens }: StepLog) => lossSum / trainedToken
 
 function createTrainer(
   gpu: Gpu,
-  { rank, targetModules }: BenchRequest,
+  { rank, targetModules, tune, variant }: BenchRequest,
   model: ModelWeights,
   { rows, length, checkpointing }: Shape,
 ): Promise<Trainer> {
+  gpu.matmulChoices.force(forcedShape(variant));
   return Trainer.create(gpu, {
     model,
     lora: {
@@ -190,6 +192,7 @@ function createTrainer(
     capacity: rows * length,
     positions: length,
     gradientCheckpointing: checkpointing,
+    tune,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
   });
 }

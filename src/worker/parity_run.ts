@@ -6,6 +6,7 @@ import type { LoadingProgress } from '../engine/model/weights.ts';
 import { runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import type { Trainer } from '../engine/train/trainer.ts';
+import { forcedShape } from '../engine/tuning/matmul_choices.ts';
 import { type Folder, readText } from '../formats/range_source.ts';
 import { parseRunConfig } from '../formats/run_config.ts';
 import { withGpu } from './gpu_session.ts';
@@ -65,6 +66,7 @@ export async function parityRun(
       emit({ type: 'device', runId, adapter });
     },
     (gpu) => {
+      gpu.matmulChoices.force(forcedShape(command.variant ?? {}));
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
       return withTrainer(gpu, run, sizes(run, expected.run), hooks, async (trainer, model) => {
         emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });

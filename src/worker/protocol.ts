@@ -22,8 +22,11 @@ export type Command =
     }
   /** Ends the run after the step in flight and keeps what was trained: `finished` follows with the adapter. */
   | { type: 'stop'; runId: string }
-  /** Runs a golden case and compares it with what PyTorch got. `base` is the case's folder. */
-  | { type: 'parity'; runId: string; base: FolderLocation }
+  /**
+   * Runs a golden case and compares it with what PyTorch got. `base` is the case's folder; `variant` forces kernel
+   * variants, such as tile = LARGE.
+   */
+  | { type: 'parity'; runId: string; base: FolderLocation; variant?: Readonly<Record<string, string>> }
   /** Quantizes a model's linears and hashes what comes out, for the comparison with bitsandbytes. */
   | { type: 'quantize'; runId: string; model: FolderLocation }
   /** Measures the device, kernels, training steps and loading. */

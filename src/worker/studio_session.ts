@@ -11,6 +11,7 @@ import { inspectModel, type LoadedModel, loadModel, type ModelPorts } from './st
 import type { StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { trainInStudio } from './studio_train.ts';
 import { RunFailure } from './train_run.ts';
+import { restoreChoices } from './tuning_store.ts';
 
 /** A command that needs what is not there, or comes while something else has the GPU. */
 export class StudioOrderError extends Error {
@@ -138,7 +139,7 @@ export class StudioSession {
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
         this.#adapter = adapter;
-        const { r, lora_alpha, use_rslora, target_modules } = adapter.config;
+        const { r, lora_alpha, use_rslora } = adapter.config;
         const tensors = adapter.tensors.size;
         emit({
           type: 'adapter-ready',
@@ -147,7 +148,7 @@ export class StudioSession {
           r,
           lora_alpha,
           use_rslora,
-          target_modules: target_modules === null || typeof target_modules === 'string' ? [] : target_modules,
+          target_modules: modulesOf(adapter),
           tensors,
         });
         return;
@@ -173,6 +174,7 @@ export class StudioSession {
   async #device(): Promise<Gpu> {
     if (this.#gpu) return this.#gpu;
     const gpu = await acquireGpu(await this.#requestGpu());
+    await restoreChoices(gpu);
     this.#gpu = gpu;
     void gpu.lost.then(() => {
       if (this.#gpu !== gpu) return;
@@ -206,6 +208,16 @@ export class StudioSession {
     if (!this.#data) throw new StudioOrderError('No data is loaded. Drop a file in the Data step.');
     return this.#data;
   }
+}
+
+/**
+ * Last parts of the linears' names: as the configuration lists them; where it has no list (PEFT also takes a pattern), as
+ * the tensors are called.
+ */
+function modulesOf({ config: { target_modules }, tensors }: PeftAdapter): string[] {
+  const listed = Array.isArray(target_modules) ? target_modules : [];
+  const paths = listed.length > 0 ? listed : [...tensors.keys()].map((key) => key.slice(0, key.lastIndexOf('.')));
+  return [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
 }
 
 /** A zip that the studio or another program wrote, or the two files of a PEFT adapter. */

@@ -14,6 +14,7 @@ import type { LoadedModel } from './studio_model.ts';
 import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { RunFailure } from './train_run.ts';
 import { trainerOptions } from './trainer_options.ts';
+import { keepChoices } from './tuning_store.ts';
 
 /** Most steps between two read-backs of the log. */
 const LOG_EVERY = 8;
@@ -40,10 +41,11 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const batchSize = training.per_device_train_batch_size;
   const capacity = Math.max(...[plan, ...(evalPlan ? [evalPlan] : [])].map((one) => mostTokens(one, batchSize)));
   const settings = { lora, training, targets, adapter };
-  const trainer = await Trainer.create(
-    gpu,
-    trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) }),
-  );
+  const trainer = await Trainer.create(gpu, {
+    ...trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) }),
+    tune: true,
+  });
+  await keepChoices(gpu);
   const files = async () =>
     writePeftAdapter({
       tensors: await trainer.readAdapter(),

@@ -30,6 +30,8 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
     capacity: sizes.capacity,
     positions: sizes.positions,
     gradientCheckpointing: training.gradient_checkpointing,
+    // A run from the command line computes the same whatever was measured before.
+    tune: false,
     optimizer: {
       beta1: training.adam_beta1,
       beta2: training.adam_beta2,

@@ -1,7 +1,7 @@
 import type { BenchSize, KernelBench } from '../bench/kernel_bench.ts';
 import { chunkTokens } from '../model/output_head.ts';
+import { forcedShape } from '../tuning/matmul_choices.ts';
 import { matmulDense } from './matmul_dense.ts';
-import { shapeOf } from './matmul_nf4.bench.ts';
 
 /** The output head over one chunk of cross-entropy, bf16: chunk×vocab×hidden. */
 function head(size: BenchSize, vocab: number, hidden: number, transposed: boolean): KernelBench {
@@ -22,7 +22,7 @@ function head(size: BenchSize, vocab: number, hidden: number, transposed: boolea
         depth,
         width,
         transposed,
-        shape: shapeOf(variant),
+        shape: forcedShape(variant) ?? undefined,
       });
     },
   };

@@ -1,21 +1,13 @@
 import type { BenchBuffers } from '../bench/buffers.ts';
-import type { BenchSize, KernelBench, VariantChoice } from '../bench/kernel_bench.ts';
+import type { BenchSize, KernelBench } from '../bench/kernel_bench.ts';
 import { align, type Tensor } from '../plan/tensor.ts';
+import { forcedShape } from '../tuning/matmul_choices.ts';
 import { type GroupAdapter, type LinearGroup, matmulNf4 } from './matmul_nf4.ts';
-import { ALL_TILES, type MatmulShape } from './matmul_tile.ts';
 import { DYNAMIC_MAP, NF4_CODEBOOK } from './nf4_codebook.ts';
 import { BLOCK, NESTED_BLOCK } from './nf4_quantize.ts';
 
 /** M×N×K: tokens, outputs and inputs of the linear, whichever way it is multiplied. */
 type Shape = readonly [number, number, number];
-
-/** `--variant tile=LARGE`, with `--variant splits=4`; by default the kernel chooses. */
-export function shapeOf({ tile, splits = '1' }: VariantChoice): MatmulShape | undefined {
-  if (tile === undefined) return undefined;
-  const found = Object.entries(ALL_TILES).find(([name]) => name === tile);
-  if (!found) throw new RangeError(`tile is one of ${Object.keys(ALL_TILES).join(', ')}, not ${tile}`);
-  return { tile: found[1], splits: Number(splits) };
-}
 
 /** Random codes and scales, laid out as a layer's slab is. */
 function quantizedGroup(buffers: BenchBuffers, outFeatures: number, inFeatures: number): LinearGroup {
@@ -72,7 +64,7 @@ function bench(size: BenchSize, [tokens, outFeatures, inFeatures]: Shape, transp
         lora: lora
           ? { u: buffers.floats('u', tokens * RANK), adapter: benchAdapter(buffers, inFeatures, outFeatures) }
           : undefined,
-        shape: shapeOf(variant),
+        shape: forcedShape(variant) ?? undefined,
       });
     },
   } satisfies KernelBench;

@@ -62,3 +62,15 @@ export class MatmulChoices {
     }
   }
 }
+
+/**
+ * What `--variant tile=LARGE,splits=2` forces; null when it names no tile.
+ *
+ * @throws RangeError when there is no such tile.
+ */
+export function forcedShape({ tile, splits = '1' }: Readonly<Record<string, string>>): MatmulShape | null {
+  if (tile === undefined) return null;
+  const found: Tile | undefined = (ALL_TILES as Readonly<Record<string, Tile>>)[tile];
+  if (!found) throw new RangeError(`tile is one of ${Object.keys(ALL_TILES).join(', ')}, not ${tile}`);
+  return { tile: found, splits: Number(splits) };
+}

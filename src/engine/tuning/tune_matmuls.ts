@@ -16,7 +16,7 @@ const BUDGET_MS = 4000;
 /** Shapes worth measuring: those that waste little and fill a GPU of any size in one to some rounds. */
 export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes: number): MatmulShape[] {
   const width = widths.reduce((sum, w) => sum + w, 0);
-  const shapes: { shape: MatmulShape; workgroups: number }[] = [];
+  const shapes: MatmulShape[] = [];
   for (const tile of Object.values<Tile>(ALL_TILES)) {
     if (tile === SOFTWARE || tileBytes(tile) + TABLE_BYTES > storageBytes) continue;
     const tiles = Math.ceil(rows / tile.TILE_M) * widths.reduce((sum, w) => sum + Math.ceil(w / tile.TILE_N), 0);
@@ -24,10 +24,10 @@ export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes:
     for (const splits of [1, 2, 3, 4, 6, 8, 12, 16]) {
       const workgroups = tiles * splits;
       if (splits > 1 && (depth / splits < 128 || workgroups > 1600)) continue;
-      if (workgroups >= 48 || splits === 1) shapes.push({ shape: { tile, splits }, workgroups });
+      if (workgroups >= 48 || splits === 1) shapes.push({ tile, splits });
     }
   }
-  return shapes.map(({ shape }) => shape);
+  return shapes;
 }
 
 /**
@@ -74,14 +74,27 @@ class MatmulBench {
   constructor(gpu: Gpu, problems: readonly MatmulProblem[]) {
     this.#gpu = gpu;
     const most = (bytes: (p: MatmulProblem, width: number) => number) =>
-      Math.max(...problems.map((p) => bytes(p, p.widths.reduce((sum, w) => sum + w, 0))));
+      Math.max(
+        ...problems.map((p) =>
+          bytes(
+            p,
+            p.widths.reduce((sum, w) => sum + w, 0),
+          ),
+        ),
+      );
     const buffer = (label: string, size: number, usage: GPUBufferUsageFlags) =>
       gpu.ledger.create({ label, size, usage: usage | GPUBufferUsage.COPY_DST, category: 'staging' });
     const storage = (label: string, bytes: number) =>
       bufferTensor(label, buffer(label, Math.ceil(bytes / 256) * 256, GPUBufferUsage.STORAGE));
     this.#step = buffer('tuning step', uniformBytes(STEP_FIELDS), GPUBufferUsage.UNIFORM);
-    this.#x = storage('tuning x', most(({ rows, depth }) => rows * depth * 4));
-    this.#y = storage('tuning y', most(({ rows }, width) => rows * width * 4));
+    this.#x = storage(
+      'tuning x',
+      most(({ rows, depth }) => rows * depth * 4),
+    );
+    this.#y = storage(
+      'tuning y',
+      most(({ rows }, width) => rows * width * 4),
+    );
     // Half a byte a weight and its scales, or two bytes.
     this.#weight = storage(
       'tuning weight',
@@ -104,7 +117,8 @@ class MatmulBench {
   }
 
   dispose(): void {
-    for (const buffer of [this.#step, this.#x.buffer, this.#y.buffer, this.#weight.buffer]) this.#gpu.ledger.destroy(buffer);
+    for (const buffer of [this.#step, this.#x.buffer, this.#y.buffer, this.#weight.buffer])
+      this.#gpu.ledger.destroy(buffer);
   }
 
   #record({ op, rows, widths, depth }: MatmulProblem, shape: MatmulShape, repeats: number): PlanBuilder {

@@ -9,7 +9,8 @@ export function HowToUse({ trained }: { readonly trained: TrainedAdapter }) {
     'from peft import PeftModel',
     'from transformers import AutoModelForCausalLM',
     '',
-    `base = AutoModelForCausalLM.from_pretrained("${trained.model.name}")`,
+    `name = "${trained.model.name}"`,
+    'base = AutoModelForCausalLM.from_pretrained(name)',
     `model = PeftModel.from_pretrained(base, "${fileName(trained.name)}")`,
   ].join('\n');
   return (

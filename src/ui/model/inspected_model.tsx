@@ -21,7 +21,10 @@ export function InspectedModel({ location, info }: Props) {
   return (
     <div className={styles.model}>
       <p className={styles.supported}>
-        <Icon name="check" /> The architecture <code>{info.modelType}</code> is supported.
+        <Icon name="check" />
+        <span>
+          The architecture <code>{info.modelType}</code> is supported.
+        </span>
       </p>
       <Figures
         size="small"

@@ -17,8 +17,10 @@ export function ModelRow({ id, chosen, gated, facts, note, disabled, onChoose }:
     <li className={styles.row}>
       <button type="button" className={styles.button} aria-pressed={chosen} disabled={disabled} onClick={onChoose}>
         <span className={styles.name}>
-          <span className={styles.owner}>{owner ? `${owner}/` : ''}</span>
-          <strong>{name}</strong>
+          <span>
+            <span className={styles.owner}>{owner ? `${owner}/` : ''}</span>
+            <strong>{name}</strong>
+          </span>
           {gated && (
             <span className={styles.gated}>
               <Icon name="lock" size={12} /> gated

@@ -4,20 +4,35 @@ import { setQuery, useSearch } from '../../state/search_store.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { Input } from '../primitives/input.tsx';
+import { locationName } from './location_name.ts';
 import styles from './model_search.module.css';
 
-/** One line for both: words are searched for while they are typed, an id or address is looked at on Enter. */
+/**
+ * One line for both: words are searched for while they are typed; an id or address, or the only one that was found, is
+ * looked at on Enter.
+ */
 export function ModelSearch() {
   const query = useSearch((state) => state.query);
+  const only = useSearch(({ search }) =>
+    search.status === 'found' && search.results.length === 1 ? search.results[0] : null,
+  );
   const named = parseModelId(query);
   const loading = useModel((state) => state.loading !== null);
+  // What to do next is then elsewhere.
+  const shown = useModel(
+    ({ inspection, loaded }) =>
+      loaded?.info.name === named?.id ||
+      (inspection.status !== 'none' && locationName(inspection.location) === named?.id),
+  );
   return (
     <search>
       <form
         className={styles.form}
         onSubmit={(event) => {
           event.preventDefault();
-          if (named && !loading) inspectHubModel(named.id, named.revision);
+          if (loading) return;
+          if (named) inspectHubModel(named.id, named.revision);
+          else if (only) inspectHubModel(only.id);
         }}
       >
         <label htmlFor="model-query" className={styles.label}>
@@ -36,7 +51,7 @@ export function ModelSearch() {
             onChange={({ currentTarget }) => setQuery(currentTarget.value)}
           />
           {named && (
-            <Button type="submit" kind="primary" disabled={loading}>
+            <Button type="submit" kind={shown ? 'plain' : 'primary'} disabled={loading}>
               Look at it
             </Button>
           )}

@@ -21,8 +21,21 @@ export function Screen({ title, lead, actions, children }: Props) {
     }
     firstScreen = false;
   }, [title]);
+  // What had the focus is gone (a button whose work is done): the keyboard goes on from the heading, not from nowhere.
+  const focused = useRef<Element | null>(null);
+  useEffect(() => {
+    if (focused.current && !focused.current.isConnected && document.activeElement === document.body) {
+      heading.current?.focus({ preventScroll: true });
+    }
+  });
   return (
-    <div className={styles.screen}>
+    // biome-ignore lint/a11y/noStaticElementInteractions: it only notes where the focus is.
+    <div
+      className={styles.screen}
+      onFocus={({ target }) => {
+        focused.current = target;
+      }}
+    >
       <header className={styles.header}>
         <div className={styles.titles}>
           <h1 ref={heading} tabIndex={-1}>

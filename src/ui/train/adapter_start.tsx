@@ -31,7 +31,7 @@ export function AdapterStart() {
           {start ? (
             <>
               Goes on from <strong>{start.name}</strong>: r {start.r}, lora_alpha {start.lora_alpha},{' '}
-              {plural(start.tensors, 'tensor')}.
+              {plural(start.tensors, 'tensor')} for {start.target_modules.join(', ')}.
             </>
           ) : (
             'A fresh adapter: it changes nothing until it has learned.'

@@ -1,5 +1,5 @@
 import 'uplot/dist/uPlot.min.css';
-import { useMemo } from 'react';
+import { memo, useMemo } from 'react';
 import { setLogScale, setSmoothing, useCharts } from '../../state/chart_store.ts';
 import { useRun } from '../../state/run_store.ts';
 import { smooth } from '../../state/smoothing.ts';
@@ -17,8 +17,8 @@ const LEARNING_RATE: readonly ChartSeries[] = [{ label: 'learning_rate', colour:
 const GRAD_NORM: readonly ChartSeries[] = [{ label: 'grad_norm', colour: '--optimizer', width: 1.5 }];
 const SPEED: readonly ChartSeries[] = [{ label: 'tokens/s', colour: '--logits', width: 1.5 }];
 
-/** All curves of the run, with one cursor. Loaded when training is first looked at. */
-export default function Charts() {
+/** All curves of the run, with one cursor. */
+export default memo(function Charts() {
   const series = useRun((state) => state.series);
   const version = useRun((state) => state.version);
   const smoothing = useCharts((state) => state.smoothing);
@@ -104,4 +104,4 @@ export default function Charts() {
       </div>
     </section>
   );
-}
+});

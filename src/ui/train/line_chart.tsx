@@ -1,6 +1,7 @@
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import uPlot from 'uplot';
 import { pointAt } from '../../state/chart_store.ts';
+import { cancelFrame, inFrameOfItsOwn } from './frames.ts';
 import styles from './line_chart.module.css';
 
 export interface ChartSeries {
@@ -44,18 +45,29 @@ function Plot(props: Props) {
   const chart = useRef<uPlot | null>(null);
   const latest = useRef(props);
   latest.current = props;
+  const [draw] = useState(() => () => chart.current?.setData(dataOf(latest.current)));
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: made anew only for what uPlot cannot change.
   useEffect(() => {
     const element = place.current;
     if (!element) return;
-    const made = new uPlot(options(element, latest.current), dataOf(latest.current), element);
-    chart.current = made;
-    const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height }));
+    let width = 0;
+    const make = () => {
+      chart.current = new uPlot(options(element, width, latest.current), undefined, element);
+      inFrameOfItsOwn(draw);
+    };
+    // It tells the first width as well, with the layout of the frame: asking for it would force one.
+    const observer = new ResizeObserver(([entry]) => {
+      width = Math.floor(entry!.contentRect.width);
+      if (chart.current) chart.current.setSize({ width, height });
+      else inFrameOfItsOwn(make);
+    });
     observer.observe(element);
     return () => {
       observer.disconnect();
-      made.destroy();
+      cancelFrame(make);
+      cancelFrame(draw);
+      chart.current?.destroy();
       chart.current = null;
       pointAt(null);
     };
@@ -63,19 +75,19 @@ function Plot(props: Props) {
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: version stands for what is in the columns.
   useEffect(() => {
-    chart.current?.setData(dataOf(latest.current));
+    if (chart.current) inFrameOfItsOwn(draw);
   }, [steps, values, version]);
 
   const last = values[0]?.at(-1);
   const label = last == null ? title : `${title}: ${Number(last.toPrecision(4))} at step ${steps.at(-1)}`;
-  return <div ref={place} className={styles.chart} role="img" aria-label={label} />;
+  return <div ref={place} className={styles.chart} style={{ height }} role="img" aria-label={label} />;
 }
 
 function dataOf({ steps, values }: Props): uPlot.AlignedData {
   return [steps, ...values] as uPlot.AlignedData;
 }
 
-function options(element: HTMLElement, props: Props): uPlot.Options {
+function options(element: HTMLElement, width: number, props: Props): uPlot.Options {
   const { series, height, logScale = false, fromZero = false, scientific = false } = props;
   const colour = colourReader(element);
   const axis: uPlot.Axis = {
@@ -85,7 +97,7 @@ function options(element: HTMLElement, props: Props): uPlot.Options {
     ticks: { show: false },
   };
   return {
-    width: element.clientWidth,
+    width,
     height,
     legend: { show: false },
     padding: [8, 8, 0, 0],

@@ -1,17 +1,18 @@
-import { lazy, Suspense } from 'react';
+import { lazy, memo, Suspense } from 'react';
 import { useRun } from '../../state/run_store.ts';
 import { MemoryBar } from '../primitives/memory_bar.tsx';
 import { Panel } from '../primitives/panel.tsx';
+import { loadCharts } from './load_charts.ts';
 import { RunOutcome } from './run_outcome.tsx';
 import { RunProgress } from './run_progress.tsx';
 import { RunSettings } from './run_settings.tsx';
 import styles from './run_view.module.css';
 import { StepTable } from './step_table.tsx';
 
-const Charts = lazy(() => import('./charts.tsx'));
+const Charts = lazy(loadCharts);
 
-export function RunView() {
-  const memory = useRun((state) => state.memory);
+/** Its parts follow the run by themselves: a change of the screen's heading is none of theirs. */
+export const RunView = memo(function RunView() {
   return (
     <div className={styles.view}>
       <RunOutcome />
@@ -20,16 +21,22 @@ export function RunView() {
         <Charts />
       </Suspense>
       <div className={styles.below}>
-        {memory && (
-          <Panel title="Memory">
-            <MemoryBar memory={memory} />
-          </Panel>
-        )}
+        <MemoryPanel />
         <div className={styles.facts}>
           <StepTable />
           <RunSettings />
         </div>
       </div>
     </div>
+  );
+});
+
+function MemoryPanel() {
+  const memory = useRun((state) => state.memory);
+  if (!memory) return null;
+  return (
+    <Panel title="Memory">
+      <MemoryBar memory={memory} />
+    </Panel>
   );
 }

@@ -1,3 +1,4 @@
+import { useEffect } from 'react';
 import { useAdapter } from '../../state/adapter_store.ts';
 import { Panel } from '../primitives/panel.tsx';
 import { ChoiceSetting } from '../settings/choice_setting.tsx';
@@ -5,6 +6,7 @@ import { FlagSetting } from '../settings/flag_setting.tsx';
 import { NumberSetting } from '../settings/number_setting.tsx';
 import { useChecked } from '../settings/use_checked.ts';
 import { AdapterStart } from './adapter_start.tsx';
+import { loadCharts } from './load_charts.ts';
 import styles from './settings_view.module.css';
 import { StartPanel } from './start_panel.tsx';
 import { TargetModules } from './target_modules.tsx';
@@ -12,6 +14,7 @@ import { TargetModules } from './target_modules.tsx';
 export function SettingsView() {
   const { errors } = useChecked();
   const start = useAdapter((state) => state.start);
+  useEffect(() => void loadCharts(), []);
   return (
     <div className={styles.layout}>
       <div className={styles.start}>

@@ -1,7 +1,7 @@
 import { useAdapter } from '../../state/adapter_store.ts';
 import { useData } from '../../state/data_store.ts';
 import { useModel } from '../../state/model_store.ts';
-import { startTraining } from '../../state/run_store.ts';
+import { startTraining, useRun } from '../../state/run_store.ts';
 import { setSettings, useSettings } from '../../state/settings_store.ts';
 import { restoreDefaults } from '../../state/studio.ts';
 import { count } from '../format.ts';
@@ -19,10 +19,11 @@ export function StartPanel() {
   const loaded = useModel((state) => state.loaded);
   const { status, summary, settings: readWith } = useData();
   const adapterBusy = useAdapter((state) => state.status === 'reading');
+  const idle = useRun((state) => state.status === 'none');
   const { errors, request, data } = useChecked();
   const dataCurrent = status === 'ready' && JSON.stringify(data) === JSON.stringify(readWith);
   const wrong = Object.keys(errors);
-  const ready = request && loaded && dataCurrent && !adapterBusy && (summary?.trainedTokens ?? 0) > 0;
+  const ready = idle && request && loaded && dataCurrent && !adapterBusy && (summary?.trainedTokens ?? 0) > 0;
   return (
     <Panel title="This run">
       <Field name="name" help="For the run and its adapter.">

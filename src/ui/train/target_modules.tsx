@@ -1,5 +1,4 @@
 import { useAdapter } from '../../state/adapter_store.ts';
-import { modulesOf } from '../../state/check_settings.ts';
 import { useModel } from '../../state/model_store.ts';
 import { setSettings, useSettings } from '../../state/settings_store.ts';
 import fieldStyles from '../primitives/field.module.css';
@@ -12,7 +11,7 @@ export function TargetModules({ error }: { readonly error: string | undefined })
   const chosen = useSettings((state) => state.target_modules);
   const start = useAdapter((state) => state.start);
   const linears = useModel((state) => state.loaded?.info.linears) ?? COMMON;
-  const value = start ? modulesOf(start) : chosen;
+  const value = start ? start.target_modules : chosen;
   const all = value === 'all-linear';
   const toggle = (name: string) => {
     const before = all ? linears : value;

@@ -1,3 +1,4 @@
+import { memo, useDeferredValue } from 'react';
 import { useData } from '../../state/data_store.ts';
 import { useModel } from '../../state/model_store.ts';
 import { closeRun, isActive, useRun } from '../../state/run_store.ts';
@@ -8,21 +9,32 @@ import { Screen } from '../primitives/screen.tsx';
 import { RunView } from './run_view.tsx';
 import { SettingsView } from './settings_view.tsx';
 
+/**
+ * Settings, then the run. The click on the start button only says so there: the run is rendered in the slices that React
+ * gives to what is deferred, because the GPU begins to compile at the same moment. The way back is taken at once.
+ */
 export function TrainScreen() {
+  const idle = useRun((state) => state.status === 'none');
+  const wasIdle = useDeferredValue(idle);
+  return idle || wasIdle ? <SettingsScreen /> : <RunScreen />;
+}
+
+const SettingsScreen = memo(function SettingsScreen() {
+  return (
+    <Screen
+      title="Train"
+      lead="Every setting has the name it has in TRL and PEFT. The defaults are a sound first try; change what you know."
+    >
+      <SettingsView />
+    </Screen>
+  );
+});
+
+const RunScreen = memo(function RunScreen() {
   const status = useRun((state) => state.status);
   const name = useRun((state) => state.request?.name ?? '');
   const model = useModel((state) => state.loaded?.info.name ?? null);
   const file = useData((state) => state.file?.name ?? null);
-  if (status === 'none') {
-    return (
-      <Screen
-        title="Train"
-        lead="Every setting has the name it has in TRL and PEFT. The defaults are a sound first try; change what you know."
-      >
-        <SettingsView />
-      </Screen>
-    );
-  }
   const over = !isActive(status);
   return (
     <Screen
@@ -46,4 +58,4 @@ export function TrainScreen() {
       <RunView />
     </Screen>
   );
-}
+});

@@ -1,0 +1,65 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Capabilities } from '../device/gpu.ts';
+import { chooseShape, LARGE, MEDIUM, SMALL, SOFTWARE, TABLE_BYTES, tileBytes } from '../kernels/matmul_tile.ts';
+import { forcedShape, MatmulChoices, type MatmulProblem } from './matmul_choices.ts';
+import { candidates } from './tune_matmuls.ts';
+
+const GPU: Capabilities = {
+  name: 'test',
+  features: [],
+  enabled: [],
+  subgroupMatrixConfigs: [],
+  software: false,
+  subgroupSize: 32,
+  workgroupStorageBytes: 32768,
+  maxBindingBytes: 2 ** 30,
+  maxBufferBytes: 2 ** 30,
+};
+const PROBLEM: MatmulProblem = { op: 'matmul_nf4', rows: 512, widths: [576, 192, 192], depth: 576 };
+
+test('by rule first, as measured afterwards, as forced whatever was measured', () => {
+  const choices = new MatmulChoices();
+  const byRule = chooseShape(PROBLEM.rows, PROBLEM.widths, PROBLEM.depth, GPU);
+  expect(choices.shape(PROBLEM, GPU)).toEqual(byRule);
+  expect(choices.unmeasured()).toEqual([PROBLEM]);
+  choices.set(PROBLEM, { tile: LARGE, splits: 3 });
+  expect(choices.unmeasured()).toEqual([]);
+  expect(choices.shape(PROBLEM, GPU)).toEqual({ tile: LARGE, splits: 3 });
+  expect(choices.shape({ ...PROBLEM, op: 'matmul_nf4_dx' }, GPU)).not.toEqual({ tile: LARGE, splits: 3 });
+  choices.force({ tile: SMALL, splits: 1 });
+  expect(choices.shape(PROBLEM, GPU)).toEqual({ tile: SMALL, splits: 1 });
+  expect(choices.unmeasured()).toEqual([]);
+});
+
+test('what was kept comes back; what this version does not know is measured again', () => {
+  const choices = new MatmulChoices();
+  choices.set(PROBLEM, { tile: MEDIUM, splits: 4 });
+  const kept = JSON.parse(JSON.stringify(choices.kept()));
+  const later = new MatmulChoices();
+  later.restore({ ...kept, 'matmul_dense 1×1×1': ['GONE', 1], 'matmul_dense 2×2×2': ['LARGE', 0] });
+  expect(later.kept()).toEqual(kept);
+  expect(later.shape(PROBLEM, GPU)).toEqual({ tile: MEDIUM, splits: 4 });
+});
+
+test('candidates fit the device, waste little and are never software’s', () => {
+  const size = fc.integer({ min: 64, max: 20_000 });
+  fc.assert(
+    fc.property(size, size, size, fc.constantFrom(16384, 32768, 49152), (rows, width, depth, storage) => {
+      for (const { tile, splits } of candidates({ op: 'matmul_nf4', rows, widths: [width], depth }, storage)) {
+        expect(tile).not.toBe(SOFTWARE);
+        expect(tileBytes(tile) + TABLE_BYTES).toBeLessThanOrEqual(storage);
+        if (splits > 1) expect(depth / splits).toBeGreaterThanOrEqual(128);
+      }
+    }),
+  );
+  const few = candidates(PROBLEM, 49152);
+  expect(few.length).toBeGreaterThan(3);
+  expect(few.length).toBeLessThan(30);
+});
+
+test('forced by name', () => {
+  expect(forcedShape({ tile: 'LARGE', splits: '2' })).toEqual({ tile: LARGE, splits: 2 });
+  expect(forcedShape({ other: '1' })).toBe(null);
+  expect(() => forcedShape({ tile: 'HUGE' })).toThrow(/tile is one of/);
+});

@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+import { type AdapterTensor, writePeftAdapter } from '../formats/peft.ts';
+import type { StudioEvent } from './studio_protocol.ts';
+import { StudioSession } from './studio_session.ts';
+
+/** An adapter for v_proj and down_proj of one layer, whose configuration says this of its modules. */
+function adapterFiles(target_modules: unknown): File[] {
+  const tensors = new Map<string, AdapterTensor>();
+  for (const module of ['self_attn.v_proj', 'mlp.down_proj']) {
+    tensors.set(`model.layers.0.${module}.lora_A`, { shape: [1, 2], data: new Float32Array(2) });
+    tensors.set(`model.layers.0.${module}.lora_B`, { shape: [2, 1], data: new Float32Array(2) });
+  }
+  const lora = { r: 1, lora_alpha: 2, use_rslora: false, target_modules: 'all-linear' as const };
+  const written = writePeftAdapter({ tensors, config: { ...lora, base_model_name_or_path: null } });
+  return written.map(({ path, bytes }) => {
+    if (!path.endsWith('.json')) return new File([bytes], path);
+    const config = JSON.parse(new TextDecoder().decode(bytes));
+    return new File([JSON.stringify({ ...config, target_modules })], path);
+  });
+}
+
+it.each([
+  { target_modules: ['v_proj', 'down_proj'], told: ['v_proj', 'down_proj'] },
+  { target_modules: ['self_attn.v_proj', 'mlp.down_proj'], told: ['v_proj', 'down_proj'] },
+  // What the tensors are for, in their file's order: not every linear.
+  { target_modules: [], told: ['down_proj', 'v_proj'] },
+  { target_modules: null, told: ['down_proj', 'v_proj'] },
+  { target_modules: '.*(v|down)_proj', told: ['down_proj', 'v_proj'] },
+])('tells what an adapter adapts: $target_modules', async ({ target_modules, told }) => {
+  const events: StudioEvent[] = [];
+  const session = new StudioSession(
+    (event) => events.push(event),
+    async () => undefined,
+  );
+  await session.handle({ type: 'open-adapter', runId: 'a', files: adapterFiles(target_modules) });
+  expect(events).toMatchObject([{ type: 'adapter-ready', target_modules: told, tensors: 4 }]);
+});
