@@ -1,36 +1,11 @@
 /** Getting a device: adapter with retry, what it can do, and the ledger and pipelines that go with it. */
 import { PipelineCache } from '../kernels/pipeline_cache.ts';
 import { MatmulChoices } from '../tuning/matmul_choices.ts';
+import type { Capabilities, SubgroupMatrixConfig } from './capabilities.ts';
 import { MemoryLedger } from './ledger.ts';
 
 export class NoGpuError extends Error {
   override name = 'NoGpuError';
-}
-
-export interface Capabilities {
-  /** Vendor, architecture and device as the browser tells them. */
-  readonly name: string;
-  readonly features: readonly string[];
-  /** Those of them that the device was made with, so that kernels may use them. */
-  readonly enabled: readonly string[];
-  /** Empty unless `chromium-experimental-subgroup-matrix` is enabled. */
-  readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
-  /** A CPU plays the GPU: SwiftShader, lavapipe, WARP. */
-  readonly software: boolean;
-  /** Lanes a subgroup, where the browser says. */
-  readonly subgroupSize: number | null;
-  readonly workgroupStorageBytes: number;
-  readonly maxBindingBytes: number;
-  readonly maxBufferBytes: number;
-}
-
-/** A shape that the device multiplies by subgroups: [M, K] × [K, N]. */
-export interface SubgroupMatrixConfig {
-  readonly componentType: string;
-  readonly resultComponentType: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
 }
 
 /** A device with all that is bound to its life. */

@@ -1,5 +1,5 @@
 /** Tile shapes of the attention kernels (shaders/common/attention_tile.wgsl), and which one a shape gets. */
-import type { Capabilities } from '../device/gpu.ts';
+import type { Capabilities } from '../device/capabilities.ts';
 
 export interface AttentionVariant {
   /** Invocations across a tile's columns and its rows. */

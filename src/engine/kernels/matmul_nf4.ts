@@ -1,4 +1,4 @@
-import type { Capabilities } from '../device/gpu.ts';
+import type { Capabilities } from '../device/capabilities.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
 import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';

@@ -1,5 +1,5 @@
 /** Tile shapes of the matmul family (shaders/common/matmul_tile.wgsl), and which one a shape gets. */
-import type { Capabilities } from '../device/gpu.ts';
+import type { Capabilities } from '../device/capabilities.ts';
 
 export interface Tile {
   /** Rows and columns of outputs a workgroup, and the depth of one step. */

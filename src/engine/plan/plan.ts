@@ -3,7 +3,8 @@
  * made; a step then only encodes. The number of tokens may differ from step to step: it is in the step uniform, and
  * workgroup counts are computed from it when encoding.
  */
-import type { Capabilities, Gpu } from '../device/gpu.ts';
+import type { Capabilities } from '../device/capabilities.ts';
+import type { Gpu } from '../device/gpu.ts';
 import { GpuMemoryError, type MemoryCategory } from '../device/ledger.ts';
 import {
   type Binding,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Capabilities } from '../device/gpu.ts';
+import type { Capabilities } from '../device/capabilities.ts';
 import { chooseShape, LARGE, MEDIUM, SMALL, SOFTWARE, TABLE_BYTES, tileBytes } from '../kernels/matmul_tile.ts';
 import { forcedShape, MatmulChoices, type MatmulProblem } from './matmul_choices.ts';
 import { candidates } from './tune_matmuls.ts';

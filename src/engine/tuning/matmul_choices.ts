@@ -1,5 +1,5 @@
 /** Which tile and split each matmul of a device's plans gets: forced, measured on this very device, or by rule. */
-import type { Capabilities } from '../device/gpu.ts';
+import type { Capabilities } from '../device/capabilities.ts';
 import { ALL_TILES, chooseShape, type MatmulShape, type Tile } from '../kernels/matmul_tile.ts';
 
 export type MatmulOp = 'matmul_nf4' | 'matmul_nf4_dx' | 'matmul_dense' | 'matmul_dense_dx';

@@ -11,7 +11,7 @@ import type { MatmulProblem } from './matmul_choices.ts';
 
 /** Milliseconds a sample should take, and the measurements of all problems together: what they leave stays by rule. */
 const SAMPLE_MS = 3;
-const BUDGET_MS = 4000;
+const BUDGET_MS = 2500;
 
 /** Shapes worth measuring: those that waste little and fill a GPU of any size in one to some rounds. */
 export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes: number): MatmulShape[] {
@@ -36,7 +36,9 @@ export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes:
  */
 export async function tuneMatmuls(gpu: Gpu, signal?: AbortSignal): Promise<boolean> {
   if (gpu.capabilities.software) return false;
-  const problems = gpu.matmulChoices.unmeasured();
+  // What costs most first.
+  const cost = ({ rows, widths, depth }: MatmulProblem) => rows * depth * widths.reduce((sum, w) => sum + w, 0);
+  const problems = gpu.matmulChoices.unmeasured().sort((a, b) => cost(b) - cost(a));
   if (problems.length === 0) return false;
   const started = performance.now();
   const bench = new MatmulBench(gpu, problems);
