@@ -13,6 +13,16 @@ import type { MatmulProblem } from './matmul_choices.ts';
 const SAMPLE_MS = 3;
 const BUDGET_MS = 2500;
 
+/** Bytes of operands and partial sums that may be allocated for measuring; they are freed before a plan's own. */
+const MOST_SCRATCH_BYTES = 256 * 2 ** 20;
+
+const widthOf = ({ widths }: MatmulProblem) => widths.reduce((sum, width) => sum + width, 0);
+const weightBytes = (problem: MatmulProblem) =>
+  // Half a byte a weight and its scales, or two bytes.
+  problem.depth * widthOf(problem) * (problem.op.startsWith('matmul_nf4') ? 0.75 : 2) + 8192;
+const scratchBytes = (problem: MatmulProblem) =>
+  problem.rows * (problem.depth + 4 * widthOf(problem)) * 4 + weightBytes(problem);
+
 /** Shapes worth measuring: those that waste little and fill a GPU of any size in one to some rounds. */
 export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes: number): MatmulShape[] {
   const width = widths.reduce((sum, w) => sum + w, 0);
@@ -36,9 +46,12 @@ export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes:
  */
 export async function tuneMatmuls(gpu: Gpu, signal?: AbortSignal): Promise<boolean> {
   if (gpu.capabilities.software) return false;
-  // What costs most first.
-  const cost = ({ rows, widths, depth }: MatmulProblem) => rows * depth * widths.reduce((sum, w) => sum + w, 0);
-  const problems = gpu.matmulChoices.unmeasured().sort((a, b) => cost(b) - cost(a));
+  // What costs most first; what would need much memory beside the model stays by rule.
+  const cost = (problem: MatmulProblem) => problem.rows * problem.depth * widthOf(problem);
+  const problems = gpu.matmulChoices
+    .unmeasured()
+    .filter((problem) => scratchBytes(problem) <= MOST_SCRATCH_BYTES)
+    .sort((a, b) => cost(b) - cost(a));
   if (problems.length === 0) return false;
   const started = performance.now();
   const bench = new MatmulBench(gpu, problems);
@@ -95,13 +108,9 @@ class MatmulBench {
     );
     this.#y = storage(
       'tuning y',
-      most(({ rows }, width) => rows * width * 4),
+      most((problem) => problem.rows * widthOf(problem) * 4),
     );
-    // Half a byte a weight and its scales, or two bytes.
-    this.#weight = storage(
-      'tuning weight',
-      most(({ op, depth }, width) => depth * width * (op.startsWith('matmul_nf4') ? 0.75 : 2) + 8192),
-    );
+    this.#weight = storage('tuning weight', most(weightBytes));
   }
 
   /** All pipelines at once: drivers compile in parallel. */
