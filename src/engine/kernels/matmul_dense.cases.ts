@@ -95,9 +95,25 @@ export const cases: KernelCase[] = (
     { tile: SOFTWARE, dtype: 'F32', tokens: 33, depth: 68, width: 20, transposed: true },
     { tile: SOFTWARE, dtype: 'F16', tokens: 65, depth: 40, width: 40, capacity: 70, rows: { first: 0, count: 20 } },
     { tile: SOFTWARE, dtype: 'F16', tokens: 65, depth: 40, width: 40, capacity: 70, rows: { first: 40, count: 20 } },
-    { tile: SOFTWARE, dtype: 'BF16', tokens: 65, depth: 40, width: 36, rows: { first: 60, count: 20 }, transposed: true },
+    {
+      tile: SOFTWARE,
+      dtype: 'BF16',
+      tokens: 65,
+      depth: 40,
+      width: 36,
+      rows: { first: 60, count: 20 },
+      transposed: true,
+    },
     // Not all of them.
-    { tile: SOFTWARE, dtype: 'BF16', tokens: 65, depth: 40, width: 37, rows: { first: 60, count: 20 }, transposed: true },
+    {
+      tile: SOFTWARE,
+      dtype: 'BF16',
+      tokens: 65,
+      depth: 40,
+      width: 37,
+      rows: { first: 60, count: 20 },
+      transposed: true,
+    },
     // The depth in parts.
     {
       tile: SOFTWARE,
