@@ -43,20 +43,34 @@ function mutated({ file, find, replace }: Mutant): string {
  * tested at once: most of their time is compiling.
  */
 class MutatedPipelines extends PipelineCache {
-  readonly #mutant: Mutant;
+  readonly #file: string;
+  readonly #original: string;
+  readonly #text: string;
 
   constructor(mutant: Mutant) {
     super(gpu.device);
-    this.#mutant = mutant;
+    this.#file = mutant.file;
+    this.#original = shaderSource(mutant.file);
+    this.#text = mutated(mutant);
   }
 
   override get(kernel: KernelDefinition) {
-    const plain = kernelSource(kernel);
-    const restore = overrideShader(this.#mutant.file, mutated(this.#mutant));
+    const plain = this.#with(this.#original, () => kernelSource(kernel));
+    // A source is put together before get() returns; nobody else sees the mutation.
+    return this.#with(this.#text, () =>
+      kernelSource(kernel) === plain ? gpu.pipelines.get(kernel) : super.get(kernel),
+    );
+  }
+
+  withMutation<T>(use: () => T): T {
+    return this.#with(this.#text, use);
+  }
+
+  #with<T>(text: string, use: () => T): T {
+    const restore = overrideShader(this.#file, text);
     try {
-      return kernelSource(kernel) === plain ? gpu.pipelines.get(kernel) : super.get(kernel);
+      return use();
     } finally {
-      // The source is put together before get() returns; nobody else sees it.
       restore();
     }
   }
@@ -72,10 +86,9 @@ describe.concurrent.each(caseNames)('%s', (name) => {
   });
 
   test.each(itsMutants)('$file: $find → $replace', async (mutant) => {
+    const pipelines = new MutatedPipelines(mutant);
     // The cases of common/exact.wgsl put a kernel of their own together, before anything is awaited.
-    const restore = overrideShader(mutant.file, mutated(mutant));
-    const passed = passes(name, { ...gpu, pipelines: new MutatedPipelines(mutant) });
-    restore();
+    const passed = pipelines.withMutation(() => passes(name, { ...gpu, pipelines }));
     expect(await passed).toBe(false);
   });
 });
