@@ -23,11 +23,10 @@ const ATTENTION_WIDE = '261 of 263, 3/1 × 16 window 150 2 documents WIDE prefet
 const ATTENTION_SPLIT = 'attention_backward 261 of 263, 3/1 × 8 window 150 2 documents 3 parts 4 rotated';
 const RMS_NORM = 'rms_norm 7 of 7 × 33 of size 0.001';
 const CROSS_ENTROPY = 'cross_entropy 63 of 70 × 33, ±5 gradient';
+const CROSS_ENTROPY_VECTORS = 'cross_entropy 63 of 70 × 36, ±5 gradient';
 const GRAD_NORM = 'grad_norm of 4095 + 4096 + 4097, at most 0.3';
 const ADAMW = 'adamw 1000, step 7, clip 0.3, decay 0.1, gradients of 1';
 const ADAMW_TINY = 'adamw 65, step 3, clip 1, decay 0, gradients of 1e-8, from zero';
-const GRADIENT = 'matmul_gradient SMALL 1 × 7 of 7 × 65 × 2';
-const DENSE_COLUMNS = 'matmul_dense SMALL F32 7 of 7 × 65 → 33 × 2 columns';
 const DOUBLE = 'double_quantize 255 uniform';
 const ROPE = 'rope 7 of 7 × 4+1 heads of 16, 16 rotated, inverse';
 const RECIPROCAL = 'exact_reciprocal of 200,000 values';
@@ -35,10 +34,34 @@ const QUOTIENT = 'exact_quotient of 20,000 sums';
 const TWO_SHARDS = 'embedding BF16 7 of 7 × 63 × 25.25 two shards';
 const EVERY_HALF = 'embedding F16 every finite value';
 const FOLDED = 'embedding F32 65600 of 65600 × 1';
-const ALIGNED = 'matmul_nf4 SMALL 7 of 7, 33×100 double bias';
-const ALIGNED_LORA = 'matmul_nf4 SMALL 63 of 63, 130×132 rank 8 residual';
-const SINGLE = 'matmul_nf4 SMALL 7 of 7, 65×33 bias accumulated';
-const SINGLE_DX = 'matmul_nf4 SMALL 65 of 65, 63×130 transposed rank 20 residual';
+const NF4 = 'matmul_nf4 SOFTWARE 7 of 7, 36×100 double bias';
+const NF4_LORA = 'matmul_nf4 SOFTWARE 63 of 63, 132×132 rank 8 residual';
+const NF4_COLUMNS = 'matmul_nf4 SOFTWARE 33 of 40, 40×64 bias columns';
+const NF4_GROUP = 'matmul_nf4 SOFTWARE 70 of 72, 64+100+4×68 rank 8 on 0 and 2';
+const NF4_BIAS = 'matmul_nf4 SOFTWARE 37 of 37, 76+28×72 bias';
+const NF4_RESIDUAL = 'matmul_nf4 SOFTWARE 21 of 25, 72+36×68 residual';
+const NF4_TURNED = 'matmul_nf4 SOFTWARE 33 of 33, 48+20×72 double transposed rank 8 on 1';
+const NF4_SPLIT = 'matmul_nf4 SOFTWARE 35 of 36, 64+20×200 double rank 8 bias residual split 3 columns';
+const NF4_ODD = 'matmul_nf4 SOFTWARE 19 of 19, 70+33×65 residual';
+const NF4_ODD_LORA = 'matmul_nf4 SOFTWARE 63 of 65, 33+9×63 double rank 5';
+const NF4_ODD_TURNED = 'matmul_nf4 SOFTWARE 65 of 65, 63×130 transposed rank 20 residual';
+const NF4_PREFETCH = 'matmul_nf4 SMALL 65 of 65, 68+20×36 double rank 3 bias';
+const REDUCE = `${NF4_BIAS} split 3`;
+const REDUCE_ODD = 'matmul_nf4 SOFTWARE 13 of 13, 17+5+6×131 bias residual split 2';
+const DENSE = 'matmul_dense SOFTWARE F32 7 of 7 × 65 → 33 columns';
+const DENSE_TURNED = 'matmul_dense SOFTWARE F16 63 of 63 × 33 → 63 transposed';
+const DENSE_VECTORS = 'matmul_dense SOFTWARE F32 33 of 33 × 68 → 20 transposed';
+const DENSE_HALF = 'matmul_dense SOFTWARE F16 65 of 70 × 40 → 40 rows 0 + 20';
+const DENSE_CHUNK = 'matmul_dense SOFTWARE BF16 65 of 65 × 40 → 37 transposed rows 60 + 20';
+const DENSE_SPLIT = 'matmul_dense SOFTWARE F16 65 of 65 × 131 → 17 split 2 rows 60 + 20';
+const DENSE_SPLIT_SUM = 'matmul_dense SOFTWARE BF16 40 of 42 × 200 → 36 transposed accumulated split 3';
+const DENSE_PREFETCH = 'matmul_dense SMALL F32 33 of 33 × 68 → 20 transposed accumulated';
+const LOW_RANK = 'low_rank 65 of 65, 64+20+20×100 rank 16 columns';
+const LOW_RANK_ODD = 'low_rank 7 of 9, 33×65 rank 3';
+const LOW_RANK_TURNED = 'low_rank_dx 100 of 101, 40+36+68×64 rank 8 not on 1';
+const LOW_RANK_SUM = 'low_rank_gradient 65 of 65, 64+20+20×100 rank 16 columns';
+const LOW_RANK_SUM_ODD = 'low_rank_gradient 7 of 9, 33×65 rank 3';
+const LOW_RANK_SPLIT = 'low_rank_gradient split 3 150 of 160, 33+9×65 rank 3';
 
 export const mutants: readonly Mutant[] = [
   ...inFile(
@@ -106,11 +129,35 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'cross_entropy.wgsl',
     CROSS_ENTROPY,
-    ['c == u32(target_id)', 'c != u32(target_id)'],
+    ['c == id', 'c != id'],
     ['exp(logits[base + c] - top) / sum', 'exp(logits[base + c] - top) * sum'],
     ['log(sum) + (top - wanted)', 'log(sum) - (top - wanted)'],
     ['wanted == top', 'wanted != top'],
   ),
+  ...inFile(
+    'cross_entropy.wgsl',
+    CROSS_ENTROPY_VECTORS,
+    ['v.x + v.y + v.z + v.w', 'v.x + v.y + v.z + v.z'],
+    ['c * 4u + 2u, c * 4u + 3u', 'c * 4u + 3u, c * 4u + 2u'],
+    ['base + id / 4u][id % 4u]', 'base + id / 4u][id % 3u]'],
+    ['reduce_sum(own_sum * exp(own_top - top), lane)', 'reduce_sum(own_sum, lane)'],
+    ['logits[base + c] = NOTHING', 'logits[base] = NOTHING'],
+  ),
+  ...inFile('cross_entropy.wgsl', 'cross_entropy 7 of 7 × 2056, ±80 gradient', [
+    'own_sum * exp(own_top - top) + total',
+    'own_sum + total',
+  ]),
+  ...inFile('cross_entropy.wgsl', 'cross_entropy 1000 of 1000 × 8, ±5 gradient', ['max(v.z, v.w)', 'max(v.z, v.z)']),
+  ...inFile(
+    'cross_entropy.wgsl',
+    'cross_entropy 65 of 90 × 65, ±5 gradient rows 60 + 20',
+    ['params.first_token + row', 'row'],
+    ['let base = row * count', 'let base = token * count'],
+  ),
+  ...inFile('cross_entropy.wgsl', 'cross_entropy 7 of 7 × 36, ±5 loss only', [
+    'if (GRADIENT) { for',
+    'if (true) { for',
+  ]),
   ...inFile('cross_entropy.wgsl', 'cross_entropy 1000 of 1000 × 7, ±5 gradient', ['target_id < 0', 'target_id <= 0']),
   ...inFile('embedding.wgsl', EVERY_HALF, ['id < params.first_row', 'id <= params.first_row']),
   ...inFile(
@@ -144,53 +191,206 @@ export const mutants: readonly Mutant[] = [
     ['step.log_slot * LOG_FIELDS', 'step.log_slot + LOG_FIELDS'],
   ),
   ...inFile(
-    'matmul_dense.wgsl',
-    DENSE_COLUMNS,
-    ['] = value[{e}] * params.scale', '] = value[{e}] + params.scale'],
-    ['m * params.x_stride + params.x_at', 'm * params.x_stride'],
-    ['let at = n * params.depth + k', 'let at = n * params.width + k'],
+    'low_rank.wgsl',
+    LOW_RANK,
+    ['min(k, segment.depth - 4u)', 'k'],
+    ['token + (block % WIDTH) * 4u', 'token'],
+    ['let j = j0 + (block % WIDTH) * 4u', 'let j = j0'],
+    ['k0 + STEP_DEPTH, lane', 'k0, lane'],
+    ['k0 += STEP_DEPTH', 'k0 += 2u * STEP_DEPTH'],
+    ['other < SLICES', 'other < SLICES - 1u'],
   ),
-  ...inFile('matmul_dense.wgsl', 'matmul_dense SMALL BF16 65 of 65 × 40 → 37 transposed rows 60 + 20', [
-    'step.tokens - min(step.tokens, params.first_token)',
-    'step.tokens',
-  ]),
-  ...inFile('matmul_dense.wgsl', 'matmul_dense SMALL BF16 65 of 80 × 130 → 100 accumulated × 0.5', [
+  ...inFile(
+    'low_rank.wgsl',
+    LOW_RANK_ODD,
+    ['x[at + min(k + 2u, last)]', 'x[at + min(k + 1u, last)]'],
+    ['row * segment.depth + column', 'column * segment.depth + row'],
+    ['k + {r}u < segment.depth', 'k < segment.depth'],
+    ['t < step.tokens', 't <= step.tokens'],
+    ['if (j < segment.rank)', 'if (j <= segment.rank)'],
+  ),
+  ...inFile(
+    'low_rank.wgsl',
+    LOW_RANK_TURNED,
+    ['params.x_stride + segment.x_at', 'params.x_stride'],
+    ['column * segment.rank + row', 'row * segment.rank + column'],
+    ['group.y >= params.tile_{s}', 'group.y > params.tile_{s}'],
+    ['(group.y - found.tile) * 16u', 'group.y * 16u'],
+    ['params.u_stride + segment.u_at + j', 'params.u_stride + j'],
+    ['params.scale * sum[e]', 'sum[e]'],
+  ),
+  ...inFile(
+    'low_rank_gradient.wgsl',
+    LOW_RANK_SUM,
+    ['params.u_stride + job.narrow_at', 'params.u_stride'],
+    ['job.wide_at + min(c, job.wide - 4u)', 'min(c, job.wide - 4u)'],
+    ['let own = {i}u * WIDE_ROWS + lane / WIDE', 'let own = lane / WIDE'],
+    ['group.x >= params.tile_{s}', 'group.x > params.tile_{s}'],
+    ['group.x - params.tile_{s}', 'group.x'],
+    ['(job.wide + WIDE * 4u - 1u)', 'job.wide'],
+    ['(tile / across) * NARROW', '(tile % across) * NARROW'],
+    ['token += STEP_TOKENS', 'token += 2u * STEP_TOKENS'],
+    ['token + STEP_TOKENS, m0', 'token, m0'],
+    ['other < SLICES', 'other < SLICES - 1u'],
+    ['value *= params.scale', 'value /= params.scale'],
+  ),
+  ...inFile(
+    'low_rank_gradient.wgsl',
+    LOW_RANK_SUM_ODD,
+    ['c + 2u, c + 3u), vec4<u32>(last)', 'c + 1u, c + 3u), vec4<u32>(last)'],
+    ['token + own < step.tokens', 'token + own <= step.tokens'],
+    ['m < job.narrow', 'm <= job.narrow'],
+    ['n >= job.wide', 'n > job.wide'],
+    ['n * job.narrow + m', 'm * job.wide + n'],
+    ['gradients[at] += value', 'gradients[at] -= value'],
+  ),
+  ...inFile(
+    'low_rank_gradient.wgsl',
+    LOW_RANK_SPLIT,
+    ['let begin = group.y * params.split_tokens', 'let begin = 0u'],
+    ['min(step.tokens, begin + params.split_tokens)', 'step.tokens'],
+    ['+ at - params.a_at', '+ at'],
+    ['row * params.dy_stride)', 'row * params.x_stride)'],
+  ),
+  ...inFile(
+    'low_rank_gradient_sum.wgsl',
+    LOW_RANK_SPLIT,
+    ['i >= params.count', 'i > params.count'],
+    ['split < params.splits', 'split < params.splits - 1u'],
+    ['split * params.count', 'params.count'],
+    ['params.first + i', 'i'],
+    ['+= sum', '-= sum'],
+  ),
+  ...inFile(
+    'matmul_dense.wgsl',
+    DENSE,
+    ['* params.x_stride + params.x_at', '* params.x_stride'],
+    ['first + min(c + 2u, last)', 'first + min(c + 1u, last)'],
+    ['min(n, params.width - 1u) * params.depth', 'min(n, params.width - 1u) * params.width'],
+    ['k + 3u) < vec4<u32>(params.depth)', 'k + 3u) <= vec4<u32>(params.depth)'],
+    ['n + {e}u < params.width', 'n < params.width'],
+    ['y_begin = params.y_at', 'y_begin = 0u'],
+  ),
+  ...inFile('matmul_dense.wgsl', DENSE_TURNED, ['unpack(raw), k < params.depth', 'unpack(raw), k <= params.depth']),
+  ...inFile(
+    'matmul_dense.wgsl',
+    DENSE_CHUNK,
+    ['step.tokens - min(step.tokens, params.first_token)', 'step.tokens'],
+    ['min(k, params.depth - 1u) * params.width', 'min(k, params.depth - 1u) * params.depth'],
+  ),
+  ...inFile(
+    'matmul_dense.wgsl',
+    DENSE_HALF,
+    ['min(params.row_count,', 'max(params.row_count,'],
+    ['m >= rows()', 'm > rows()'],
+    ['decode_element(raw.x, 1u)', 'decode_element(raw.x, 0u)'],
+  ),
+  ...inFile('matmul_dense.wgsl', DENSE_VECTORS, ['at + min(k, params.depth - 4u)', 'at + k']),
+  ...inFile(
+    'matmul_dense.wgsl',
+    DENSE_SPLIT,
+    ['let k_begin = group.z * params.split_depth', 'let k_begin = 0u'],
+    ['group.z * params.plane', 'params.plane'],
+  ),
+  ...inFile('matmul_dense.wgsl', 'matmul_dense SOFTWARE BF16 65 of 80 × 130 → 100 accumulated', [
     '+= value[{e}]',
     '-= value[{e}]',
   ]),
+  ...inFile('matmul_dense.wgsl', 'matmul_dense SOFTWARE F32 33 of 33 × 20 → 68 accumulated columns', [
+    '] += value;',
+    '] = value;',
+  ]),
   ...inFile(
-    'matmul_gradient.wgsl',
-    GRADIENT,
-    ['+= value[{e}]', '-= value[{e}]'],
-    ['] * params.scale', '] + params.scale'],
-  ),
-  ...inFile(
-    'matmul_gradient.wgsl',
-    'matmul_gradient NARROW_16 63 × 63 of 70 × 16 × 1 columns',
-    ['k * params.p_stride + params.p_at', 'k * params.p_stride'],
-    ['k * params.q_stride + params.q_at', 'k * params.q_stride - params.q_at'],
-    ['g[m * params.width', 'g[m * params.height'],
+    'matmul_nf4.wgsl',
+    NF4,
+    ['params.x_at + min(k, params.depth - 4u)', 'params.x_at + k'],
+    [
+      'decode_packed(raw, min(n, segment.width - 1u) * params.depth',
+      'decode_packed(raw, min(n, segment.width - 1u) * params.width',
+    ],
+    ['select(vec4<f32>(0.0), weights, k < params.depth)', 'weights'],
+    ['slab[segment.bias_at + n]', 'slab[segment.bias_at]'],
   ),
   ...inFile(
     'matmul_nf4.wgsl',
-    ALIGNED_LORA,
-    ['sum += residual[', 'sum -= residual['],
+    NF4_COLUMNS,
+    ['+ params.x_at + min(k', '+ min(k'],
+    ['y_begin = params.y_at + found.begin', 'y_begin = found.begin'],
+  ),
+  ...inFile('matmul_nf4.wgsl', NF4_BIAS, ['segment.bias_at != 0u', 'true'], ['n >= columns', 'n > columns']),
+  ...inFile(
+    'matmul_nf4.wgsl',
+    NF4_GROUP,
+    ['params.u_stride + segment.u_at', 'params.u_stride'],
+    ['group.x >= params.tile_{s}', 'group.x > params.tile_{s}'],
+    ['group.x - params.tile_{s}', 'group.x'],
+    ['params.y_at + found.begin', 'params.y_at'],
+    ['let n0 = tile * TILE_N', 'let n0 = group.x * TILE_N'],
+  ),
+  ...inFile(
+    'matmul_nf4.wgsl',
+    NF4_RESIDUAL,
+    ['own_begin + n) >> 2u', 'n) >> 2u'],
+    ['sum += residual[(', 'sum -= residual[('],
+  ),
+  ...inFile(
+    'matmul_nf4.wgsl',
+    NF4_LORA,
     ['params.lora_scale * vec4', 'params.lora_scale + vec4'],
-    ['whole_depth + params.rank', 'whole_depth'],
+    ['n * segment.rank + k', 'n * segment.rank'],
+    ['segment.lora_at + i', 'i'],
+    ['n < segment.width && k < segment.rank', 'n < segment.width'],
   ),
   ...inFile(
     'matmul_nf4.wgsl',
-    ALIGNED,
-    ['params.bias_at + n + {e}u', 'params.bias_at + n'],
-    ['let at = n * params.depth + k', 'let at = n * params.width + k'],
+    NF4_TURNED,
+    ['row >= params.begin_{s}', 'row > params.begin_{s}'],
+    ['own_offset = offset_{s}', 'own_offset = offset_0'],
+    ['(row - begin) * params.width', 'row * params.width'],
+    ['decode_packed(raw, row.first + min', 'decode_packed(raw, min'],
+    ['absmax_offset(segment_{s}().nf4)', 'absmax_offset(segment_0().nf4)'],
   ),
   ...inFile(
     'matmul_nf4.wgsl',
-    SINGLE_DX,
-    ['let at = k * params.width + n', 'let at = k * params.depth + n'],
-    ['let i = k * params.width + n', 'let i = n * params.rank + k'],
+    NF4_SPLIT,
+    ['let k_begin = group.z * params.split_depth', 'let k_begin = 0u'],
+    ['min(params.depth, k_begin + params.split_depth)', 'k_begin + params.split_depth'],
+    ['k_end == params.depth', 'k_end != params.depth'],
+    ['group.z * params.plane', 'params.plane'],
   ),
-  ...inFile('matmul_nf4.wgsl', SINGLE, ['y[at] += sum', 'y[at] -= sum']),
+  ...inFile(
+    'matmul_nf4.wgsl',
+    NF4_ODD,
+    ['x[at + min(k + 2u, last)]', 'x[at + min(k + 1u, last)]'],
+    ['k + 3u) < vec4<u32>(params.depth)', 'k + 3u) <= vec4<u32>(params.depth)'],
+    ['n + {e}u < columns', 'n < columns'],
+    ['own_begin + n + {e}u', 'n + {e}u'],
+  ),
+  ...inFile('matmul_nf4.wgsl', NF4_ODD_LORA, ['k + 1u < segment.rank', 'k < segment.rank']),
+  ...inFile(
+    'matmul_nf4.wgsl',
+    NF4_ODD_TURNED,
+    ['raw, k < params.depth', 'raw, k <= params.depth'],
+    ['let i = k * params.width + n', 'let i = k * params.width'],
+  ),
+  ...inFile(
+    'matmul_reduce.wgsl',
+    REDUCE,
+    ['bias_of(column + 2u)', 'bias_of(column + 1u)'],
+    ['split < params.splits', 'split < params.splits - 1u'],
+    ['params.plane / WIDE', 'params.plane'],
+    ['index * WIDE % params.width', 'index % params.width'],
+  ),
+  ...inFile(
+    'matmul_reduce.wgsl',
+    REDUCE_ODD,
+    ['column >= params.begin_{s}', 'column > params.begin_{s}'],
+    ['bias_at + column - begin', 'bias_at + column'],
+    ['bias_at != 0u', 'true'],
+    ['sum += residual[index]', 'sum -= residual[index]'],
+  ),
+  ...inFile('matmul_reduce.wgsl', NF4_SPLIT, ['params.y_stride + params.y_at', 'params.y_stride']),
+  ...inFile('matmul_reduce.wgsl', DENSE_SPLIT_SUM, ['row >= min(', 'row > min('], ['y[at] += sum', 'y[at] -= sum']),
   ...inFile('nf4_quantize.wgsl', 'nf4_quantize F32 on thresholds, powers of two', [
     'x > thresholds',
     'x >= thresholds',
@@ -226,6 +426,10 @@ export const mutants: readonly Mutant[] = [
     ['scale * scale * scale / width', 'scale * scale / width'],
     ['+= gradient', '-= gradient'],
   ),
+  ...inFile('rms_norm_backward.wgsl', 'rms_norm_backward 65 of 66 × 7, accumulated, with normed', [
+    'normed[row + c] = x[row + c] * scale',
+    'normed[row + c] = x[row + c]',
+  ]),
   ...inFile(
     'rope.wgsl',
     ROPE,
@@ -243,6 +447,7 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'swiglu_backward.wgsl',
     'swiglu_backward 7 of 9 × 33',
+    ['gate * s * up', 'gate * s'],
     ['(1.0 - s)', '(1.0 + s)'],
     ['dy[index] * gate * s', 'dy[index] * s'],
     ['dy[index] * up * s', 'dy[index] * s'],
@@ -331,26 +536,69 @@ export const mutants: readonly Mutant[] = [
   ),
   ...inFile(
     'common/matmul_tile.wgsl',
-    GRADIENT,
-    ['a_{i}[{c}] * b_{j}', 'a_{i}[{k}] * b_{j}'],
-    ['stage_b(block - A_BLOCKS', 'stage_b(block'],
+    DENSE,
+    ['vec2<u32>(r, 0u), A_ALONG_K)', 'vec2<u32>(r, 0u), !A_ALONG_K)'],
+    ['vec2<u32>(r, 0u), B_ALONG_K)', 'vec2<u32>(r, 0u), !B_ALONG_K)'],
+    ['block / (4u * width) * 4u', 'block / width * 4u'],
+    ['a_tile[at.y + {r}u]', 'a_tile[at.y]'],
+    ['(k_end - k_begin + TILE_K - 1u)', '(k_end - k_begin)'],
   ),
-  ...inFile('common/matmul_tile.wgsl', DENSE_COLUMNS, ['k0 += TILE_K', 'k0 += 2u * TILE_K'], ['row % 4u', 'row % 2u']),
   ...inFile(
     'common/matmul_tile.wgsl',
-    'matmul_gradient LARGE 130 × 33 of 33 × 150 × 1',
-    ['ty + {i}u * TY', 'ty + {i}u'],
-    ['tx + {j}u * TX', 'tx + {j}u'],
+    DENSE_TURNED,
+    ['vec2<u32>(block % B_WIDTH, block / B_WIDTH)', 'vec2<u32>(block % B_WIDTH, block % B_WIDTH)'],
+    ['ty + {i}u * TY]', 'ty + {i}u]'],
+    ['tx + {j}u * TX]', 'tx + {j}u]'],
+    ['a_{i}[{c}] * b_{j}', 'a_{i}[{k}] * b_{j}'],
+    ['row % 4u', 'row % 2u'],
+    ['(row / 4u) * TY', '(row / 4u)'],
+    ['(i % RN) * TX', '(i % RN)'],
+    ['return lane % 8u', 'return lane % 4u'],
+  ),
+  ...inFile('common/matmul_tile.wgsl', DENSE_SPLIT, ['let k0 = k_begin + i * TILE_K', 'let k0 = i * TILE_K']),
+  ...inFile(
+    'common/matmul_tile.wgsl',
+    NF4_LORA,
+    ['(rank + TILE_K - 1u) / TILE_K', 'rank / TILE_K'],
+    ['(i - steps) * TILE_K', 'i * TILE_K'],
+    ['low_rank_a(m + 2u, k)', 'low_rank_a(m + 1u, k)'],
+    ['low_rank_b(n + 2u, k)', 'low_rank_b(n + 1u, k)'],
+  ),
+  ...inFile('common/matmul_tile.wgsl', NF4_ODD_TURNED, ['low_rank_b(n, k + 2u)', 'low_rank_b(n, k + 1u)']),
+  ...inFile(
+    'common/matmul_tile.wgsl',
+    DENSE_PREFETCH,
+    ['= fetch_a(at.x + {r}u, at.y)', '= fetch_a(at.x, at.y)'],
+    ['= fetch_b(at.x, at.y + {r}u)', '= fetch_b(at.x, at.y)'],
+    ['vec2<u32>(n0, k0) + place_b(block - A_BLOCKS)', 'vec2<u32>(n0, k0) + place_b(block)'],
+    ['k0 + TILE_K, lane', 'k0, lane'],
+    ['lane / 32u / (TX / 8u) * 4u', 'lane / 32u * 4u'],
+    ['(lane / 32u) % (TX / 8u)', '(lane / 32u)'],
+  ),
+  ...inFile(
+    'common/matmul_tile.wgsl',
+    NF4_PREFETCH,
+    ['= fetch_b(at.x + {r}u, at.y)', '= fetch_b(at.x, at.y)'],
+    ['decode_b(next_b_{s}_{r}, at.x + {r}u, at.y)', 'decode_b(next_b_{s}_{r}, at.x, at.y)'],
   ),
   ...inFile(
     'common/nf4.wgsl',
-    ALIGNED,
+    NF4,
+    ['slab[CODEBOOK_WORDS + i]', 'slab[i]'],
+    ['absmax_at + (block >> 2u)', 'absmax_at + (block >> 3u)'],
     ['(half >> 12u) & 15u', '(half >> 8u) & 15u'],
-    ['(block & 3u) * 8u', '(block & 1u) * 8u'],
-    ['* nested + bitcast', '* nested - bitcast'],
+    ['((i >> 6u) & 3u) * 8u', '((i >> 6u) & 1u) * 8u'],
+    ['bitcast<f32>(raw.y) + offset', 'bitcast<f32>(raw.y) - offset'],
+    ['(i & 4u) * 4u', '(i & 2u) * 8u'],
   ),
-  ...inFile('common/nf4.wgsl', SINGLE, ['(i ^ 1u) & 7u', 'i & 7u'], ['let block = i >> 6u', 'let block = i >> 5u']),
-  ...inFile('common/nf4.wgsl', 'matmul_nf4 FLAT_8 5 of 5, 150×260 double', [
+  ...inFile(
+    'common/nf4.wgsl',
+    NF4_ODD,
+    ['(i ^ 1u) & 7u', 'i & 7u'],
+    ['let block = i >> 6u', 'let block = i >> 5u'],
+    ['tensor.absmax_at + block', 'tensor.absmax_at'],
+  ),
+  ...inFile('common/nf4.wgsl', 'matmul_nf4 SOFTWARE 5 of 5, 152×260 double', [
     '1u + (block >> 8u)',
     '1u + (block >> 10u)',
   ]),

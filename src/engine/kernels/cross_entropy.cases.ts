@@ -130,9 +130,10 @@ const lossSumCase = ({ tokens, capacity, slot, microBatch }: SumShape): KernelCa
 export const cases: KernelCase[] = [
   ...(
     [
+      // One logit at a time.
       { tokens: 1, vocab: 1, gradient: true, range: 80, untrained: () => false },
       { tokens: 7, vocab: 7, gradient: true, range: 80, untrained: (t) => t === 2 },
-      { tokens: 7, vocab: 1000, gradient: true, range: 80 },
+      { tokens: 7, vocab: 1001, gradient: true, range: 80 },
       { tokens: 63, vocab: 33, gradient: true, capacity: 70 },
       { tokens: 65, vocab: 257, gradient: false },
       { tokens: 65, vocab: 130, gradient: true, confident: true },
@@ -140,6 +141,17 @@ export const cases: KernelCase[] = [
       { tokens: 65, vocab: 65, gradient: true, rows: { first: 60, count: 20 }, capacity: 90 },
       { tokens: 7, vocab: 33, gradient: true, untrained: () => true },
       { tokens: 1000, vocab: 7, gradient: true },
+      // Four at a time, up to several vectors an invocation.
+      { tokens: 3, vocab: 4, gradient: true, range: 80, untrained: () => false },
+      { tokens: 7, vocab: 2056, gradient: true, range: 80 },
+      { tokens: 63, vocab: 36, gradient: true, capacity: 70 },
+      { tokens: 65, vocab: 1028, gradient: false, capacity: 66 },
+      { tokens: 65, vocab: 132, gradient: true, confident: true },
+      { tokens: 65, vocab: 64, gradient: false, rows: { first: 60, count: 20 }, capacity: 90 },
+      { tokens: 65, vocab: 64, gradient: true, rows: { first: 20, count: 20 }, capacity: 70 },
+      { tokens: 7, vocab: 36, gradient: true, untrained: () => true },
+      { tokens: 7, vocab: 36, gradient: false, untrained: () => true },
+      { tokens: 1000, vocab: 8, gradient: true },
     ] satisfies Shape[]
   ).map(crossEntropyCase),
   ...[

@@ -1,7 +1,7 @@
 import type { FloatDtype } from '../weight_source.ts';
 import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import { matmulDense } from './matmul_dense.ts';
-import { LARGE, MEDIUM, SMALL, SOFTWARE, TALL, type Tile, tileBytes } from './matmul_tile.ts';
+import { DEEP, LARGE, MEDIUM, SMALL, SOFTWARE, TALL, type Tile, tileBytes } from './matmul_tile.ts';
 import { randomTable } from './testing/float_table.ts';
 import { type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
@@ -73,12 +73,13 @@ const denseCase = (shape: Shape): KernelCase => {
   };
 };
 
+/** Combinations of features on the tile that compiles quickly, then every tile of a GPU (see matmul_nf4.cases.ts). */
 export const cases: KernelCase[] = (
   [
-    { tile: SMALL, dtype: 'F32', tokens: 1, depth: 7, width: 1 },
-    { tile: SMALL, dtype: 'F32', tokens: 7, depth: 65, width: 33, margins: [3, 2] },
-    { tile: SMALL, dtype: 'F16', tokens: 63, depth: 33, width: 63, transposed: true },
-    { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 130, width: 100, capacity: 80, accumulate: true },
+    { tile: SOFTWARE, dtype: 'F32', tokens: 1, depth: 7, width: 1 },
+    { tile: SOFTWARE, dtype: 'F32', tokens: 7, depth: 65, width: 33, margins: [3, 2] },
+    { tile: SOFTWARE, dtype: 'F16', tokens: 63, depth: 33, width: 63, transposed: true },
+    { tile: SOFTWARE, dtype: 'BF16', tokens: 65, depth: 130, width: 100, capacity: 80, accumulate: true },
     {
       tile: SOFTWARE,
       dtype: 'F32',
@@ -90,18 +91,47 @@ export const cases: KernelCase[] = (
       margins: [1, 2],
     },
     // Sizes that are multiples of 4: vectors.
-    { tile: SMALL, dtype: 'F32', tokens: 33, depth: 20, width: 68, accumulate: true, margins: [4, 0] },
-    { tile: SMALL, dtype: 'F32', tokens: 33, depth: 68, width: 20, transposed: true },
-    { tile: SMALL, dtype: 'F16', tokens: 65, depth: 40, width: 40, capacity: 70, rows: { first: 0, count: 20 } },
-    { tile: SMALL, dtype: 'F16', tokens: 65, depth: 40, width: 40, capacity: 70, rows: { first: 40, count: 20 } },
-    { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 40, width: 36, rows: { first: 60, count: 20 }, transposed: true },
+    { tile: SOFTWARE, dtype: 'F32', tokens: 33, depth: 20, width: 68, accumulate: true, margins: [4, 0] },
+    { tile: SOFTWARE, dtype: 'F32', tokens: 33, depth: 68, width: 20, transposed: true },
+    { tile: SOFTWARE, dtype: 'F16', tokens: 65, depth: 40, width: 40, capacity: 70, rows: { first: 0, count: 20 } },
+    { tile: SOFTWARE, dtype: 'F16', tokens: 65, depth: 40, width: 40, capacity: 70, rows: { first: 40, count: 20 } },
+    {
+      tile: SOFTWARE,
+      dtype: 'BF16',
+      tokens: 65,
+      depth: 40,
+      width: 36,
+      rows: { first: 60, count: 20 },
+      transposed: true,
+    },
     // Not all of them.
-    { tile: SMALL, dtype: 'BF16', tokens: 65, depth: 40, width: 37, rows: { first: 60, count: 20 }, transposed: true },
+    {
+      tile: SOFTWARE,
+      dtype: 'BF16',
+      tokens: 65,
+      depth: 40,
+      width: 37,
+      rows: { first: 60, count: 20 },
+      transposed: true,
+    },
     // The depth in parts.
-    { tile: SMALL, dtype: 'BF16', tokens: 40, depth: 200, width: 36, transposed: true, splits: 3, accumulate: true },
-    { tile: SMALL, dtype: 'F16', tokens: 65, depth: 131, width: 17, splits: 2, rows: { first: 60, count: 20 } },
-    { tile: MEDIUM, dtype: 'BF16', tokens: 65, depth: 100, width: 130, capacity: 66, margins: [1, 0] },
+    {
+      tile: SOFTWARE,
+      dtype: 'BF16',
+      tokens: 40,
+      depth: 200,
+      width: 36,
+      capacity: 42,
+      transposed: true,
+      splits: 3,
+      accumulate: true,
+    },
+    { tile: SOFTWARE, dtype: 'F16', tokens: 65, depth: 131, width: 17, splits: 2, rows: { first: 60, count: 20 } },
+    // Every tile of a GPU.
+    { tile: SMALL, dtype: 'F32', tokens: 33, depth: 68, width: 20, transposed: true, accumulate: true },
+    { tile: MEDIUM, dtype: 'BF16', tokens: 65, depth: 100, width: 130, capacity: 66, margins: [1, 0], splits: 2 },
     { tile: TALL, dtype: 'BF16', tokens: 130, depth: 36, width: 72, capacity: 132 },
     { tile: LARGE, dtype: 'F16', tokens: 150, depth: 33, width: 257, margins: [2, 3] },
+    { tile: DEEP, dtype: 'BF16', tokens: 130, depth: 100, width: 132, transposed: true },
   ] satisfies Shape[]
 ).map(denseCase);

@@ -1,6 +1,6 @@
 import { linearReference } from './matmul_nf4.reference.ts';
 import { type GroupAdapter, matmulNf4 } from './matmul_nf4.ts';
-import { LARGE, MEDIUM, SMALL, SOFTWARE, TALL, type Tile, tileBytes } from './matmul_tile.ts';
+import { DEEP, LARGE, MEDIUM, SMALL, SOFTWARE, TALL, type Tile, tileBytes } from './matmul_tile.ts';
 import { type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
 import { randomGroup } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
@@ -140,18 +140,22 @@ function transpose(matrix: Float32Array, rows: number, columns: number): Float32
   return out;
 }
 
+/**
+ * Combinations of features on the tile that compiles quickly; what a GPU's tiles do otherwise is how they read and stage
+ * their operands (PREFETCH), so that each of them has a case or two that go through all of its reads.
+ */
 export const cases: KernelCase[] = (
   [
     // Sizes that are multiples of 4: vectors, four weights at a time.
-    { tile: SMALL, tokens: 7, inFeatures: 100, outFeatures: [36], doubleQuant: true, bias: true },
-    { tile: SMALL, tokens: 63, inFeatures: 132, outFeatures: [132], lora: 8, residual: true },
-    { tile: SMALL, tokens: 65, inFeatures: 36, outFeatures: [68], lora: 3, transposed: true },
-    { tile: MEDIUM, tokens: 33, inFeatures: 64, outFeatures: [40], margins: [4, 8], capacity: 40, bias: true },
+    { tile: SOFTWARE, tokens: 7, inFeatures: 100, outFeatures: [36], doubleQuant: true, bias: true },
+    { tile: SOFTWARE, tokens: 63, inFeatures: 132, outFeatures: [132], lora: 8, residual: true },
+    { tile: SOFTWARE, tokens: 65, inFeatures: 36, outFeatures: [68], lora: 3, transposed: true },
+    { tile: SOFTWARE, tokens: 33, inFeatures: 64, outFeatures: [40], margins: [4, 8], capacity: 40, bias: true },
     // More than 256 blocks: a second block of double quantization.
-    { tile: MEDIUM, tokens: 5, inFeatures: 260, outFeatures: [152], doubleQuant: true },
+    { tile: SOFTWARE, tokens: 5, inFeatures: 260, outFeatures: [152], doubleQuant: true },
     // Several linears, some without an adapter or a bias.
     {
-      tile: SMALL,
+      tile: SOFTWARE,
       tokens: 40,
       inFeatures: 64,
       outFeatures: [128, 32, 36],
@@ -160,9 +164,9 @@ export const cases: KernelCase[] = (
       bias: true,
       residual: true,
     },
-    { tile: MEDIUM, tokens: 70, inFeatures: 68, outFeatures: [64, 100, 4], lora: 8, adapted: [0, 2], capacity: 72 },
+    { tile: SOFTWARE, tokens: 70, inFeatures: 68, outFeatures: [64, 100, 4], lora: 8, adapted: [0, 2], capacity: 72 },
     {
-      tile: SMALL,
+      tile: SOFTWARE,
       tokens: 33,
       inFeatures: 72,
       outFeatures: [48, 20],
@@ -171,10 +175,15 @@ export const cases: KernelCase[] = (
       adapted: [1],
       transposed: true,
     },
-    { tile: SMALL, tokens: 20, inFeatures: 64, outFeatures: [40, 40, 40], lora: 20, transposed: true },
+    { tile: SOFTWARE, tokens: 20, inFeatures: 64, outFeatures: [40, 40, 40], lora: 20, transposed: true },
+    // Two linears: a bias on the first, a residual for both, and each with the depth in parts.
+    { tile: SOFTWARE, tokens: 37, inFeatures: 72, outFeatures: [76, 28], bias: true },
+    { tile: SOFTWARE, tokens: 37, inFeatures: 72, outFeatures: [76, 28], bias: true, splits: 3 },
+    { tile: SOFTWARE, tokens: 21, inFeatures: 68, outFeatures: [72, 36], residual: true, capacity: 25 },
+    { tile: SOFTWARE, tokens: 21, inFeatures: 68, outFeatures: [72, 36], residual: true, capacity: 25, splits: 2 },
     // The depth in parts.
     {
-      tile: SMALL,
+      tile: SOFTWARE,
       tokens: 35,
       inFeatures: 200,
       outFeatures: [64, 20],
@@ -186,14 +195,14 @@ export const cases: KernelCase[] = (
       margins: [4, 4],
       capacity: 36,
     },
-    { tile: MEDIUM, tokens: 65, inFeatures: 68, outFeatures: [160], lora: 5, transposed: true, splits: 4 },
+    { tile: SOFTWARE, tokens: 65, inFeatures: 68, outFeatures: [160], lora: 5, transposed: true, splits: 4 },
     // Any other size: one number at a time.
-    { tile: SMALL, tokens: 1, inFeatures: 7, outFeatures: [1], doubleQuant: true },
-    { tile: SMALL, tokens: 7, inFeatures: 33, outFeatures: [65], bias: true, residual: true },
-    { tile: SMALL, tokens: 63, inFeatures: 63, outFeatures: [33, 9], doubleQuant: true, lora: 5, capacity: 65 },
-    { tile: SMALL, tokens: 65, inFeatures: 130, outFeatures: [63], transposed: true, lora: 20, residual: true },
+    { tile: SOFTWARE, tokens: 1, inFeatures: 7, outFeatures: [1], doubleQuant: true },
+    { tile: SOFTWARE, tokens: 7, inFeatures: 33, outFeatures: [65], bias: true, residual: true },
+    { tile: SOFTWARE, tokens: 63, inFeatures: 63, outFeatures: [33, 9], doubleQuant: true, lora: 5, capacity: 65 },
+    { tile: SOFTWARE, tokens: 65, inFeatures: 130, outFeatures: [63], transposed: true, lora: 20, residual: true },
     {
-      tile: SMALL,
+      tile: SOFTWARE,
       tokens: 65,
       inFeatures: 65,
       outFeatures: [100, 7],
@@ -202,19 +211,8 @@ export const cases: KernelCase[] = (
       bias: true,
       margins: [2, 1],
     },
-    { tile: MEDIUM, tokens: 13, inFeatures: 131, outFeatures: [17, 5], bias: true, residual: true, splits: 2 },
-    // Every tile.
-    { tile: MEDIUM, tokens: 130, inFeatures: 64, outFeatures: [68], transposed: true, lora: 8 },
-    {
-      tile: SOFTWARE,
-      tokens: 130,
-      inFeatures: 100,
-      outFeatures: [132],
-      doubleQuant: true,
-      lora: 8,
-      capacity: 131,
-      bias: true,
-    },
+    { tile: SOFTWARE, tokens: 19, inFeatures: 65, outFeatures: [70, 33], residual: true },
+    { tile: SOFTWARE, tokens: 13, inFeatures: 131, outFeatures: [17, 5, 6], bias: true, residual: true, splits: 2 },
     {
       tile: SOFTWARE,
       tokens: 65,
@@ -225,7 +223,23 @@ export const cases: KernelCase[] = (
       lora: 8,
       capacity: 70,
     },
+    // Every tile of a GPU.
+    { tile: SMALL, tokens: 65, inFeatures: 36, outFeatures: [68, 20], doubleQuant: true, lora: 3, bias: true },
+    { tile: SMALL, tokens: 17, inFeatures: 130, outFeatures: [63, 9], transposed: true, residual: true },
+    { tile: MEDIUM, tokens: 13, inFeatures: 131, outFeatures: [17, 5], bias: true, residual: true, splits: 2 },
+    {
+      tile: MEDIUM,
+      tokens: 65,
+      inFeatures: 68,
+      outFeatures: [100, 60],
+      doubleQuant: true,
+      lora: 5,
+      transposed: true,
+      splits: 4,
+      capacity: 66,
+    },
     { tile: TALL, tokens: 130, inFeatures: 80, outFeatures: [68, 72], doubleQuant: true, lora: 16, residual: true },
-    { tile: LARGE, tokens: 130, inFeatures: 64, outFeatures: [152], doubleQuant: true, lora: 16, bias: true },
+    { tile: LARGE, tokens: 130, inFeatures: 64, outFeatures: [152], transposed: true, lora: 16, capacity: 131 },
+    { tile: DEEP, tokens: 130, inFeatures: 100, outFeatures: [132, 20], doubleQuant: true, lora: 8, splits: 2 },
   ] satisfies Shape[]
 ).map(nf4Case);

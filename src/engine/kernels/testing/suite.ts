@@ -18,8 +18,8 @@ export function testKernel(title: string, cases: readonly KernelCase[], options:
       gpu.dispose();
     });
 
-    test.concurrent.each(cases)('$name', async (kernelCase) => {
-      if ((kernelCase.workgroupBytes ?? 0) > gpu.capabilities.workgroupStorageBytes) return;
+    test.concurrent.for(cases)('$name', async (kernelCase, { skip }) => {
+      skip((kernelCase.workgroupBytes ?? 0) > gpu.capabilities.workgroupStorageBytes, 'too little workgroup memory');
       const seed = Math.floor(Math.random() * 2 ** 32);
       const { error, tolerance } = await kernelCase.run(gpu, seed);
       expect(error, `relative error with seed ${seed}`).toBeLessThanOrEqual(tolerance);
