@@ -61,6 +61,19 @@ it('shows everything before it says that the run ended, and keeps the adapter', 
   expect(useTrained.getState().trained).toMatchObject({ outcome: 'stopped', steps: 1, finalEvalLoss: 1.5, files });
 });
 
+it('tells of an evaluation after its step was shown: the last one has no step behind it', async () => {
+  const told = (evaluations: number) =>
+    vi.waitFor(() => {
+      for (const frame of frames.splice(0)) frame();
+      expect(useRun.getState()).toMatchObject({ version: 1, evaluations });
+    });
+  receiveForRun(step(1));
+  await told(0);
+  receiveForRun({ type: 'evaluation', runId: runId(), step: 1, loss: 1.5, tokens: 3 });
+  await told(1);
+  expect(useRun.getState().series.eval_loss).toEqual([1.5]);
+});
+
 it('stays stopping when a pause is confirmed late', () => {
   receiveForRun(step(1));
   pauseTraining();

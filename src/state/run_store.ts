@@ -43,6 +43,8 @@ interface RunState {
   readonly series: StepSeries;
   /** Grows with every flush: the series itself stays the same object. */
   readonly version: number;
+  /** Grows too when an evaluation comes after its step was shown. */
+  readonly evaluations: number;
   readonly latest: StepRecord | null;
   readonly tokensPerSecond: number;
   readonly latestEval: { readonly step: number; readonly loss: number } | null;
@@ -63,6 +65,7 @@ const NONE: RunState = {
   totalSteps: 0,
   series: new StepSeries(),
   version: 0,
+  evaluations: 0,
   latest: null,
   tokensPerSecond: 0,
   latestEval: null,
@@ -139,7 +142,7 @@ export function closeRun(): void {
 let pending: Partial<RunState> = {};
 const show = batched(() => {
   const { series } = useRun.getState();
-  useRun.setState({ ...pending, version: series.length });
+  useRun.setState({ ...pending, version: series.length, evaluations: series.evaluations });
   pending = {};
 });
 

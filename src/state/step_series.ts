@@ -11,9 +11,14 @@ export class StepSeries {
   /** Validation loss at the step, null where none was measured. */
   readonly eval_loss: (number | null)[] = [];
   #tokens = 0;
+  #evaluations = 0;
 
   get length(): number {
     return this.step.length;
+  }
+
+  get evaluations(): number {
+    return this.#evaluations;
   }
 
   /** Trained tokens of all steps. */
@@ -35,7 +40,9 @@ export class StepSeries {
   /** A step that is not there yet (an evaluation before the first one) is left out of the curve. */
   evaluate(step: number, loss: number): void {
     const at = this.step.lastIndexOf(step);
-    if (at >= 0) this.eval_loss[at] = loss;
+    if (at < 0) return;
+    this.eval_loss[at] = loss;
+    this.#evaluations++;
   }
 
   /** As a table for other tools. */

@@ -53,7 +53,7 @@ export function TrainedPanel({ trained }: { readonly trained: TrainedAdapter }) 
           </li>
         ))}
       </ul>
-      <Button kind="primary" disabled={saving === 'busy'} onClick={save}>
+      <Button kind="primary" busy={saving === 'busy'} onClick={save}>
         <Icon name="download" /> {saving === 'busy' ? 'Saving …' : `Save as zip, ${bytes(size)}`}
       </Button>
       <p className={styles.state} role="status">

@@ -35,16 +35,16 @@ export function Loading({ loading }: { readonly loading: LoadingState }) {
       {retry && <RetryNotice retry={retry} />}
       <div className={styles.actions}>
         {(status === 'running' || status === 'pausing') && (
-          <Button onClick={pauseLoading} disabled={status === 'pausing'}>
+          <Button onClick={pauseLoading} busy={status === 'pausing'}>
             <Icon name="pause" /> Pause
           </Button>
         )}
         {(status === 'paused' || status === 'resuming') && (
-          <Button kind="primary" onClick={resumeLoading} disabled={status === 'resuming'}>
+          <Button kind="primary" onClick={resumeLoading} busy={status === 'resuming'}>
             <Icon name="play" /> Resume
           </Button>
         )}
-        <Button kind={failure ? 'plain' : 'danger'} disabled={status === 'cancelling'} onClick={cancelLoading}>
+        <Button kind={failure ? 'plain' : 'danger'} busy={status === 'cancelling'} onClick={cancelLoading}>
           {failure ? 'Close' : 'Cancel'}
         </Button>
       </div>

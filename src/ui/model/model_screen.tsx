@@ -1,5 +1,6 @@
 import { useEffect, useRef } from 'react';
-import { useModel } from '../../state/model_store.ts';
+import { type Inspection as InspectionState, useModel } from '../../state/model_store.ts';
+import { bytes } from '../format.ts';
 import { Panel } from '../primitives/panel.tsx';
 import { Screen } from '../primitives/screen.tsx';
 import { DeviceFacts } from '../start/device_facts.tsx';
@@ -7,6 +8,7 @@ import { FolderPicker } from './folder_picker.tsx';
 import { Inspection } from './inspection.tsx';
 import { LoadedModel } from './loaded_model.tsx';
 import { Loading } from './loading.tsx';
+import { locationName } from './location_name.ts';
 import { ModelList } from './model_list.tsx';
 import styles from './model_screen.module.css';
 import { ModelSearch } from './model_search.tsx';
@@ -25,6 +27,9 @@ export function ModelScreen() {
       title="Choose a model"
       lead="Take one from the Hugging Face Hub or from a folder. It is looked at first: nothing large is downloaded before you say so."
     >
+      <p className="unseen" role="status">
+        {loading?.failure ? '' : spoken(inspection, loading?.info.name, loaded?.info.name)}
+      </p>
       <div className={styles.layout}>
         <div className={styles.search}>
           <ModelSearch />
@@ -46,4 +51,24 @@ export function ModelScreen() {
       </div>
     </Screen>
   );
+}
+
+/** What came of a look or of a download, for whoever does not see the panel that appears. */
+function spoken(inspection: InspectionState, loading?: string, loaded?: string): string {
+  if (loading) return `Loading ${loading}`;
+  switch (inspection.status) {
+    case 'running':
+      return `Looking at ${locationName(inspection.location)}`;
+    case 'ready': {
+      const { modelType, downloadBytes } = inspection.info;
+      return `${locationName(inspection.location)} can be loaded: ${modelType}, ${bytes(downloadBytes)}`;
+    }
+    // Its notice is read out by itself.
+    case 'failed':
+      return '';
+    case 'none':
+      return loaded ? `${loaded} is loaded` : '';
+    default:
+      return inspection satisfies never;
+  }
 }

@@ -20,7 +20,7 @@ const SPEED: readonly ChartSeries[] = [{ label: 'tokens/s', colour: '--logits', 
 /** All curves of the run, with one cursor. */
 export default memo(function Charts() {
   const series = useRun((state) => state.series);
-  const version = useRun((state) => state.version);
+  const version = useRun((state) => state.version + state.evaluations);
   const smoothing = useCharts((state) => state.smoothing);
   const logScale = useCharts((state) => state.logScale);
   const scheme = useColourScheme();

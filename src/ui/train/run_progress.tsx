@@ -18,10 +18,11 @@ import styles from './run_progress.module.css';
 /** How far the run is, how long it takes, and the ways to hold or end it. */
 export function RunProgress() {
   const run = useRun();
-  const { status, latest, totalSteps } = run;
+  const { status, latest, totalSteps, memory } = run;
   const active = isActive(status);
   const now = useNow(active && status !== 'paused' ? 1000 : null);
   const step = latest?.step ?? 0;
+  const state = status === 'starting' && memory ? COMPILED : STATES[status];
   const left = timeLeft(run, Math.max(now, run.since ?? 0));
   return (
     <section className={styles.progress} aria-label="Progress">
@@ -29,7 +30,7 @@ export function RunProgress() {
         <p className={styles.step}>
           <strong>{step === 0 && active ? 'Starting' : `Step ${count(step)}`}</strong>
           {step > 0 && <span> of {count(totalSteps)}</span>}
-          <span className={styles.state}>{STATES[status]}</span>
+          <span className={styles.state}>{state}</span>
         </p>
         <p className={styles.times}>
           <span>{duration(activeTime(run, Math.max(now, run.since ?? 0)) / 1000)} elapsed</span>
@@ -43,7 +44,7 @@ export function RunProgress() {
         held={status === 'paused' || status === 'failed'}
       />
       <p className="unseen" role="status">
-        {spoken(status, step, totalSteps)}
+        {status === 'training' ? spoken(step, totalSteps) : state}
       </p>
     </section>
   );
@@ -54,15 +55,19 @@ function Controls({ status }: { readonly status: RunStatus }) {
   return (
     <div className={styles.controls}>
       {held ? (
-        <Button kind="primary" disabled={status === 'resuming'} onClick={resumeTraining}>
+        <Button kind="primary" busy={status === 'resuming'} onClick={resumeTraining}>
           <Icon name="play" /> Resume
         </Button>
       ) : (
-        <Button disabled={status !== 'training'} onClick={pauseTraining}>
+        <Button
+          disabled={status === 'starting' || status === 'stopping'}
+          busy={status === 'pausing'}
+          onClick={pauseTraining}
+        >
           <Icon name="pause" /> Pause
         </Button>
       )}
-      <Button kind="danger" disabled={status === 'stopping'} onClick={stopTraining}>
+      <Button kind="danger" busy={status === 'stopping'} onClick={stopTraining}>
         <Icon name="stop" /> Stop and keep
       </Button>
     </div>
@@ -71,7 +76,7 @@ function Controls({ status }: { readonly status: RunStatus }) {
 
 const STATES: Readonly<Record<RunStatus, string>> = {
   none: '',
-  starting: 'The first step compiles the shaders.',
+  starting: 'Compiling the shaders …',
   training: '',
   pausing: 'Pausing after this step …',
   paused: 'Paused',
@@ -81,8 +86,10 @@ const STATES: Readonly<Record<RunStatus, string>> = {
   failed: 'Failed',
 };
 
+/** The trainer has told of its memory: it is made. */
+const COMPILED = 'Computing the first step …';
+
 /** Told at every tenth of the run, not at every step. */
-function spoken(status: RunStatus, step: number, total: number): string {
-  if (status !== 'training') return STATES[status];
+function spoken(step: number, total: number): string {
   return `${Math.floor((step / Math.max(1, total)) * 10) * 10} % trained`;
 }

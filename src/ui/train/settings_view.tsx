@@ -21,15 +21,6 @@ export function SettingsView() {
         <StartPanel />
       </div>
       <div className={styles.groups}>
-        <Panel title="LoRA" lead="The small matrices that learn while the base model stays as it is.">
-          <AdapterStart />
-          <div className={styles.fields}>
-            <NumberSetting field="r" errors={errors} fixed={start ? String(start.r) : undefined} />
-            <NumberSetting field="lora_alpha" errors={errors} fixed={start ? String(start.lora_alpha) : undefined} />
-          </div>
-          <TargetModules error={errors.target_modules} />
-          <FlagSetting field="use_rslora" />
-        </Panel>
         <Panel title="Schedule" lead="How long, and how the learning rate goes.">
           <div className={styles.fields}>
             <NumberSetting field="max_steps" errors={errors} />
@@ -39,6 +30,15 @@ export function SettingsView() {
             <NumberSetting field="eval_steps" errors={errors} />
             <NumberSetting field="seed" errors={errors} />
           </div>
+        </Panel>
+        <Panel title="LoRA" lead="The small matrices that learn while the base model stays as it is.">
+          <AdapterStart />
+          <div className={styles.fields}>
+            <NumberSetting field="r" errors={errors} fixed={start ? String(start.r) : undefined} />
+            <NumberSetting field="lora_alpha" errors={errors} fixed={start ? String(start.lora_alpha) : undefined} />
+          </div>
+          <TargetModules error={errors.target_modules} />
+          <FlagSetting field="use_rslora" />
         </Panel>
         <Panel title="Batch" lead="What goes through the model for one update.">
           <div className={styles.fields}>

@@ -15,6 +15,8 @@ export function StepTable() {
   const series = useRun((state) => state.series);
   const name = useRun((state) => state.request?.name ?? 'run');
   const length = useRun((state) => state.version);
+  // The row of the last step gets its evaluation late.
+  useRun((state) => state.evaluations);
   const [open, setOpen] = useState(false);
   const rows = open ? Array.from({ length: Math.min(SHOWN, length) }, (_, i) => length - 1 - i) : [];
   return (
