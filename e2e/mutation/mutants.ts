@@ -537,7 +537,7 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'common/matmul_tile.wgsl',
     DENSE,
-    ['vec2<u32>(r, 0u), A_ALONG_K)', 'vec2<u32>(r, 0u), !A_ALONG_K)'],
+    ['let own_at = at + vec2<u32>(r, 0u);', 'let own_at = at + vec2<u32>(0u, r);'],
     ['vec2<u32>(r, 0u), B_ALONG_K)', 'vec2<u32>(r, 0u), !B_ALONG_K)'],
     ['block / (4u * width) * 4u', 'block / width * 4u'],
     ['a_tile[at.y + {r}u]', 'a_tile[at.y]'],

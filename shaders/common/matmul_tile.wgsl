@@ -6,7 +6,7 @@
 // Reading is apart from decoding for that: what is done to a value waits for it.
 //
 // The file that includes this one defines, with m, n and k where the vector starts (multiples of 4 along it),
-//   alias RawA, fn fetch_a(m, k) -> RawA       A[m][k … k+3] if A_ALONG_K, else A[m … m+3][k], as it lies in memory
+//   alias RawA, fn fetch_a(m, k) -> RawA       A[m][k … k+3], as it lies in memory
 //   fn decode_a(raw, m, k) -> vec4<f32>
 //   alias RawB, fn fetch_b(n, k) -> RawB       B[k … k+3][n] if B_ALONG_K, else B[k][n … n+3], as it lies in memory
 //   fn decode_b(raw, n, k) -> vec4<f32>
@@ -26,7 +26,7 @@ const B_BLOCKS = B_WIDTH * (TILE_K / 4u);
 // Rows of the tiles, one vector longer than they need to be where neighbours write to different rows, or they would fall
 // into one bank. Arrays of arrays, since every index into workgroup memory is checked: one that is written out costs
 // nothing, and the invocation's own is checked once.
-const A_ROW = A_WIDTH + select(0u, 1u, A_ALONG_K);
+const A_ROW = A_WIDTH + 1u;
 const B_ROW = B_WIDTH + select(0u, 1u, B_ALONG_K);
 var<workgroup> a_tile: array<array<vec4<f32>, A_ROW>, TILE_K>;
 var<workgroup> b_tile: array<array<vec4<f32>, B_ROW>, TILE_K>;
@@ -53,11 +53,7 @@ fn along_k(block: u32, width: u32) -> vec2<u32> {
   return vec2<u32>((block / 4u) % width, block % 4u + block / (4u * width) * 4u) * 4u;
 }
 fn place_a(block: u32) -> vec2<u32> {
-#if A_ALONG_K
   return along_k(block, A_WIDTH);
-#else
-  return vec2<u32>(block % A_WIDTH, block / A_WIDTH) * 4u;
-#endif
 }
 fn place_b(block: u32) -> vec2<u32> {
 #if B_ALONG_K
@@ -72,9 +68,9 @@ fn row_of_lane(lane: u32) -> u32 { return (lane / 8u) % 4u + lane / 32u / (TX / 
 fn column_of_lane(lane: u32) -> u32 { return lane % 8u + (lane / 32u) % (TX / 8u) * 8u; }
 
 // Puts a 4 × 4 block into a tile as four vectors along m, or n.
-fn put_a(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, turned: bool) {
+fn put_a(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) {
 #for r 4
-  a_tile[at.y + {r}u][at.x / 4u] = select(v{r}, vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]), turned);
+  a_tile[at.y + {r}u][at.x / 4u] = vec4<f32>(v0[{r}], v1[{r}], v2[{r}], v3[{r}]);
 #endfor
 }
 fn put_b(at: vec2<u32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, turned: bool) {
@@ -92,11 +88,7 @@ fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
     if (block < A_BLOCKS) {
       let at = vec2<u32>(m0, k0) + place_a(block);
 #for r 4
-#if A_ALONG_K
       next_a_{s}_{r} = fetch_a(at.x + {r}u, at.y);
-#else
-      next_a_{s}_{r} = fetch_a(at.x, at.y + {r}u);
-#endif
 #endfor
     } else if (block < A_BLOCKS + B_BLOCKS) {
       let at = vec2<u32>(n0, k0) + place_b(block - A_BLOCKS);
@@ -121,13 +113,9 @@ fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
       let own = place_a(block);
       let at = vec2<u32>(m0, k0) + own;
 #for r 4
-#if A_ALONG_K
       let v{r} = decode_a(next_a_{s}_{r}, at.x + {r}u, at.y);
-#else
-      let v{r} = decode_a(next_a_{s}_{r}, at.x, at.y + {r}u);
-#endif
 #endfor
-      put_a(own, v0, v1, v2, v3, A_ALONG_K);
+      put_a(own, v0, v1, v2, v3);
     } else if (block < A_BLOCKS + B_BLOCKS) {
       let own = place_b(block - A_BLOCKS);
       let at = vec2<u32>(n0, k0) + own;
@@ -152,10 +140,10 @@ fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
       let own = place_a(block);
       let at = vec2<u32>(m0, k0) + own;
       for (var r = 0u; r < 4u; r++) {
-        let own_at = at + select(vec2<u32>(0u, r), vec2<u32>(r, 0u), A_ALONG_K);
+        let own_at = at + vec2<u32>(r, 0u);
         v[r] = decode_a(fetch_a(own_at.x, own_at.y), own_at.x, own_at.y);
       }
-      put_a(own, v[0], v[1], v[2], v[3], A_ALONG_K);
+      put_a(own, v[0], v[1], v[2], v[3]);
     } else {
       let own = place_b(block - A_BLOCKS);
       let at = vec2<u32>(n0, k0) + own;
@@ -177,7 +165,7 @@ fn stage_low_rank(m0: u32, n0: u32, k0: u32, lane: u32) {
       let own = place_a(block);
       let m = m0 + own.x;
       let k = k0 + own.y;
-      put_a(own, low_rank_a(m, k), low_rank_a(m + 1u, k), low_rank_a(m + 2u, k), low_rank_a(m + 3u, k), true);
+      put_a(own, low_rank_a(m, k), low_rank_a(m + 1u, k), low_rank_a(m + 2u, k), low_rank_a(m + 3u, k));
     } else {
       let own = place_b(block - A_BLOCKS);
       let n = n0 + own.x;

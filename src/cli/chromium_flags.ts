@@ -24,8 +24,14 @@ const NVIDIA = [
   '--use-webgpu-power-preference=force-high-performance',
 ];
 
+/**
+ * SwiftShader compiles a store for every word of workgroup memory that WebGPU zeroes, most of a kernel's compile time.
+ * Kernels write before they read (every kernel's cases run without the zeros too); pages cannot switch it off.
+ */
+export const UNZEROED = 'disable_workgroup_init';
+
 const BY_ADAPTER: Readonly<Record<Adapter, readonly string[]>> = {
-  swiftshader: ['--use-webgpu-adapter=swiftshader'],
+  swiftshader: ['--use-webgpu-adapter=swiftshader', `--enable-dawn-features=${UNZEROED}`],
   system: ['--ignore-gpu-blocklist', '--use-webgpu-power-preference=force-high-performance'],
   nvidia: NVIDIA,
   'nvidia-f16': [...NVIDIA, '--enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'],

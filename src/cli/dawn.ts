@@ -2,7 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Adapter } from './chromium_flags.ts';
+import { type Adapter, UNZEROED } from './chromium_flags.ts';
 
 declare global {
   /** Dawn's objects for the life of the process: once collected, the process aborts. */
@@ -36,7 +36,17 @@ async function softwareDawn(toggles: readonly string[]): Promise<GPU | undefined
   // The Vulkan loader reads it when an instance is made.
   process.env.VK_DRIVER_FILES = path.join(folder, SWIFTSHADER);
   if (process.platform === 'linux') loadForGood(path.join(folder, 'libvulkan.so.1'));
-  return createDawn(toggles);
+  return createDawn(joined([`enable-dawn-features=${UNZEROED}`, ...toggles]));
+}
+
+/** Options of one name as one, their lists of toggles joined: Dawn heeds the last only. */
+function joined(options: readonly string[]): string[] {
+  const lists = new Map<string, string[]>();
+  for (const option of options) {
+    const [name, ...value] = option.split(/=(.*)/s).slice(0, 2);
+    lists.set(name, [...(lists.get(name) ?? []), ...value]);
+  }
+  return [...lists].map(([name, values]) => (values.length > 0 ? `${name}=${values.join(',')}` : name));
 }
 
 /** glibc's and musl's RTLD_NODELETE. */

@@ -48,7 +48,6 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
       DTYPE: DTYPE_CODE[v.dtype],
       WIDE_DTYPE: v.dtype === 'F32',
       TRANSPOSED: v.transposed,
-      A_ALONG_K: true,
       B_ALONG_K: !v.transposed,
       ALIGNED: v.aligned,
       ACCUMULATE: v.accumulate,

@@ -106,7 +106,6 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
       SEGMENTS: v.segments,
       DOUBLE_QUANT: v.doubleQuant,
       TRANSPOSED: v.transposed,
-      A_ALONG_K: true,
       B_ALONG_K: !v.transposed,
       ALIGNED: v.aligned,
       SPLIT_K: v.splitK,
