@@ -1,6 +1,6 @@
 /**
  * The used-by line: a model from the Hub, a file, 20 steps, the curve, the adapter; and the adapter as a new start. No task
- * of the page is over 50 ms between the click and the end, though the software GPU computes on the page's own cores.
+ * over 50 ms between the click and the end is the page's own work, though the software GPU computes on its cores.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
