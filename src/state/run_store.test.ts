@@ -74,6 +74,12 @@ it('tells of an evaluation after its step was shown: the last one has no step be
   expect(useRun.getState().series.eval_loss).toEqual([1.5]);
 });
 
+it('says what a run does before its first step', () => {
+  expect(useRun.getState()).toMatchObject({ status: 'starting', stage: 'compiling' });
+  receiveForRun({ type: 'preparing', runId: runId(), stage: 'measuring' });
+  expect(useRun.getState().stage).toBe('measuring');
+});
+
 it('stays stopping when a pause is confirmed late', () => {
   receiveForRun(step(1));
   pauseTraining();

@@ -1,7 +1,7 @@
 /** The training run. Steps arrive faster than a screen can show them: they are collected and told ten times a second. */
 import { create } from 'zustand';
 import type { AdapterFile, MemoryCategory, StepRecord } from '../worker/protocol.ts';
-import type { ModelInfo, TrainRequest } from '../worker/studio_protocol.ts';
+import type { ModelInfo, PreparingStage, TrainRequest } from '../worker/studio_protocol.ts';
 import { batched } from './batched.ts';
 import type { Failure } from './model_store.ts';
 import { StepSeries } from './step_series.ts';
@@ -48,6 +48,8 @@ interface RunState {
   readonly latest: StepRecord | null;
   readonly tokensPerSecond: number;
   readonly latestEval: { readonly step: number; readonly loss: number } | null;
+  /** While the status is `starting`. */
+  readonly stage: PreparingStage;
   readonly memory: Readonly<Record<MemoryCategory, number>> | null;
   /** Milliseconds of performance.now(): when the work was begun or gone on with, and what was done before that. */
   readonly since: number | null;
@@ -69,6 +71,7 @@ const NONE: RunState = {
   latest: null,
   tokensPerSecond: 0,
   latestEval: null,
+  stage: 'compiling',
   memory: null,
   since: null,
   activeBefore: 0,
@@ -154,6 +157,9 @@ export function receiveForRun(signal: StudioSignal): void {
   }
   if (signal.runId !== state.runId || !isActive(state.status)) return;
   switch (signal.type) {
+    case 'preparing':
+      useRun.setState({ stage: signal.stage });
+      break;
     case 'memory':
       useRun.setState({ memory: signal.bytes });
       break;

@@ -192,7 +192,7 @@ function createTrainer(
     capacity: rows * length,
     positions: length,
     gradientCheckpointing: checkpointing,
-    tune,
+    tune: tune ? {} : null,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
   });
 }

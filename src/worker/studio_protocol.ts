@@ -114,6 +114,9 @@ export interface FileProgress {
   readonly totalBytes: number;
 }
 
+/** Finding this GPU's fastest kernels, at its first run only; making the ones it will use. */
+export type PreparingStage = 'measuring' | 'compiling';
+
 export type StudioEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
   | { type: 'search-results'; runId: string; results: readonly ModelSearchResult[] }
@@ -158,6 +161,8 @@ export type StudioEvent =
       target_modules: readonly string[];
       tensors: number;
     }
+  /** What a run does before its trainer is made, told when it turns to it. */
+  | { type: 'preparing'; runId: string; stage: PreparingStage }
   | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }

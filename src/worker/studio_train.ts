@@ -43,7 +43,10 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const settings = { lora, training, targets, adapter };
   const trainer = await Trainer.create(gpu, {
     ...trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) }),
-    tune: true,
+    tune: {
+      onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
+      onDone: () => emit({ type: 'preparing', runId, stage: 'compiling' }),
+    },
   });
   await keepChoices(gpu);
   const files = async () =>

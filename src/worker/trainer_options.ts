@@ -31,7 +31,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
     positions: sizes.positions,
     gradientCheckpointing: training.gradient_checkpointing,
     // A run from the command line computes the same whatever was measured before.
-    tune: false,
+    tune: null,
     optimizer: {
       beta1: training.adam_beta1,
       beta2: training.adam_beta2,

@@ -41,7 +41,7 @@ async function withTrainer<T>(
     capacity: 128,
     positions: 128,
     gradientCheckpointing: false,
-    tune: false,
+    tune: null,
     optimizer: OPTIMIZER,
     ...settings,
     model,

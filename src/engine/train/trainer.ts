@@ -12,7 +12,7 @@ import type { Plan } from '../plan/plan.ts';
 import type { DispatchTime } from '../plan/profile.ts';
 import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
-import { tuneMatmuls } from '../tuning/tune_matmuls.ts';
+import { type TuningHooks, tuneMatmuls } from '../tuning/tune_matmuls.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
 import { evaluationPlan, logitsPlan, optimizerPlan, trainPlan } from './plans.ts';
 
@@ -36,8 +36,8 @@ export interface TrainerOptions {
   /** The highest position + 1. */
   readonly positions: number;
   readonly gradientCheckpointing: boolean;
-  /** Measures which variants are fastest where that is not known yet; else they are chosen by rule. */
-  readonly tune: boolean;
+  /** Measures which variants are fastest where that is not known yet; null: they are chosen by rule. */
+  readonly tune: TuningHooks | null;
   readonly optimizer: OptimizerOptions;
 }
 
@@ -170,7 +170,7 @@ export class Trainer {
         optimizerPlan(gpu, state, clip, logRing),
       ];
       let builders = record();
-      if (options.tune && (await tuneMatmuls(gpu))) builders = record();
+      if (options.tune && (await tuneMatmuls(gpu, options.tune))) builders = record();
       const arena = new Arena(
         gpu.ledger,
         builders.map((builder) => builder.layout()),

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Capabilities } from '../device/capabilities.ts';
 import { chooseShape, LARGE, MEDIUM, SMALL, SOFTWARE, TABLE_BYTES, tileBytes } from '../kernels/matmul_tile.ts';
-import { forcedShape, MatmulChoices, type MatmulProblem } from './matmul_choices.ts';
+import { forcedShape, MatmulChoices, type MatmulProblem, roundRows } from './matmul_choices.ts';
 import { candidates } from './tune_matmuls.ts';
 
 const GPU: Capabilities = {
@@ -62,4 +62,11 @@ test('forced by name', () => {
   expect(forcedShape({ tile: 'LARGE', splits: '2' })).toEqual({ tile: LARGE, splits: 2 });
   expect(forcedShape({ other: '1' })).toBe(null);
   expect(() => forcedShape({ tile: 'HUGE' })).toThrow(/tile is one of/);
+});
+
+test('batches of nearly as many tokens share a choice', () => {
+  expect([1, 64, 65, 100, 500, 512, 513, 2000].map(roundRows)).toEqual([64, 64, 96, 128, 512, 512, 768, 2048]);
+  const choices = new MatmulChoices();
+  choices.set(PROBLEM, { tile: LARGE, splits: 3 });
+  expect(choices.shape({ ...PROBLEM, rows: 450 }, GPU)).toEqual({ tile: LARGE, splits: 3 });
 });

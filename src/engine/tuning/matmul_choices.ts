@@ -16,6 +16,16 @@ export interface MatmulProblem {
 
 export const problemKey = ({ op, rows, widths, depth }: MatmulProblem) => `${op} ${rows}×${widths.join('+')}×${depth}`;
 
+/**
+ * 64, 96, 128, 192, 256 …: the next of these. How many tokens a batch may have depends on the data; a choice measured
+ * for nearly as many holds for it.
+ */
+export function roundRows(rows: number): number {
+  let size = 64;
+  while (size < rows) size = size % 3 === 0 ? (size / 3) * 4 : (size / 2) * 3;
+  return size;
+}
+
 /** A measured choice as it is kept: a tile's name and its splits, by {@link problemKey}. */
 export type KeptChoices = Readonly<Record<string, readonly [tile: string, splits: number]>>;
 
@@ -33,8 +43,9 @@ export class MatmulChoices {
 
   shape(problem: MatmulProblem, capabilities: Capabilities): MatmulShape {
     if (this.#forced) return this.#forced;
-    const key = problemKey(problem);
-    this.#asked.set(key, problem);
+    const alike = { ...problem, rows: roundRows(problem.rows) };
+    const key = problemKey(alike);
+    this.#asked.set(key, alike);
     return this.#measured.get(key) ?? chooseShape(problem.rows, problem.widths, problem.depth, capabilities);
   }
 

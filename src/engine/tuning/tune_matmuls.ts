@@ -40,11 +40,18 @@ export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes:
   return shapes;
 }
 
+/** Told when a measurement begins and has ended; an aborted one rejects, and its buffers are freed. */
+export interface TuningHooks {
+  readonly onMeasure?: () => void;
+  readonly onDone?: () => void;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Measures the device's unmeasured problems and keeps the best shape of each. Returns whether anything was learned: then
  * plans must be recorded again. Does nothing where a CPU plays the GPU.
  */
-export async function tuneMatmuls(gpu: Gpu, signal?: AbortSignal): Promise<boolean> {
+export async function tuneMatmuls(gpu: Gpu, { onMeasure, onDone, signal }: TuningHooks = {}): Promise<boolean> {
   if (gpu.capabilities.software) return false;
   // What costs most first; what would need much memory beside the model stays by rule.
   const cost = (problem: MatmulProblem) => problem.rows * problem.depth * widthOf(problem);
@@ -53,6 +60,7 @@ export async function tuneMatmuls(gpu: Gpu, signal?: AbortSignal): Promise<boole
     .filter((problem) => scratchBytes(problem) <= MOST_SCRATCH_BYTES)
     .sort((a, b) => cost(b) - cost(a));
   if (problems.length === 0) return false;
+  onMeasure?.();
   const started = performance.now();
   const bench = new MatmulBench(gpu, problems);
   let learned = false;
@@ -75,6 +83,7 @@ export async function tuneMatmuls(gpu: Gpu, signal?: AbortSignal): Promise<boole
     return learned;
   } finally {
     bench.dispose();
+    onDone?.();
   }
 }
 

@@ -8,6 +8,7 @@ import {
   timeLeft,
   useRun,
 } from '../../state/run_store.ts';
+import type { PreparingStage } from '../../worker/studio_protocol.ts';
 import { count, duration } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
@@ -18,11 +19,11 @@ import styles from './run_progress.module.css';
 /** How far the run is, how long it takes, and the ways to hold or end it. */
 export function RunProgress() {
   const run = useRun();
-  const { status, latest, totalSteps, memory } = run;
+  const { status, latest, totalSteps, memory, stage } = run;
   const active = isActive(status);
   const now = useNow(active && status !== 'paused' ? 1000 : null);
   const step = latest?.step ?? 0;
-  const state = status === 'starting' && memory ? COMPILED : STATES[status];
+  const state = status === 'starting' ? STARTING[memory ? 'made' : stage] : STATES[status];
   const left = timeLeft(run, Math.max(now, run.since ?? 0));
   return (
     <section className={styles.progress} aria-label="Progress">
@@ -76,7 +77,7 @@ function Controls({ status }: { readonly status: RunStatus }) {
 
 const STATES: Readonly<Record<RunStatus, string>> = {
   none: '',
-  starting: 'Compiling the shaders …',
+  starting: '',
   training: '',
   pausing: 'Pausing after this step …',
   paused: 'Paused',
@@ -87,7 +88,11 @@ const STATES: Readonly<Record<RunStatus, string>> = {
 };
 
 /** The trainer has told of its memory: it is made. */
-const COMPILED = 'Computing the first step …';
+const STARTING: Readonly<Record<PreparingStage | 'made', string>> = {
+  measuring: 'Finding the fastest kernels for this GPU, this once …',
+  compiling: 'Compiling the shaders …',
+  made: 'Computing the first step …',
+};
 
 /** Told at every tenth of the run, not at every step. */
 function spoken(step: number, total: number): string {
