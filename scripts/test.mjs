@@ -92,9 +92,7 @@ function vitest(project) {
 
 /** One check a golden case. */
 function parity(runtime) {
-  const all = goldenCases(full ? ['e2e/golden', '../shared/golden'] : ['e2e/golden']);
-  // The journey in the page trains qwen2-chat and compares it with PyTorch as well: once is enough here.
-  const cases = full ? all : all.filter((directory) => path.basename(directory) !== 'qwen2-chat');
+  const cases = goldenCases(full ? ['e2e/golden', '../shared/golden'] : ['e2e/golden']);
   const { stdout, status } = node(
     ['scripts/cli.mjs', 'parity', ...cases, '--runtime', runtime],
     ['ignore', 'pipe', 'inherit'],
