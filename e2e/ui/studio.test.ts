@@ -89,6 +89,10 @@ it('asks for a token where a model is gated, and forgets it here', async () => {
 
 it('holds, goes on with and cancels a download, and tells of retries', async () => {
   const { page } = await demo.visit({ tune: '&speed=3' });
+  await page.getByLabel('Model id, address').fill('smol');
+  await page.getByText('On the Hub').waitFor();
+  await inspect(page, 'models found');
+  await page.getByLabel('Model id, address').fill('');
   await page.getByRole('button', { name: /SmolLM2-360M/ }).click();
   await page.getByRole('button', { name: /Download and load/ }).click();
   await page.getByText('The connection was cut.').waitFor();
