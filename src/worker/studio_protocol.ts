@@ -114,7 +114,7 @@ export interface FileProgress {
   readonly totalBytes: number;
 }
 
-/** Finding this GPU's fastest kernels, at its first run only; making the ones it will use. */
+/** Finding this GPU's fastest kernels, until all are known; making the ones it will use. */
 export type PreparingStage = 'measuring' | 'compiling';
 
 export type StudioEvent =

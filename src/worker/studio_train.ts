@@ -46,6 +46,7 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
     tune: {
       onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
       onDone: () => emit({ type: 'preparing', runId, stage: 'compiling' }),
+      signal,
     },
   });
   await keepChoices(gpu);

@@ -1,4 +1,4 @@
-/** A short measurement of the tiles and splits that may be fastest for a plan's matmuls, on random numbers. */
+/** A short measurement of the tiles and splits that may be fastest for a plan's matmuls. On zeros: their times compare as others' do. */
 import type { Gpu } from '../device/gpu.ts';
 import { packUniform, STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
 import { matmulDense } from '../kernels/matmul_dense.ts';
@@ -24,13 +24,13 @@ const scratchBytes = (problem: MatmulProblem) =>
   problem.rows * (problem.depth + 4 * widthOf(problem)) * 4 + weightBytes(problem);
 
 /** Shapes worth measuring: those that waste little and fill a GPU of any size in one to some rounds. */
-export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes: number): MatmulShape[] {
-  const width = widths.reduce((sum, w) => sum + w, 0);
+export function candidates(problem: MatmulProblem, storageBytes: number): MatmulShape[] {
+  const { rows, widths, depth } = problem;
   const shapes: MatmulShape[] = [];
   for (const tile of Object.values<Tile>(ALL_TILES)) {
     if (tile === SOFTWARE || tileBytes(tile) + TABLE_BYTES > storageBytes) continue;
     const tiles = Math.ceil(rows / tile.TILE_M) * widths.reduce((sum, w) => sum + Math.ceil(w / tile.TILE_N), 0);
-    if ((tiles * tile.TILE_M * tile.TILE_N) / (rows * width) > 1.34) continue;
+    if ((tiles * tile.TILE_M * tile.TILE_N) / (rows * widthOf(problem)) > 1.34) continue;
     for (const splits of [1, 2, 3, 4, 6, 8, 12, 16]) {
       const workgroups = tiles * splits;
       if (splits > 1 && (depth / splits < 128 || workgroups > 1600)) continue;
@@ -40,7 +40,7 @@ export function candidates({ rows, widths, depth }: MatmulProblem, storageBytes:
   return shapes;
 }
 
-/** Told when a measurement begins and has ended; an aborted one rejects, and its buffers are freed. */
+/** Told when a measurement begins and has ended; an aborted one ends early, with what it knows by then. */
 export interface TuningHooks {
   readonly onMeasure?: () => void;
   readonly onDone?: () => void;
@@ -70,8 +70,7 @@ export async function tuneMatmuls(gpu: Gpu, { onMeasure, onDone, signal }: Tunin
       await bench.compile(problem, shapes);
       let best: { shape: MatmulShape; ms: number } | null = null;
       for (const shape of shapes) {
-        signal?.throwIfAborted();
-        if (performance.now() - started > BUDGET_MS) return learned;
+        if (signal?.aborted || performance.now() - started > BUDGET_MS) return learned;
         const ms = await bench.time(problem, shape, best?.ms ?? null);
         if (!best || ms < best.ms) best = { shape, ms };
       }
@@ -97,15 +96,7 @@ class MatmulBench {
 
   constructor(gpu: Gpu, problems: readonly MatmulProblem[]) {
     this.#gpu = gpu;
-    const most = (bytes: (p: MatmulProblem, width: number) => number) =>
-      Math.max(
-        ...problems.map((p) =>
-          bytes(
-            p,
-            p.widths.reduce((sum, w) => sum + w, 0),
-          ),
-        ),
-      );
+    const most = (bytes: (problem: MatmulProblem) => number) => Math.max(...problems.map(bytes));
     const buffer = (label: string, size: number, usage: GPUBufferUsageFlags) =>
       gpu.ledger.create({ label, size, usage: usage | GPUBufferUsage.COPY_DST, category: 'staging' });
     const storage = (label: string, bytes: number) =>
@@ -141,9 +132,10 @@ class MatmulBench {
       this.#gpu.ledger.destroy(buffer);
   }
 
-  #record({ op, rows, widths, depth }: MatmulProblem, shape: MatmulShape, repeats: number): PlanBuilder {
+  #record(problem: MatmulProblem, shape: MatmulShape, repeats: number): PlanBuilder {
+    const { op, rows, widths, depth } = problem;
     const plan = new PlanBuilder(this.#gpu, rows);
-    const width = widths.reduce((sum, w) => sum + w, 0);
+    const width = widthOf(problem);
     const x = { tensor: this.#x, stride: depth, at: 0 };
     const y = { tensor: this.#y, stride: width, at: 0 };
     for (let i = 0; i < repeats; i++) {

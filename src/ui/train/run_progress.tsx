@@ -89,7 +89,7 @@ const STATES: Readonly<Record<RunStatus, string>> = {
 
 /** The trainer has told of its memory: it is made. */
 const STARTING: Readonly<Record<PreparingStage | 'made', string>> = {
-  measuring: 'Finding the fastest kernels for this GPU, this once …',
+  measuring: 'Finding the fastest kernels for this GPU …',
   compiling: 'Compiling the shaders …',
   made: 'Computing the first step …',
 };
