@@ -4,6 +4,7 @@ import type { Capabilities } from '../device/capabilities.ts';
 import {
   ALL_TILES,
   chooseShape,
+  DEEP,
   LARGE,
   MEDIUM,
   SMALL,
@@ -60,6 +61,8 @@ test('the choice fits WebGPU’s default workgroup memory, and its parts make up
 
 test.each([
   ['a large output', 2048, [4096], 4096, device(32768), LARGE, 1],
+  ['the same where there is room for deep steps', 2048, [4096], 4096, device(49152), DEEP, 1],
+  ['the head’s gradient, which large tiles would waste', 640, [576], 49152, device(49152), MEDIUM, 12],
   ['few large tiles over a long depth', 512, [2048], 2048, device(32768), LARGE, 2],
   ['an output that large tiles would waste', 2048, [576], 576, device(32768), MEDIUM, 2],
   ['few small tiles', 512, [576], 1536, device(32768), MEDIUM, 5],
