@@ -4,6 +4,7 @@
  * the date, so it can be moved into a worker that is thrown away when a template does not end.
  */
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { PYTHON_FUNCTIONS, withPythonStrings } from './jinja_python.ts';
 import type { Message } from './rows.ts';
 import type { SpecialTokens } from './tokenizer_files.ts';
 
@@ -45,6 +46,7 @@ export function compileChatTemplate(
   return (messages, addGenerationPrompt) => {
     const environment = new Environment();
     const variables: Record<string, unknown> = {
+      ...PYTHON_FUNCTIONS,
       ...specialTokens,
       messages,
       add_generation_prompt: addGenerationPrompt,
@@ -78,7 +80,7 @@ function compile(source: string): ReturnType<typeof parse> {
   try {
     // Jinja reads every line end as \n.
     const normalized = source.replaceAll(/\r\n?/g, '\n');
-    return parse(tokenize(normalized, { lstrip_blocks: true, trim_blocks: true }));
+    return withPythonStrings(parse(tokenize(normalized, { lstrip_blocks: true, trim_blocks: true })));
   } catch (error) {
     const detail = messageOf(error);
     throw new ChatTemplateError(

@@ -157,7 +157,7 @@ describe('conversations', () => {
   });
 
   it('are refused by name when their spans cannot be made sure of, or by the template', () => {
-    const thought = chat('a', '<think>\nhm\n</think>\n\nb', 'c', 'd');
+    const thought = chat('a', 'x <think>\nhm\n</think>\n\nb', 'c', 'd');
     expect(chatOf('thinking').preparer.prepare(thought)).toMatchObject({ kind: 'dropped', code: 'spans-not-verified' });
     expect(chatOf('chatml').preparer.prepare(thought).kind).toBe('example');
     const system = row({ messages: [{ role: 'system', content: 'x' }, ...chatMessages('a', 'b')] });

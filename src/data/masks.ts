@@ -3,9 +3,10 @@
  * what is trained, what is masked, and which rows are refused because that cannot be told.
  */
 import type { TrainingConfig } from '../formats/run_config.ts';
-import { type Span, SpanError, SpanFinder } from './assistant_spans.ts';
+import { SpanError, SpanFinder } from './assistant_spans.ts';
 import { type Example, IGNORE_INDEX } from './batch.ts';
 import { ChatTemplateError, compileChatTemplate, type RenderChat } from './chat_template.ts';
+import type { Span } from './conversation_layout.ts';
 import type { DataRow } from './rows.ts';
 import { type Encoding, TokenizeError, type Tokenizer } from './tokenizer.ts';
 import { TokenizerError } from './tokenizer_pipeline.ts';
@@ -119,6 +120,7 @@ export class RowPreparer {
   #conversation({ messages }: DataRow & { readonly kind: 'messages' }): Labelled {
     const { render, spans: finder } = this.#conversations();
     if (!this.#config.assistant_only_loss) {
+      finder.checkThinking(messages);
       const { ids } = this.#tokenizer.encode(render(messages, false));
       return { ids, labels: ids, notes: [] };
     }
