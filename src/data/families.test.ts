@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { renderHere } from './chat_renderer.ts';
 import { compileChatTemplate } from './chat_template.ts';
 import { CONVERSATIONS, FAMILIES_DATE, family, hashOf, runsOf } from './fixtures/families.ts';
 import { RowPreparer } from './masks.ts';
@@ -54,12 +55,14 @@ describe.each(Object.entries(FAMILIES))('%s: 200 conversations as transformers h
   });
 
   it('assistant masks, or the reason why there are none', async () => {
-    const { tokenizer, render } = await opened;
-    const preparer = new RowPreparer(tokenizer, { max_length: 1e9, assistant_only_loss: true }, render);
+    const { tokenizer } = await opened;
+    const preparer = new RowPreparer(tokenizer, { max_length: 1e9, assistant_only_loss: true }, (setup) =>
+      renderHere({ ...setup, now: FAMILIES_DATE.getTime() }),
+    );
     const found = { error: 0, empty: 0, prompt: 0, ends: 0 };
     for (const [index, messages] of CONVERSATIONS.entries()) {
       const one = expected[index]!;
-      const prepared = preparer.prepare({ kind: 'messages', line: 1, messages });
+      const prepared = await preparer.prepare({ kind: 'messages', line: 1, messages });
       const answers = messages.filter((message) => message.role === 'assistant');
       if (prepared.kind === 'example') {
         // What the reference cannot tell is never trained: a prompt that is no prefix, or a template's refusal.
