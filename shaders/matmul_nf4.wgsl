@@ -172,10 +172,44 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
 #endif
 }
 
+#if MATRIX
+// Eight weights of one block, the word that holds them and what their absmax is made of.
+alias RawB8 = vec3<u32>;
+fn fetch_b8(n: u32, k: u32) -> RawB8 {
+#if TRANSPOSED
+  let row = row_of(k);
+  return fetch_packed(row.nf4, row.first + min(n, params.width - 8u));
+#else
+  return fetch_packed(segment.nf4, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 8u));
+#endif
+}
+fn decode_b8(raw: RawB8, n: u32, k: u32) -> vec4<u32> {
+#if TRANSPOSED
+  let row = row_of(k);
+  let i = row.first + min(n, params.width - 8u);
+  let absmax = decode_absmax(raw.yz, i, row.offset);
+#else
+  let i = min(n, segment.width - 1u) * params.depth + min(k, params.depth - 8u);
+  let absmax = decode_absmax(raw.yz, i, offset);
+#endif
+  return select(vec4<u32>(0u), halves(absmax * decode_codes(raw.x), absmax * decode_codes(raw.x >> 16u)), k < params.depth);
+}
+#include "common/matmul_matrix_tile.wgsl"
+#else
 #include "common/matmul_tile.wgsl"
+#endif
 
+#if MATRIX
+@compute @workgroup_size(32u * (TILE_M / (16u * SUB_M)) * (TILE_N / (16u * SUB_N)))
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_id) subgroup: u32,
+) {
+#else
 @compute @workgroup_size(TILE_M * TILE_N / (16u * RM * RN))
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+#endif
   load_tables(lane, THREADS);
   // Found in a variable of the function's own: the compiler must see that all invocations agree on it.
   var found = segment_0();
@@ -216,6 +250,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let rank = found.rank;
 #endif
   workgroupBarrier();
+#if MATRIX
+  compute_tile(m0, n0, k_begin, k_end, rank, lane, subgroup);
+#else
   accumulate(m0, n0, k_begin, k_end, rank, lane);
   store_tile(m0, n0, lane);
+#endif
 }

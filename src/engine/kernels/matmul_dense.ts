@@ -5,7 +5,7 @@ import type { FloatDtype } from '../weight_source.ts';
 import { DTYPE_CODE } from './float_dtype.ts';
 import { defineKernel, type ElementType, inout, input, output } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
+import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
 
 export interface MatmulDenseVariant {
   readonly tile: Tile;
@@ -26,6 +26,7 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
   return defineKernel({
     name: v.transposed ? 'matmul_dense_dx' : 'matmul_dense',
     shader: 'matmul_dense.wgsl',
+    requires: tileRequirements(v.tile),
     bindings: {
       x: input(floats),
       weight: input(v.aligned ? vectors : 'u32'),

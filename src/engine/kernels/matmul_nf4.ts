@@ -3,7 +3,7 @@ import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
 import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
+import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
 
 /** A quantized linear inside a layer's slab: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
@@ -99,6 +99,7 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
   return defineKernel({
     name: v.transposed ? 'matmul_nf4_dx' : 'matmul_nf4',
     shader: 'matmul_nf4.wgsl',
+    requires: tileRequirements(v.tile),
     bindings,
     params,
     constants: {

@@ -5,6 +5,7 @@ import {
   ALL_TILES,
   chooseShape,
   DEEP,
+  isMatrix,
   LARGE,
   MEDIUM,
   SMALL,
@@ -32,9 +33,12 @@ const TABLES = 272 * 4;
 
 test('every tile is made of whole blocks and at most 256 invocations', () => {
   for (const [name, tile] of Object.entries(ALL_TILES)) {
-    const { TILE_M, TILE_N, TILE_K, RM, RN } = tile;
+    const { TILE_M, TILE_N, TILE_K } = tile;
     expect(tileThreads(tile), name).toBeLessThanOrEqual(256);
-    for (const ratio of [tileThreads(tile), TILE_M / (4 * RM), TILE_N / (4 * RN), TILE_K / 4]) {
+    const parts = isMatrix(tile)
+      ? [TILE_M / (16 * tile.SUB_M), TILE_N / (16 * tile.SUB_N), TILE_K / 16]
+      : [TILE_M / (4 * tile.RM), TILE_N / (4 * tile.RN), TILE_K / 4];
+    for (const ratio of [tileThreads(tile), ...parts]) {
       expect(Number.isInteger(ratio), name).toBe(true);
     }
   }
