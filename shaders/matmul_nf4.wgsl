@@ -3,7 +3,8 @@
 // the gradient y = x·W (+ s·u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
 // residual [T, width]. LORA: u [T, u_stride] has each segment's rank columns; `lora` holds each segment's B [its width,
 // rank], or with TRANSPOSED, where the first segment's fields stand for all, A [rank, width].
-// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors.
+// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors;
+// LORA_VECTORS: ranks and what is u's and lora's too.
 // SPLIT_K: workgroups along z take split_depth of the depth each, and y [splits, capacity, y_stride] gets partial sums.
 #include "common/nf4.wgsl"
 
@@ -101,6 +102,23 @@ fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
 #endif
 
 #if LORA
+#if LORA_VECTORS
+fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
+  let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
+  return select(vec4<f32>(0.0), params.lora_scale * u[at >> 2u], k < segment.rank);
+}
+
+fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
+#if TRANSPOSED
+  let inside = n < params.width && k < segment.rank;
+  let i = k * params.width + n;
+#else
+  let inside = n < segment.width && k < segment.rank;
+  let i = n * segment.rank + k;
+#endif
+  return select(vec4<f32>(0.0), lora[(segment.lora_at + i) >> 2u], inside);
+}
+#else
 fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
   let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
   return params.lora_scale * vec4<f32>(
@@ -128,6 +146,7 @@ fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
   return vec4<f32>(lora_element(n, k), lora_element(n, k + 1u), lora_element(n, k + 2u), lora_element(n, k + 3u));
 #endif
 }
+#endif
 #endif
 
 // This workgroup's linear: columns of outputs, where they begin in the group's and in y.

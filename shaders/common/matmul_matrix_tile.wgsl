@@ -146,7 +146,7 @@ fn stage_low_rank(m0: u32, n0: u32, k0: u32, lane: u32) {
 }
 #endif
 
-// Computes and stores the tile at (m0, n0): A·B over k in [k_begin, k_end), then the low-rank product over [0, rank).
+// Computes and stores the tile at (m0, n0): A·B over k in [k_begin, k_end), and the low-rank product over [0, rank).
 // Uniform control flow.
 fn compute_tile(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32, subgroup: u32) {
   let row = subgroup / SUBGROUPS_N * SUB_M;
@@ -157,6 +157,27 @@ fn compute_tile(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32
 #endfor
 #endfor
   fetch_step(m0, n0, k_begin, lane);
+#if LOW_RANK
+  // While the first step is on its way.
+  for (var k0 = 0u; k0 < rank; k0 += 16u) {
+    stage_low_rank(m0, n0, k0, lane);
+    workgroupBarrier();
+#for j SUB_N
+#if B_ALONG_K
+    let b_{j} = subgroupMatrixLoad<Right, col_major>(&b_tile[column + {j}u], 0u, B_ROW);
+#else
+    let b_{j} = subgroupMatrixLoad<Right, row_major>(&b_tile[column + {j}u], 0u, B_ROW);
+#endif
+#endfor
+#for i SUB_M
+    let a_{i} = subgroupMatrixLoad<Left, row_major>(&a_tile[row + {i}u], 0u, A_ROW);
+#for j SUB_N
+    sums_{i}_{j} = subgroupMatrixMultiplyAccumulate(a_{i}, b_{j}, sums_{i}_{j});
+#endfor
+#endfor
+    workgroupBarrier();
+  }
+#endif
   for (var k0 = k_begin; k0 < k_end; k0 += TILE_K) {
     stage_step(m0, n0, k0, lane);
     workgroupBarrier();
@@ -181,26 +202,6 @@ fn compute_tile(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32
 #endfor
     workgroupBarrier();
   }
-#if LOW_RANK
-  for (var k0 = 0u; k0 < rank; k0 += 16u) {
-    stage_low_rank(m0, n0, k0, lane);
-    workgroupBarrier();
-#for j SUB_N
-#if B_ALONG_K
-    let b_{j} = subgroupMatrixLoad<Right, col_major>(&b_tile[column + {j}u], 0u, B_ROW);
-#else
-    let b_{j} = subgroupMatrixLoad<Right, row_major>(&b_tile[column + {j}u], 0u, B_ROW);
-#endif
-#endfor
-#for i SUB_M
-    let a_{i} = subgroupMatrixLoad<Left, row_major>(&a_tile[row + {i}u], 0u, A_ROW);
-#for j SUB_N
-    sums_{i}_{j} = subgroupMatrixMultiplyAccumulate(a_{i}, b_{j}, sums_{i}_{j});
-#endfor
-#endfor
-    workgroupBarrier();
-  }
-#endif
   // Through workgroup memory, a block of its own for each subgroup: what is in a matrix can only be stored whole.
   let scale = lower();
   let in_subgroup = lane % 32u;

@@ -72,9 +72,17 @@ export function tileBytes(tile: Tile, alongK = false): number {
   return TILE_M * row + (alongK ? TILE_N * row : (TILE_N / 16) * TILE_K * 48);
 }
 
+/** What a plan's matmuls round their operands to. Sums are in f32 either way. */
+export type Precision = 'f32' | 'f16';
+
+/** Workgroup memory that no matrix tile passes: with more, two workgroups no longer share a multiprocessor. */
+export const MATRIX_BYTES = 24 * 1024;
+
 /** Whether a device multiplies 16 × 16 blocks of f16 with sums in f32, by subgroups of 32. */
-export function hasMatrices({ enabled, subgroupSize, subgroupMatrixConfigs }: Capabilities): boolean {
+export function hasMatrices(capabilities: Capabilities): boolean {
+  const { enabled, subgroupSize, subgroupMatrixConfigs, workgroupStorageBytes } = capabilities;
   return (
+    workgroupStorageBytes >= MATRIX_BYTES &&
     ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'].every((f) => enabled.includes(f)) &&
     subgroupSize === SUBGROUP &&
     subgroupMatrixConfigs.some(
@@ -135,7 +143,9 @@ export function chooseShape(
   widths: readonly number[],
   depth: number,
   capabilities: Capabilities,
+  precision: Precision,
 ): MatmulShape {
+  if (precision === 'f16') return chooseMatrixShape(rows, widths, depth);
   if (capabilities.software) return { tile: SOFTWARE, splits: 1 };
   const fits = (tile: Tile) => tileBytes(tile) + TABLE_BYTES <= capabilities.workgroupStorageBytes;
   const workgroups = (tile: Tile) =>
@@ -153,6 +163,21 @@ export function chooseShape(
   if (fits(TALL) && waste(TALL) <= 1.1 && workgroups(TALL) >= 240) return { tile: TALL, splits: 1 };
   const tile = fits(MEDIUM) ? MEDIUM : SMALL;
   return { tile, splits: parts(tile, depth >= 16384 ? 1024 : 300, 160) };
+}
+
+/** The same for operands in f16. */
+function chooseMatrixShape(rows: number, widths: readonly number[], depth: number): MatmulShape {
+  const workgroups = (tile: Tile) =>
+    Math.ceil(rows / tile.TILE_M) * widths.reduce((sum, width) => sum + Math.ceil(width / tile.TILE_N), 0);
+  const waste = (tile: Tile) =>
+    (workgroups(tile) * tile.TILE_M * tile.TILE_N) / (rows * widths.reduce((sum, width) => sum + width, 0));
+  const parts = (tile: Tile, wanted: number, shortest: number) =>
+    Math.max(1, Math.min(Math.ceil(wanted / workgroups(tile)), Math.floor(depth / shortest), 16));
+  if (waste(MATRIX_LARGE) <= 1.15) {
+    const splits = parts(MATRIX_LARGE, 100, 512);
+    if (workgroups(MATRIX_LARGE) * splits >= 96) return { tile: MATRIX_LARGE, splits };
+  }
+  return { tile: MATRIX_MEDIUM, splits: parts(MATRIX_MEDIUM, 100, 384) };
 }
 
 /** Depth of each part: whole steps of the tile. */
