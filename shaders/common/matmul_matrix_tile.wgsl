@@ -2,12 +2,12 @@
 // f32. A workgroup's TILE_M × TILE_N outputs are shared out to subgroups of SUB_M × SUB_N blocks each; accumulators are
 // named variables of one function, since matrices in indexed arrays leave the registers.
 //
-// The file that includes this one defines, with m, n and k where the vector starts (k a multiple of 8, or n if not
-// B_ALONG_K),
+// The file that includes this one defines, with m, n and k where the vector starts,
 //   alias RawA, fn fetch_a(m, k) -> RawA       A[m][k … k+3], as it lies in memory
 //   fn decode_a(raw, m, k) -> vec4<f32>
-//   alias RawB8, fn fetch_b8(n, k) -> RawB8    B[k … k+7][n] if B_ALONG_K, else B[k][n … n+7], as it lies in memory
-//   fn decode_b8(raw, n, k) -> vec4<u32>       eight f16
+//   alias RawVectors, fn fetch_vectors(n, k) -> RawVectors
+//                                              B_RUN numbers along k if B_ALONG_K, else along n, as they lie in memory
+//   fn put_vectors(own, raw, n, k)             hands them to put_b, eight f16 at a time, own their place in the tile
 //   fn store(m, n, value: vec4<f32>)           outputs [m][n … n+3]
 // Outside the operands, anywhere, fetch gives something that decodes to finite numbers; along k, beyond the depth, B
 // decodes to zeros. With LOW_RANK there is a second product behind the first:
@@ -38,17 +38,17 @@ var<private> next_a_{s}_0: RawA;
 var<private> next_a_{s}_1: RawA;
 #endfor
 #for s B_STAGES
-var<private> next_b_{s}: RawB8;
+var<private> next_b_{s}: RawVectors;
 #endfor
 
 // Where a vector of A lies in the tile: (along m, along k), in elements. Neighbours read along a row.
 fn place_a(i: u32) -> vec2<u32> { return vec2<u32>(i / STEP_VECTORS, i % STEP_VECTORS * 8u); }
-// The same of B: (along n, along k).
+// The same of a run of B: (along n, along k).
 fn place_b(i: u32) -> vec2<u32> {
 #if B_ALONG_K
-  return vec2<u32>(i / STEP_VECTORS, i % STEP_VECTORS * 8u);
+  return vec2<u32>(i / (TILE_K / B_RUN), i % (TILE_K / B_RUN) * B_RUN);
 #else
-  return vec2<u32>(i % (TILE_N / 8u) * 8u, i / (TILE_N / 8u));
+  return vec2<u32>(i % (TILE_N / B_RUN) * B_RUN, i / (TILE_N / B_RUN));
 #endif
 }
 
@@ -93,7 +93,7 @@ fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
 #for s B_STAGES
   {
     let at = vec2<u32>(n0, k0) + place_b(lane + {s}u * THREADS);
-    next_b_{s} = fetch_b8(at.x, at.y);
+    next_b_{s} = fetch_vectors(at.x, at.y);
   }
 #endfor
 }
@@ -112,7 +112,7 @@ fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
   {
     let own = place_b(lane + {s}u * THREADS);
     let at = vec2<u32>(n0, k0) + own;
-    put_b(own, decode_b8(next_b_{s}, at.x, at.y));
+    put_vectors(own, next_b_{s}, at.x, at.y);
   }
 #endfor
 }
