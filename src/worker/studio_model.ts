@@ -144,7 +144,7 @@ async function loadOnce(
   try {
     const { info, spec } = await describe(opened);
     const tokenizer = await Tokenizer.load(opened.folder);
-    const checkpoint = await openCheckpoint(opened.folder);
+    const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
     let reported = Number.NEGATIVE_INFINITY;
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {

@@ -104,6 +104,7 @@ function ropeInputs(bench: Bench, { tokens, capacity = tokens, rotary = 0 }: Bac
   const spec = {
     inverseFrequencies: Array.from({ length: half }, (_, i) => Math.fround(100 ** (-i / half))),
     attentionScaling: 1.25,
+    long: null,
   };
   const positions = new Random(seed + 1).integers(tokens, 0, 50);
   const table = (f: (angle: number) => number) =>

@@ -31,7 +31,7 @@ test('rms_norm_backward', () => {
 
 test('rope, inverse', () => {
   const shape = { stride: 36, heads: 2, headDim: 12 };
-  const spec = { inverseFrequencies: [1, 0.3, 0.1], attentionScaling: 1.2 };
+  const spec = { inverseFrequencies: [1, 0.3, 0.1], attentionScaling: 1.2, long: null };
   const positions = [0, 5, 3];
   const [x, dy] = [normal(108), normal(108)];
   const loss = () => dot(ropeReference(x, positions, spec, shape), dy);

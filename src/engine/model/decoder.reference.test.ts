@@ -56,7 +56,7 @@ function tinySpec(tiedHead: boolean): ModelSpec {
       ],
       down: linear('mlp.down_proj', intermediateSize, hiddenSize),
     },
-    ropes: [{ inverseFrequencies: [1, 0.1], attentionScaling: 1 }],
+    ropes: [{ inverseFrequencies: [1, 0.1], attentionScaling: 1, long: null }],
     layers: [
       { rope: 0, window: null },
       { rope: 0, window: 3 },
