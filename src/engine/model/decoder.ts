@@ -3,6 +3,7 @@ import type { LinearSpec, ModelSpec } from '../../formats/model_spec.ts';
 import type { AttentionShape } from '../kernels/attention.ts';
 import type { HeadNormOptions } from '../kernels/head_norm.ts';
 import type { GroupAdapter, LinearGroup } from '../kernels/matmul_nf4.ts';
+import type { Precision } from '../kernels/matmul_tile.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
 import type { FlatState } from '../train/flat_state.ts';
@@ -23,6 +24,7 @@ export interface Decoder {
   readonly weights: ModelWeights;
   readonly state: FlatState;
   readonly lora: LoraOptions;
+  readonly precision: Precision;
   readonly ropes: readonly LengthRope[];
   readonly inputs: BatchInputs;
 }
