@@ -18,7 +18,7 @@ export interface ChatLimits {
   readonly idleMilliseconds: number;
 }
 
-const LIMITS: ChatLimits = { milliseconds: 1500, startMilliseconds: 30_000, stops: 3, idleMilliseconds: 10_000 };
+const LIMITS: ChatLimits = { milliseconds: 1200, startMilliseconds: 30_000, stops: 3, idleMilliseconds: 10_000 };
 
 /** The template was stopped again and again: no row of the file would fare better. */
 export class ChatTemplateStoppedError extends Error {
