@@ -1,6 +1,6 @@
 /** A training run in the studio: over the loaded model and data, with pause, and an adapter at the end. */
-import type { Example } from '../data/batch.ts';
-import { type BatchPlan, flatten, planBatches } from '../data/batching.ts';
+import { type Batches, batchesOf } from '../data/batches.ts';
+import { flatten } from '../data/batching.ts';
 import { assumedMemoryBytes } from '../engine/device/allocation.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { KEEP_ALL } from '../engine/train/kept_layers.ts';
@@ -10,7 +10,6 @@ import { Trainer } from '../engine/train/trainer.ts';
 import { selectLoraTargets } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
 import type { PauseGate } from '../hub/gate.ts';
-import { mostTokens } from './prepare_run.ts';
 import type { LoadedData } from './studio_data.ts';
 import type { LoadedModel } from './studio_model.ts';
 import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
@@ -38,10 +37,9 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const { lora, training } = request;
   const targets = selectLoraTargets(model.spec, lora.target_modules);
   if (adapter) checkAdapter(adapter, model.spec, lora);
-  const plan = planBatches(data.training, training);
-  const evalPlan = validationPlan(data.validation, training);
-  const batchSize = training.per_device_train_batch_size;
-  const capacity = Math.max(...[plan, ...(evalPlan ? [evalPlan] : [])].map((one) => mostTokens(one, batchSize)));
+  const batches = batchesOf(data.training, training);
+  const evalBatches = validationBatches(data, training);
+  const capacity = Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0);
   const settings = { lora, training, targets, adapter };
   const options = trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) });
   // Nobody has said what may be used: no more than a page may count on.
@@ -72,14 +70,14 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
     const totalSteps = training.max_steps;
     const { steps, stopped } = await runTraining({
       trainer,
-      windows: windows(plan, gate, signal),
+      windows: windows(batches, gate, signal),
       steps: totalSteps,
       learningRate: (step) => learningRateAt(step, training, totalSteps),
       logEvery: LOG_EVERY,
-      evaluation: evalPlan
+      evaluation: evalBatches
         ? {
-            every: training.eval_steps ?? Math.max(1, Math.min(totalSteps, plan.windowsPerEpoch)),
-            run: () => trainer.evaluate(batches(evalPlan)),
+            every: training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch)),
+            run: () => trainer.evaluate(flattened(evalBatches)),
           }
         : undefined,
       signal,
@@ -98,19 +96,20 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
 }
 
 /** Waits where the user has paused; a stop while paused ends the run. */
-async function* windows(plan: BatchPlan, gate: PauseGate, signal: AbortSignal) {
+async function* windows(batches: Batches, gate: PauseGate, signal: AbortSignal) {
   for (let step = 0; ; step++) {
     const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     if (gate.paused && !signal.aborted) await Promise.race([gate.wait(), stopped]);
-    yield plan.window(step).map(flatten);
+    yield (await batches.window(step)).map(flatten);
   }
 }
 
-function validationPlan(examples: readonly Example[], training: TrainRequest['training']): BatchPlan | null {
+function validationBatches({ validation }: LoadedData, training: TrainRequest['training']): Batches | null {
+  if (validation.lengths.length === 0) return null;
   // In file order: evaluation visits each once.
-  return examples.length > 0 ? planBatches(examples, { ...training, train_sampling_strategy: 'sequential' }) : null;
+  return batchesOf(validation, { ...training, train_sampling_strategy: 'sequential' });
 }
 
-function* batches(plan: BatchPlan) {
-  for (const batch of plan.epoch(0)) yield flatten(batch);
+async function* flattened({ epoch }: Batches) {
+  for await (const batch of epoch(0)) yield flatten(batch);
 }
