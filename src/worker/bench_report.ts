@@ -1,5 +1,7 @@
 /** What a bench is asked for and what it found: plain data, so that it crosses postMessage and lies in a JSON file. */
 
+import type { Precision } from '../engine/kernels/matmul_tile.ts';
+
 export const BENCH_KINDS = ['kernels', 'train', 'load'] as const;
 export type BenchKind = (typeof BENCH_KINDS)[number];
 
@@ -22,10 +24,15 @@ export interface BenchRequest {
   readonly models: readonly string[] | null;
   readonly batches: readonly BenchBatch[] | null;
   readonly checkpointing: readonly boolean[] | null;
+  /** So many layers keep their activations, or as many as fit in so many MiB, instead of checkpointing all or none. */
+  readonly keepLayers: number | null;
+  readonly activationMib: number | null;
   /** Timed steps. */
   readonly steps: number;
   /** Measures matmul variants before training, as the page does; else they are chosen by rule. */
   readonly tune: boolean;
+  /** What matmuls round their operands to; null: f16 where the device multiplies matrices. */
+  readonly precision: Precision | null;
   readonly rank: number;
   readonly targetModules: 'all-linear' | readonly string[];
   /** What the maker says the device can do, TFLOP/s: MFU is given against it too. */
@@ -116,6 +123,8 @@ export interface TrainLine {
   readonly rows: number;
   readonly length: number;
   readonly checkpointing: boolean;
+  /** Layers that kept their activations; the others computed them again. */
+  readonly keptLayers: number;
   /** Milliseconds a step, the queue empty before and after: what the peer is measured by. */
   readonly ms: Spread;
   readonly tokensPerSecond: number;

@@ -20,7 +20,8 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | 'targ
   gradient_accumulation_steps: 'Batches that make one update: a larger batch without more memory.',
   train_sampling_strategy:
     'random shuffles the rows; sequential takes them in file order; group_by_length brings rows of like length together.',
-  gradient_checkpointing: 'Less memory for activations, about a third more time.',
+  gradient_checkpointing:
+    'Computes every layer twice: least memory, about a third more time. Off: only as many layers as memory needs.',
   seed: 'The same seed gives the same run.',
   max_length: 'Longer rows are cut to this many tokens.',
   packing: 'Puts short rows together into full sequences; rows do not see each other.',
