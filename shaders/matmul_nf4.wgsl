@@ -3,7 +3,8 @@
 // the gradient y = x·W (+ s·u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
 // residual [T, width]. LORA: u [T, u_stride] has each segment's rank columns; `lora` holds each segment's B [its width,
 // rank], or with TRANSPOSED, where the first segment's fields stand for all, A [rank, width].
-// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors.
+// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors;
+// LORA_VECTORS: ranks and what is u's and lora's too.
 // SPLIT_K: workgroups along z take split_depth of the depth each, and y [splits, capacity, y_stride] gets partial sums.
 #include "common/nf4.wgsl"
 
@@ -56,6 +57,8 @@ fn row_of(k: u32) -> Row {
 }
 #endif
 
+#if MATRIX
+#else
 // Zeros beyond the depth; beyond a row's end, its last weights.
 #if ALIGNED
 alias RawB = vec3<u32>;
@@ -99,8 +102,26 @@ fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
 #endif
 }
 #endif
+#endif
 
 #if LORA
+#if LORA_VECTORS
+fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
+  let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
+  return select(vec4<f32>(0.0), params.lora_scale * u[at >> 2u], k < segment.rank);
+}
+
+fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
+#if TRANSPOSED
+  let inside = n < params.width && k < segment.rank;
+  let i = k * params.width + n;
+#else
+  let inside = n < segment.width && k < segment.rank;
+  let i = n * segment.rank + k;
+#endif
+  return select(vec4<f32>(0.0), lora[(segment.lora_at + i) >> 2u], inside);
+}
+#else
 fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
   let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
   return params.lora_scale * vec4<f32>(
@@ -129,6 +150,7 @@ fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
 #endif
 }
 #endif
+#endif
 
 // This workgroup's linear: columns of outputs, where they begin in the group's and in y.
 var<private> columns: u32;
@@ -138,7 +160,7 @@ var<private> y_begin: u32;
 #if BIAS
 // A linear without bias among ones with has bias_at = 0.
 fn bias_of(n: u32) -> f32 {
-  return select(0.0, bitcast<f32>(slab[segment.bias_at + n]), segment.bias_at != 0u);
+  return select(0.0, bitcast<f32>(word(segment.bias_at + n)), segment.bias_at != 0u);
 }
 #endif
 
@@ -172,10 +194,49 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
 #endif
 }
 
+#if MATRIX
+// Weights come in runs of 32, which share an absmax.
+alias RawVectors = CodeRun;
+#if TRANSPOSED
+fn fetch_vectors(n: u32, k: u32) -> CodeRun {
+  let row = row_of(k);
+  return fetch_run(row.nf4, row.first + min(n, params.width - 32u));
+}
+fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
+  let row = row_of(k);
+  let absmax = select(0.0, decode_absmax(raw.absmax, row.first + min(n, params.width - 32u), row.offset), k < params.depth);
+#for v 4
+  put_b(own + vec2<u32>({v}u * 8u, 0u), halves(absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u)));
+#endfor
+}
+#else
+fn fetch_vectors(n: u32, k: u32) -> CodeRun {
+  return fetch_run(segment.nf4, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 32u));
+}
+fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
+  let i = min(n, segment.width - 1u) * params.depth + min(k, params.depth - 32u);
+  let absmax = select(0.0, decode_absmax(raw.absmax, i, offset), k < params.depth);
+#for v 4
+  put_b(own + vec2<u32>(0u, {v}u * 8u), halves(absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u)));
+#endfor
+}
+#endif
+#include "common/matmul_matrix_tile.wgsl"
+#else
 #include "common/matmul_tile.wgsl"
+#endif
 
+#if MATRIX
+@compute @workgroup_size(32u * (TILE_M / (16u * SUB_M)) * (TILE_N / (16u * SUB_N)))
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_id) subgroup: u32,
+) {
+#else
 @compute @workgroup_size(TILE_M * TILE_N / (16u * RM * RN))
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+#endif
   load_tables(lane, THREADS);
   // Found in a variable of the function's own: the compiler must see that all invocations agree on it.
   var found = segment_0();
@@ -216,6 +277,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let rank = found.rank;
 #endif
   workgroupBarrier();
+#if MATRIX
+  compute_tile(m0, n0, k_begin, k_end, rank, lane, subgroup);
+#else
   accumulate(m0, n0, k_begin, k_end, rank, lane);
   store_tile(m0, n0, lane);
+#endif
 }

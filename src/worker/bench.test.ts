@@ -18,6 +18,7 @@ const REQUEST: BenchRequest = {
   activationMib: null,
   steps: 8,
   tune: false,
+  precision: null,
   rank: 16,
   targetModules: 'all-linear',
   sweep: false,

@@ -33,6 +33,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
     capacity: sizes.capacity,
     positions: sizes.positions,
     keepLayers: sizes.keepLayers ?? keepLayers(training),
+    precision: 'f32',
     // A run from the command line computes the same whatever was measured before.
     tune: null,
     optimizer: {

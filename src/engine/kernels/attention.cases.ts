@@ -14,7 +14,13 @@ import {
 } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
-const common = ['common/attention.wgsl', 'common/attention_tile.wgsl', 'common/attention_query_rows.wgsl'];
+const common = [
+  'common/attention.wgsl',
+  'common/attention_tile.wgsl',
+  'common/attention_query_rows.wgsl',
+  'common/attention_scores.wgsl',
+  'common/soft_cap.wgsl',
+];
 
 interface Shape {
   readonly tokens: number;
@@ -24,6 +30,7 @@ interface Shape {
   readonly headDim: number;
   readonly window?: number;
   readonly documents?: number;
+  readonly softCap?: number;
   /** Size of queries and keys: large ones make the softmax sharp. */
   readonly deviation?: number;
   /** The shape's and device's own by default. */
@@ -40,7 +47,7 @@ interface BackwardShape extends Shape {
 
 const title = (shape: BackwardShape) => {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window, documents = 1 } = shape;
-  const { variant, prefetch, parts, rotary } = shape;
+  const { variant, prefetch, parts, rotary, softCap } = shape;
   const notes = [
     window ? `window ${window}` : '',
     documents > 1 ? `${documents} documents` : '',
@@ -48,6 +55,7 @@ const title = (shape: BackwardShape) => {
     prefetch ? 'prefetch' : '',
     parts ? `${parts} parts` : '',
     rotary ? `${rotary} rotated` : '',
+    softCap ? `capped at ${softCap}` : '',
   ].filter(Boolean);
   return [`${tokens} of ${capacity}, ${heads}/${kvHeads} × ${headDim}`, ...notes].join(' ');
 };
@@ -58,9 +66,17 @@ const forced = ({ variant, prefetch = false }: Shape) =>
 
 function inputs(shape: Shape, seed: number) {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window = null, documents = 1, deviation = 1 } = shape;
+  const { softCap } = shape;
   const random = new Random(seed);
   const stride = (heads + 2 * kvHeads) * headDim;
-  const attention: AttentionShape = { heads, kvHeads, headDim, scale: Math.fround(1 / Math.sqrt(headDim)), window };
+  const attention: AttentionShape = {
+    heads,
+    kvHeads,
+    headDim,
+    scale: Math.fround(1 / Math.sqrt(headDim)),
+    window,
+    softCap,
+  };
   return {
     attention,
     capacity,
@@ -104,6 +120,7 @@ function ropeInputs(bench: Bench, { tokens, capacity = tokens, rotary = 0 }: Bac
   const spec = {
     inverseFrequencies: Array.from({ length: half }, (_, i) => Math.fround(100 ** (-i / half))),
     attentionScaling: 1.25,
+    long: null,
   };
   const positions = new Random(seed + 1).integers(tokens, 0, 50);
   const table = (f: (angle: number) => number) =>
@@ -195,6 +212,9 @@ const SHAPES: readonly Shape[] = [
   { tokens: 20, heads: 2, kvHeads: 1, headDim: 7 },
   { tokens: 18, heads: 1, kvHeads: 1, headDim: 80 },
   { tokens: 17, heads: 1, kvHeads: 1, headDim: 256 },
+  // Caps that bend the scores, tiles masked and not.
+  { tokens: 65, heads: 2, kvHeads: 1, headDim: 16, window: 30, documents: 2, deviation: 2, softCap: 4 },
+  { tokens: 19, heads: 2, kvHeads: 2, headDim: 10, capacity: 20, deviation: 3, softCap: 50 },
 ];
 
 /** One shape on each tile that a GPU may get, with tiles that are masked, seen in part, and seen by all. */
@@ -214,4 +234,5 @@ export const cases: KernelCase[] = [
   backwardCase({ tokens: 63, heads: 4, kvHeads: 4, headDim: 8, parts: 4 }),
   backwardCase({ tokens: 35, heads: 4, kvHeads: 2, headDim: 10, parts: 2, rotary: 10 }),
   backwardCase({ tokens: 33, heads: 2, kvHeads: 1, headDim: 8, rotary: 8 }),
+  backwardCase({ tokens: 40, heads: 4, kvHeads: 2, headDim: 8, parts: 2, deviation: 2, softCap: 3 }),
 ];

@@ -18,6 +18,8 @@ export interface AttentionShape {
   readonly scale: number;
   /** A query sees keys with index > q − window; null for all of its document. */
   readonly window: number | null;
+  /** c in c·tanh(score/c), or null, as by default. */
+  readonly softCap?: number | null;
 }
 
 const PARAMS = {
@@ -30,10 +32,11 @@ const PARAMS = {
   capacity: 'u32',
   window: 'u32',
   scale: 'f32',
+  soft_cap: 'f32',
 } as const satisfies Record<string, ParamType>;
 
 /** Where rows and heads lie, counted in the elements that the kernels bind: vectors of four where heads allow it. */
-function params({ heads, kvHeads, headDim, scale, window }: AttentionShape, capacity: number) {
+function params({ heads, kvHeads, headDim, scale, window, softCap }: AttentionShape, capacity: number) {
   const head = headDim % 4 === 0 ? headDim / 4 : headDim;
   return {
     group: heads / kvHeads,
@@ -45,24 +48,27 @@ function params({ heads, kvHeads, headDim, scale, window }: AttentionShape, capa
     capacity,
     window: window ?? 0,
     scale,
+    soft_cap: softCap ?? 1,
   };
 }
+
+const isCapped = ({ softCap }: AttentionShape): boolean => typeof softCap === 'number';
 
 const elements = (headDim: number): ElementType => (headDim % 4 === 0 ? 'vec4<f32>' : 'f32');
 
 /**
- * o [T, heads · headDim] = softmax(scale · q·kᵀ)·v, causal, within documents (documents [T, 2]: first token, one after
+ * o [T, heads · headDim] = softmax(scale · q·kᵀ, soft-capped)·v, causal, within documents (documents [T, 2]: first token, one after
  * the last) and the window, grouped-query; lse [heads, capacity]. qkv [T, (heads + 2·kvHeads)·headDim]. Scores are
  * never stored (Dao 2023). Relative error ≤ 1e-5.
  */
-export function attentionForwardKernel(headDim: number, variant: AttentionVariant) {
+export function attentionForwardKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
   const type = elements(headDim);
   return defineKernel({
     name: 'attention_forward',
     shader: 'attention_forward.wgsl',
     bindings: { qkv: input(type), documents: input('vec2<u32>'), o: output(type), lse: output('f32') },
     params: PARAMS,
-    constants: attentionConstants(headDim, variant, { SCORES: 1, OUTS: 1 }),
+    constants: { ...attentionConstants(headDim, variant, { SCORES: 1, OUTS: 1 }), CAPPED: capped },
   });
 }
 
@@ -80,7 +86,7 @@ export function attentionForward(plan: PlanBuilder, options: AttentionForwardOpt
   const { shape, qkv, documents, o, lse } = options;
   const { capacity, capabilities } = plan;
   const variant = options.variant ?? chooseAttentionVariant('forward', shape, capacity, capabilities);
-  plan.dispatch(attentionForwardKernel(shape.headDim, variant), {
+  plan.dispatch(attentionForwardKernel(shape.headDim, variant, isCapped(shape)), {
     bindings: { qkv, documents, o, lse },
     params: params(shape, capacity),
     workgroups: (tokens) => [shape.heads, Math.ceil(tokens / attentionRows(variant)), 1],
@@ -92,7 +98,7 @@ export function attentionForward(plan: PlanBuilder, options: AttentionForwardOpt
  * The query part of d_qkv, laid out as qkv, and delta [heads, capacity] = Σ_d do·o. One workgroup owns each output: no
  * atomics. Relative error ≤ 1e-5.
  */
-export function attentionBackwardQueryKernel(headDim: number, variant: AttentionVariant) {
+export function attentionBackwardQueryKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
   const type = elements(headDim);
   return defineKernel({
     name: 'attention_backward_query',
@@ -107,7 +113,7 @@ export function attentionBackwardQueryKernel(headDim: number, variant: Attention
       d_qkv: output(type),
     },
     params: PARAMS,
-    constants: attentionConstants(headDim, variant, { SCORES: 2, OUTS: 1 }),
+    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 1 }), CAPPED: capped },
   });
 }
 
@@ -115,7 +121,7 @@ export function attentionBackwardQueryKernel(headDim: number, variant: Attention
  * The key and value parts of d_qkv, summed over each group's query heads; split, partial sums of each query head and
  * part of the queries instead, for {@link attentionBackwardSumKernel}. Relative error ≤ 1e-5.
  */
-function backwardKeyValueDefinition(headDim: number, variant: AttentionVariant, split: boolean) {
+function backwardKeyValueDefinition(headDim: number, variant: AttentionVariant, capped: boolean, split: boolean) {
   const type = elements(headDim);
   return {
     name: 'attention_backward_key_value',
@@ -128,17 +134,17 @@ function backwardKeyValueDefinition(headDim: number, variant: AttentionVariant, 
       delta: input('f32'),
     },
     params: PARAMS,
-    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 2 }), SPLIT: split },
+    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 2 }), CAPPED: capped, SPLIT: split },
   } as const;
 }
 
-export function attentionBackwardKeyValueKernel(headDim: number, variant: AttentionVariant) {
-  const base = backwardKeyValueDefinition(headDim, variant, false);
+export function attentionBackwardKeyValueKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
+  const base = backwardKeyValueDefinition(headDim, variant, capped, false);
   return defineKernel({ ...base, bindings: { ...base.bindings, d_qkv: output(elements(headDim)) } });
 }
 
-export function attentionBackwardPartialsKernel(headDim: number, variant: AttentionVariant) {
-  const base = backwardKeyValueDefinition(headDim, variant, true);
+export function attentionBackwardPartialsKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
+  const base = backwardKeyValueDefinition(headDim, variant, capped, true);
   return defineKernel({
     ...base,
     bindings: { ...base.bindings, partials: output(elements(headDim)) },
@@ -178,8 +184,9 @@ export function attentionBackward(plan: PlanBuilder, options: AttentionBackwardO
   const { shape, qkv, documents, o, lse, dO, delta, dQkv } = options;
   const { heads, kvHeads, headDim } = shape;
   const { capacity, capabilities } = plan;
+  const capped = isCapped(shape);
   const queryVariant = options.variant ?? chooseAttentionVariant('backward_query', shape, capacity, capabilities);
-  plan.dispatch(attentionBackwardQueryKernel(headDim, queryVariant), {
+  plan.dispatch(attentionBackwardQueryKernel(headDim, queryVariant, capped), {
     bindings: { qkv, documents, o, d_o: dO, lse, delta, d_qkv: dQkv },
     params: params(shape, capacity),
     workgroups: (tokens) => [heads, Math.ceil(tokens / attentionRows(queryVariant)), 1],
@@ -190,7 +197,7 @@ export function attentionBackward(plan: PlanBuilder, options: AttentionBackwardO
   const flopsPerToken = 4 * heads * headDim * capacity;
   const tiles = (tokens: number) => Math.ceil(tokens / attentionRows(variant));
   if (parts === null) {
-    plan.dispatch(attentionBackwardKeyValueKernel(headDim, variant), {
+    plan.dispatch(attentionBackwardKeyValueKernel(headDim, variant, capped), {
       bindings: { qkv, documents, d_o: dO, lse, delta, d_qkv: dQkv },
       params: params(shape, capacity),
       workgroups: (tokens) => [kvHeads, tiles(tokens), 1],
@@ -204,7 +211,7 @@ export function attentionBackward(plan: PlanBuilder, options: AttentionBackwardO
     return;
   }
   const partials = plan.tensor('partial d k, v', capacity * heads * parts * 2 * headDim * 4);
-  plan.dispatch(attentionBackwardPartialsKernel(headDim, variant), {
+  plan.dispatch(attentionBackwardPartialsKernel(headDim, variant, capped), {
     bindings: { qkv, documents, d_o: dO, lse, delta, partials },
     params: { ...params(shape, capacity), parts },
     workgroups: (tokens) => [heads, tiles(tokens), parts],

@@ -5,7 +5,10 @@ import type { FloatDtype } from '../weight_source.ts';
 import { DTYPE_CODE } from './float_dtype.ts';
 import { defineKernel, type ElementType, inout, input, output } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
+import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
+
+/** Weights that a matrix tile reads at a time. */
+const RUN = 8;
 
 export interface MatmulDenseVariant {
   readonly tile: Tile;
@@ -26,6 +29,7 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
   return defineKernel({
     name: v.transposed ? 'matmul_dense_dx' : 'matmul_dense',
     shader: 'matmul_dense.wgsl',
+    requires: tileRequirements(v.tile),
     bindings: {
       x: input(floats),
       weight: input(v.aligned ? vectors : 'u32'),
@@ -44,7 +48,7 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
       plane: 'u32',
     },
     constants: {
-      ...tileConstants(v.tile, capabilities),
+      ...tileConstants(v.tile, capabilities, RUN),
       DTYPE: DTYPE_CODE[v.dtype],
       WIDE_DTYPE: v.dtype === 'F32',
       TRANSPOSED: v.transposed,
@@ -76,10 +80,11 @@ export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): voi
   const { x, y, weight, dtype, depth, width, transposed = false, accumulate = false } = options;
   const rows = options.rows ?? { first: 0, count: plan.capacity };
   const op = transposed ? 'matmul_dense_dx' : 'matmul_dense';
-  const shape = options.shape ?? plan.matmulShape({ op, rows: rows.count, widths: [width], depth });
+  const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
+  const precision = aligned && depth % RUN === 0 && width % RUN === 0 ? plan.precision : 'f32';
+  const shape = options.shape ?? plan.matmulShape({ op, rows: rows.count, widths: [width], depth, precision });
   const { tile, splits } = shape;
   const split = splits > 1;
-  const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
   const kernel = matmulDenseKernel(
     {
       tile,

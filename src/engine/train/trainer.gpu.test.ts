@@ -42,6 +42,7 @@ async function withTrainer<T>(
     capacity: 128,
     positions: 128,
     keepLayers: KEEP_ALL,
+    precision: 'f32',
     tune: null,
     optimizer: OPTIMIZER,
     ...settings,

@@ -3,9 +3,10 @@ import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
-import { assertSupported, type Decoder } from '../model/decoder.ts';
+import type { Precision } from '../kernels/matmul_tile.ts';
+import type { Decoder } from '../model/decoder.ts';
 import { initialLora, type LoraOptions, loraRuns } from '../model/lora.ts';
-import { createRopeTables } from '../model/rope_tables.ts';
+import { LengthRope } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
 import type { Plan } from '../plan/execution.ts';
@@ -39,6 +40,8 @@ export interface TrainerOptions {
   readonly positions: number;
   /** Layers that keep their activations for the backward pass; fewer where the device has no room for them. */
   readonly keepLayers: KeepLayers;
+  /** What matmuls round their operands to; `f16` where the device multiplies matrices (see `gradient_check.ts`). */
+  readonly precision: Precision;
   /** Measures which variants are fastest where that is not known yet; null: they are chosen by rule. */
   readonly tune: TuningHooks | null;
   readonly optimizer: OptimizerOptions;
@@ -113,12 +116,11 @@ export class Trainer {
   /**
    * Places the adapter beside the model and makes all plans.
    *
-   * @throws UnsupportedModelError, GpuMemoryError; whatever was allocated is freed.
+   * @throws GpuMemoryError; whatever was allocated is freed.
    */
   static async create(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
     const { capacity, model } = options;
     const { spec } = model;
-    assertSupported(spec);
     const before = new Set(gpu.ledger.buffers());
     try {
       const runs = loraRuns(spec, options.lora);
@@ -149,7 +151,8 @@ export class Trainer {
         weights: model,
         state,
         lora: options.lora,
-        ropes: spec.ropes.map((rope) => createRopeTables(gpu, rope, options.positions)),
+        precision: options.precision,
+        ropes: spec.ropes.map((rope) => new LengthRope(gpu, rope, options.positions)),
         inputs: {
           ids: buffer('ids', capacity * 4),
           targets: buffer('targets', capacity * 4),
@@ -282,9 +285,7 @@ export class Trainer {
     for (const plan of this.#plans()) plan.dispose();
     this.#planSet.arena.dispose();
     for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
-    for (const { cosines, sines } of this.#decoder.ropes) {
-      for (const tensor of [cosines, sines]) if (tensor.kind === 'buffer') this.#gpu.ledger.destroy(tensor.buffer);
-    }
+    for (const rope of this.#decoder.ropes) rope.dispose();
     this.#decoder.state.dispose();
   }
 
@@ -314,6 +315,8 @@ export class Trainer {
     write(inputs.targets, batch.targets);
     write(inputs.positions, batch.positions);
     write(inputs.documents, batch.documents);
+    const length = batch.positions.reduce((most, position) => Math.max(most, position + 1), 0);
+    for (const rope of this.#decoder.ropes) rope.fit(length);
     const data = new DataView(new ArrayBuffer(uniformBytes(STEP_FIELDS)));
     packUniform(STEP_FIELDS, { ...values, tokens }, data, 0);
     queue.writeBuffer(this.#stepUniform, 0, data.buffer);
