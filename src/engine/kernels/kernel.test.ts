@@ -102,10 +102,10 @@ describe('kernelSource in parts', () => {
       'swiglu.wgsl',
       'fn main(@builtin(global_invocation_id) at: vec3<u32>, @builtin(local_invocation_index) lane: u32) {}',
     );
-    expect(() => kernelSource(swigluKernel, true)).toThrow(
-      /swiglu cannot be dispatched in parts: .*global_invocation_id/,
+    expect(() => kernelSource(kernel('swiglu.wgsl'), true)).toThrow(
+      /swiglu.wgsl cannot be dispatched in parts: .*global_invocation_id/,
     );
-    expect(kernelSource(swigluKernel)).toContain('global_invocation_id');
+    expect(kernelSource(kernel('swiglu.wgsl'))).toContain('global_invocation_id');
     restore();
   });
 });

@@ -130,7 +130,8 @@ function overPart(source: string, name: string): string {
   if (!entry) throw new Error(`${name} has no entry point fn main(…) {`);
   const kept: string[] = [];
   const values: string[] = [];
-  for (const parameter of entry[1].split(',').map((text) => text.trim())) {
+  const parameters = entry[1].split(',').map((text) => text.trim());
+  for (const parameter of parameters.filter((text) => text !== '')) {
     const [, builtin, variable] = /^@builtin\((\w+)\) (\w+): [\w<>]+$/.exec(parameter) ?? [];
     if (builtin === 'workgroup_id') {
       kept.push(`@builtin(workgroup_id) group_in_part: vec3<u32>`);

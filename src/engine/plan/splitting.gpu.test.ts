@@ -252,6 +252,7 @@ describe('a training step', () => {
       capacity: 192,
       positions: 192,
       keepLayers: KEEP_ALL,
+      precision: 'f32',
       tune: null,
       optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5 },
     });

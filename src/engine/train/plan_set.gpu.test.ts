@@ -53,6 +53,7 @@ async function make(keepLayers: KeepLayers, capacity = 256): Promise<Made> {
     capacity,
     positions: capacity,
     keepLayers,
+    precision: 'f32',
     tune: null,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
   });
