@@ -19,6 +19,7 @@ NF4 = torch.tensor([-1.0, -0.6961928009986877, -0.5250730514526367, -0.394917488
                     0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
                     0.7229568362236023, 1.0], dtype=torch.float32)
 ALL_LINEAR = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
+FUSED_LINEAR = ['qkv_proj', 'o_proj', 'gate_up_proj', 'down_proj']
 
 
 def dynamic_map():
@@ -159,20 +160,29 @@ def collate(batch, pad):
     return out
 
 
-def mask4d(segments, dtype):
+def mask4d(segments, dtype, window=None):
     s = torch.tensor(segments, device=DEVICE)
     length = s.shape[1]
     i = torch.arange(length, device=DEVICE)
     ok = (s[:, :, None] == s[:, None, :]) & (i[:, None] >= i[None, :])[None]
     ok |= torch.eye(length, dtype=torch.bool, device=DEVICE)[None]
+    if window:
+        ok &= (i[:, None] - i[None, :] < window)[None]
     mask = torch.zeros(ok.shape, dtype=dtype, device=DEVICE)
     return mask.masked_fill_(~ok, torch.finfo(dtype).min)[:, None]
 
 
 def forward(model, ids, positions, segments):
-    """Logits [rows, length, vocab]; attention stays inside a document."""
+    """Logits [rows, length, vocab]; attention stays inside a document and, where the model has one, the window."""
+    config = model.config.get_text_config()
+    window = getattr(config, 'sliding_window', None)
+    mask = mask4d(segments, model.dtype)
+    if 'sliding_attention' in (getattr(config, 'layer_types', None) or []):
+        mask = {'full_attention': mask, 'sliding_attention': mask4d(segments, model.dtype, window)}
+    elif window and config.model_type in ('mistral', 'phi3'):
+        mask = mask4d(segments, model.dtype, window)
     return model(input_ids=torch.tensor(ids, device=DEVICE), position_ids=torch.tensor(positions, device=DEVICE),
-                 attention_mask=mask4d(segments, model.dtype), use_cache=False).logits
+                 attention_mask=mask, use_cache=False).logits
 
 
 def nll_sum(logits, labels):

@@ -152,7 +152,7 @@ async function trainLine(
 
   const ms = summarize(times);
   const tflops = (4 * multipliedParameters(spec) * tokens) / 1e9 / ms.median;
-  const { groups, kernels, profiledMs } = sumProfiles(profiles);
+  const { groups, kernels, profiledMs, longestDispatch } = sumProfiles(profiles);
   return {
     name,
     model,
@@ -178,6 +178,7 @@ async function trainLine(
     groups,
     kernels,
     profiledMs,
+    longestDispatch,
     attentionComputed: attentionShare(spec, rows, length, keptLayers),
     attentionMeasured: groups.find(({ group }) => group === 'attention')?.share ?? 0,
   };
@@ -234,6 +235,7 @@ export function sumProfiles(profiles: readonly (readonly DispatchTime[])[]): {
   groups: GroupLine[];
   kernels: KernelShare[];
   profiledMs: number;
+  longestDispatch: TrainLine['longestDispatch'];
 } {
   const byKernel = new Map<string, { kernel: string; group: string; ms: number; dispatches: number; flops: number }>();
   for (const { kernel, milliseconds, flops } of profiles.flat()) {
@@ -261,7 +263,8 @@ export function sumProfiles(profiles: readonly (readonly DispatchTime[])[]): {
     dispatches: Math.round(dispatches),
     tflops: ms > 0 ? flops / 1e9 / ms : 0,
   }));
-  return { groups, kernels, profiledMs };
+  const longest = profiles.flat().reduce((most, one) => (one.longest > most.longest ? one : most));
+  return { groups, kernels, profiledMs, longestDispatch: { kernel: longest.kernel.name, ms: longest.longest } };
 }
 
 /**

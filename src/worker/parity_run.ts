@@ -66,8 +66,9 @@ export async function parityRun(
       emit({ type: 'device', runId, adapter });
     },
     (gpu) => {
-      const { keep_layers, ...shape } = command.variant ?? {};
+      const { keep_layers, parts, ...shape } = command.variant ?? {};
       gpu.matmulChoices.force(forcedShape(shape));
+      gpu.pacing.force(parts === undefined ? null : Number(parts));
       const keepLayers = keep_layers === undefined ? undefined : { layers: Number(keep_layers) };
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
       return withTrainer(gpu, run, { ...sizes(run, expected.run), keepLayers }, hooks, async (trainer, model) => {

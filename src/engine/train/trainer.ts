@@ -9,7 +9,7 @@ import { initialLora, type LoraOptions, loraRuns } from '../model/lora.ts';
 import { LengthRope } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan } from '../plan/execution.ts';
 import type { DispatchTime } from '../plan/profile.ts';
 import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
