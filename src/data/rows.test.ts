@@ -34,6 +34,18 @@ describe('parseRow', () => {
     });
   });
 
+  it('keeps what an assistant thought, where there is something', () => {
+    const thought = [messages[0], { ...messages[1], reasoning_content: 'hm', thinking: '', reasoning: null }];
+    expect(parseRow({ messages: thought }, 1)).toMatchObject({
+      messages: [messages[0], { ...messages[1], reasoning_content: 'hm' }],
+    });
+    expect(parseRow({ messages: [{ ...messages[1], reasoning_content: '' }] }, 1)).toEqual({
+      kind: 'messages',
+      line: 1,
+      messages: [messages[1]],
+    });
+  });
+
   it('takes text before prompt before messages, and null for absent', () => {
     expect(parseRow({ messages, prompt: 'p', completion: 'c', text: 't' }, 1).kind).toBe('text');
     expect(parseRow({ messages, prompt: 'p', completion: 'c', text: null }, 1).kind).toBe('prompt');
@@ -64,6 +76,31 @@ describe('parseRow', () => {
     ],
     ['tool calls', { messages: [{ ...messages[1], tool_calls: [{}] }] }, 'messages[0].tool_calls', 'not supported'],
     ['tools', { messages, tools: [{ name: 'f' }] }, 'tools', 'not supported'],
+    ['functions', { messages, functions: [{ name: 'f' }] }, 'functions', 'not supported'],
+    [
+      'a function call',
+      { messages: [{ ...messages[1], function_call: { name: 'f' } }] },
+      'messages[0].function_call',
+      'not supported',
+    ],
+    [
+      'thinking by another name',
+      { messages: [{ ...messages[1], thinking: 'hm' }] },
+      'messages[0].thinking',
+      'call the field reasoning_content',
+    ],
+    [
+      'thinking of a user',
+      { messages: [{ ...messages[0], reasoning_content: 'hm' }] },
+      'messages[0].reasoning_content',
+      'not to one of user',
+    ],
+    [
+      'thinking that is no text',
+      { messages: [{ ...messages[1], reasoning_content: ['hm'] }] },
+      'messages[0].reasoning_content',
+      'a list',
+    ],
     ['a list', [1], '', 'a list'],
     ['a null', null, '', 'null'],
     ['fields of a prototype', JSON.parse('{"__proto__": {"text": "x"}}'), '', '__proto__'],

@@ -179,11 +179,32 @@ function parseMessages(value: unknown, line: number, name = 'messages'): Message
       throw new RowError(line, at, 'wrong-type', what);
     }
     refuseTools(message, line, `${at}.`);
+    const role = parseRole(field(message, 'role'), line, `${at}.role`);
+    const thinking = parseThinking(message, role, line, at);
     return {
-      role: parseRole(field(message, 'role'), line, `${at}.role`),
+      role,
       content: string(field(message, 'content'), line, `${at}.content`),
+      ...(thinking !== undefined && { reasoning_content: thinking }),
     };
   });
+}
+
+/**
+ * `reasoning_content`, as templates call it (Qwen3 and after it most others); whether the model's own prints it is seen later. By other
+ * names a template would leave it out in silence.
+ */
+function parseThinking(message: Record<string, unknown>, role: string, line: number, at: string): string | undefined {
+  const refuse = (name: string, what: string) =>
+    new RowError(line, `${at}.${name}`, 'unsupported', `${at}.${name} ${what}`);
+  for (const name of ['thinking', 'reasoning']) {
+    if (isNothing(field(message, name))) continue;
+    throw refuse(name, 'holds thinking; call the field reasoning_content, or remove it to train without the thinking.');
+  }
+  const value = field(message, 'reasoning_content');
+  if (isNothing(value)) return undefined;
+  if (role !== 'assistant')
+    throw refuse('reasoning_content', `belongs to an assistant's message, not to one of ${role}; remove it.`);
+  return string(value, line, `${at}.reasoning_content`);
 }
 
 const SHAREGPT_ROLES: Readonly<Record<string, string>> = {
@@ -249,9 +270,8 @@ function parseRole(value: unknown, line: number, name: string): string {
 
 /** Null and empty lists say that there are none, as many exported datasets do. */
 function refuseTools(object: Record<string, unknown>, line: number, prefix: string): void {
-  for (const name of ['tools', 'tool_calls']) {
-    const value = field(object, name);
-    if (value === undefined || value === '' || (Array.isArray(value) && value.length === 0)) continue;
+  for (const name of ['tools', 'tool_calls', 'functions', 'function_call']) {
+    if (isNothing(field(object, name))) continue;
     throw new RowError(
       line,
       `${prefix}${name}`,
@@ -259,6 +279,10 @@ function refuseTools(object: Record<string, unknown>, line: number, prefix: stri
       `${prefix}${name} holds tool calls, which are not supported yet; remove the row, or the field if its text does not matter.`,
     );
   }
+}
+
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
 }
 
 /** An own property that is not null: tables exported to JSON have every column in every row, null where it is empty. */

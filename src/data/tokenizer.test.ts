@@ -143,6 +143,19 @@ describe('Tokenizer.load', () => {
     expect((await load(base)).eosTokenId).toBeUndefined();
   });
 
+  it('knows where generation stops, if the model says', async () => {
+    const stops = async (files: Record<string, unknown>) => {
+      const texts = Object.fromEntries(Object.entries(files).map(([path, value]) => [path, JSON.stringify(value)]));
+      return (await load({ ...base, ...texts })).stopTokens;
+    };
+    expect(await stops({})).toEqual([]);
+    expect(await stops({ 'generation_config.json': { eos_token_id: [0, 1, 99999] } })).toEqual(['<|endoftext|>', '!']);
+    expect(await stops({ 'config.json': { eos_token_id: 0 } })).toEqual(['<|endoftext|>']);
+    expect(await stops({ 'config.json': { eos_token_id: 0 }, 'generation_config.json': { eos_token_id: 1 } })).toEqual([
+      '!',
+    ]);
+  });
+
   it('finds the chat template in each of its places', async () => {
     const config = (chat_template: unknown) => JSON.stringify({ chat_template });
     const template = async (files: Record<string, string>) => (await load({ ...base, ...files })).chatTemplate;

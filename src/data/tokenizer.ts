@@ -31,6 +31,8 @@ export class Tokenizer {
   /** The token that ends a text or, with most chat templates, a turn; undefined when the model has none. */
   readonly eosToken: string | undefined;
   readonly eosTokenId: number | undefined;
+  /** At which generation stops by the model's own settings; empty where they do not say. */
+  readonly stopTokens: readonly string[];
   readonly bosToken: string | undefined;
   readonly bosTokenId: number | undefined;
   /** The end-of-sequence token's where there is no pad token: padding is never trained, so its id does not matter. */
@@ -70,6 +72,7 @@ export class Tokenizer {
     );
     this.eosToken = files.specialTokens.eos_token;
     this.eosTokenId = this.#namedId('eos_token');
+    this.stopTokens = (files.stopIds ?? []).flatMap((id) => this.#library.id_to_token(id) ?? []);
     this.bosToken = files.specialTokens.bos_token;
     this.bosTokenId = this.#namedId('bos_token');
     this.padTokenId = this.#namedId('pad_token') ?? this.eosTokenId ?? 0;
