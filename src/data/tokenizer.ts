@@ -12,7 +12,7 @@ import { AddedTokenSplitter, type TextPart } from './added_tokens.ts';
 import { type AlignedText, type NormalizerConfig, normalizeAligned, originOf } from './aligned_text.ts';
 import { rangesAlong, tokenBytes } from './token_offsets.ts';
 import { mergeAddedTokens, readTokenizerFiles, type SpecialTokens, type TokenizerFiles } from './tokenizer_files.ts';
-import { type Pipeline, readPipeline, TokenizerError } from './tokenizer_pipeline.ts';
+import { type JsonObject, type Pipeline, readPipeline, TokenizerError } from './tokenizer_pipeline.ts';
 
 export interface Encoding {
   readonly ids: number[];
@@ -37,7 +37,7 @@ export class Tokenizer {
   readonly bosTokenId: number | undefined;
   /** The end-of-sequence token's where there is no pad token: padding is never trained, so its id does not matter. */
   readonly padTokenId: number;
-  /** Whether the tokenizer itself puts the BOS token before a text (its post-processor does). */
+  /** Whether the tokenizer itself puts the BOS token before a text: as tokenizer_config.json says, else as its post-processor does. */
   readonly addsBos: boolean;
   /** The names and contents that chat templates are given. */
   readonly specialTokens: SpecialTokens;
@@ -54,6 +54,11 @@ export class Tokenizer {
 
   /** @throws TokenizerError */
   constructor(files: TokenizerFiles) {
+    if (files.config.split_special_tokens === true) {
+      throw new TokenizerError(
+        "This model's tokenizer takes special tokens for plain text (split_special_tokens), which is not supported. Choose another model.",
+      );
+    }
     const added = mergeAddedTokens(files);
     this.#pipeline = readPipeline({ ...files.tokenizer, added_tokens: added });
     this.specialTokens = files.specialTokens;
@@ -76,7 +81,7 @@ export class Tokenizer {
     this.bosToken = files.specialTokens.bos_token;
     this.bosTokenId = this.#namedId('bos_token');
     this.padTokenId = this.#namedId('pad_token') ?? this.eosTokenId ?? 0;
-    this.addsBos = this.#detectBos();
+    this.addsBos = this.#detectBos(files.config);
   }
 
   /** @throws TokenizerError when the folder's tokenizer is missing, damaged or not supported. */
@@ -194,8 +199,11 @@ export class Tokenizer {
     return token === undefined ? undefined : this.#library.token_to_id(token);
   }
 
-  #detectBos(): boolean {
+  #detectBos({ add_bos_token, add_eos_token }: JsonObject): boolean {
     if (this.bosTokenId === undefined) return false;
+    // transformers makes the post-processor anew where either is given.
+    if (typeof add_bos_token === 'boolean') return add_bos_token;
+    if (typeof add_eos_token === 'boolean') return false;
     try {
       const [first] = this.#library.encode('a', { add_special_tokens: true }).ids;
       const [bare] = this.#library.encode('a', { add_special_tokens: false }).ids;

@@ -114,12 +114,21 @@ export function mergeAddedTokens(files: TokenizerFiles): AddedToken[] {
     for (const [id, token] of Object.entries(config.added_tokens_decoder)) add(token, Number(id));
   }
   const vocab = isJsonObject(tokenizer.model) ? tokenizer.model.vocab : undefined;
-  for (const content of Object.values(specialTokens)) {
+  for (const content of [...Object.values(specialTokens), ...furtherSpecialTokens(config)]) {
     if (byContent.has(content)) continue;
     const id = vocabularyId(vocab, content);
     if (id !== undefined) add({ content, special: true, normalized: false }, id);
   }
   return [...byContent.values()];
+}
+
+/** Special tokens without a name of their own: a list, or in newer files a mapping. */
+function furtherSpecialTokens(config: JsonObject): string[] {
+  const lists = [config.additional_special_tokens, config.extra_special_tokens];
+  return lists.flatMap((list) => {
+    const tokens: unknown[] = Array.isArray(list) ? list : isJsonObject(list) ? Object.values(list) : [];
+    return tokens.flatMap((token) => tokenContent(token) ?? []);
+  });
 }
 
 /** BPE vocabularies map tokens to ids, Unigram ones list [token, score]. */
