@@ -64,7 +64,8 @@ export interface PreparedDataset {
 export class EmptyDatasetError extends Error {
   override name = 'EmptyDatasetError';
   readonly dropped: readonly DroppedRow[];
-  constructor(file: string, { count, kept }: ProblemLog<DroppedRow>) {
+  constructor(rows: RowSet, { count, kept }: Pick<ProblemLog<DroppedRow>, 'count' | 'kept'>) {
+    const file = namesOf(rows);
     super(
       count === 0
         ? `${file} has no rows. Choose a file with one example on each line.`
@@ -174,7 +175,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
   }
   signal?.throwIfAborted();
   onProgress?.({ rows: total, totalRows: total });
-  if (lengths.length === 0) throw new EmptyDatasetError(namesOf(rows), dropped);
+  if (lengths.length === 0) throw new EmptyDatasetError(rows, dropped);
   return {
     lengths: lengths.view(),
     groups: groups.view(),

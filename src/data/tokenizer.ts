@@ -25,6 +25,15 @@ export class TokenizeError extends Error {
   override name = 'TokenizeError';
 }
 
+interface PieceTokens {
+  readonly ids: readonly number[];
+  readonly bytes: readonly Uint8Array[];
+}
+
+/** Pre-tokens whose tokens are remembered: words, rarely anything longer. */
+const PIECES_KEPT = 50_000;
+const LONG_PIECE = 40;
+
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 export class Tokenizer {
@@ -51,6 +60,7 @@ export class Tokenizer {
   readonly #asWritten: AddedTokenSplitter;
   readonly #asNormalized: AddedTokenSplitter;
   readonly #bytes = new Map<string, Uint8Array | undefined>();
+  readonly #pieces = new Map<string, PieceTokens>();
 
   /** @throws TokenizerError */
   constructor(files: TokenizerFiles) {
@@ -158,15 +168,15 @@ export class Tokenizer {
       prefix !== '' && (prefixScheme === 'always' || atBeginning) && !spaced.startsWith(prefix) ? prefix : '';
     const input = prefixed + spaced;
     const pieces = this.#library.pre_tokenizer?.pre_tokenize(input) ?? [input];
-    const tokens = this.#library.model!._call(pieces);
     const ids: number[] = [];
     const bytes: Uint8Array[] = [];
-    for (const token of tokens) {
-      const id = this.#library.token_to_id(token);
-      const spelled = this.#spell(token);
-      if (id === undefined || !spelled) throw unspelled();
-      ids.push(id);
-      bytes.push(spelled);
+    for (const piece of pieces) {
+      const known = this.#piece(piece);
+      if (!known) throw unspelled();
+      for (let i = 0; i < known.ids.length; i++) {
+        ids.push(known.ids[i]);
+        bytes.push(known.bytes[i]);
+      }
     }
     const ranges = rangesAlong(input, bytes);
     if (!ranges) throw unspelled();
@@ -187,6 +197,26 @@ export class Tokenizer {
         `the tokenizer cannot spell this text exactly (${style}); a character may be missing from its vocabulary`,
       );
     }
+  }
+
+  /** The tokens of one pre-token; a text has few different ones. Undefined where one cannot be spelled. */
+  #piece(piece: string): PieceTokens | undefined {
+    const known = this.#pieces.get(piece);
+    if (known) return known;
+    const ids: number[] = [];
+    const bytes: Uint8Array[] = [];
+    for (const token of this.#library.model!._call([piece])) {
+      const id = this.#library.token_to_id(token);
+      const spelled = this.#spell(token);
+      if (id === undefined || !spelled) return undefined;
+      ids.push(id);
+      bytes.push(spelled);
+    }
+    const tokens = { ids, bytes };
+    if (piece.length > LONG_PIECE) return tokens;
+    if (this.#pieces.size >= PIECES_KEPT) this.#pieces.clear();
+    this.#pieces.set(piece, tokens);
+    return tokens;
   }
 
   #spell(token: string): Uint8Array | undefined {

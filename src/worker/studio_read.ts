@@ -3,6 +3,7 @@
 import type { Problem } from '../data/files/problem.ts';
 import { ProblemLog } from '../data/files/problem_log.ts';
 import { type RowSet, readRowSet } from '../data/files/row_set.ts';
+import { EmptyDatasetError } from '../data/prepare.ts';
 import { detectShape } from '../data/shapes.ts';
 import type { RangeSource } from '../formats/range_source.ts';
 import { blobSource } from '../hub/dropped_folder.ts';
@@ -75,7 +76,9 @@ export async function readData(
   const { table, rows: first } = await look(rows, problems, held?.rows.length ?? 0);
   const result: ReadData = { rows, problems, columns: table.columns, validation: held };
   onRows(result);
-  emit({ type: 'data-read', runId, table, rows: first, done: true });
+  const empty = [result, ...(held ? [held] : [])].find((set) => set.rows.length === 0);
+  emit({ type: 'data-read', runId, table, rows: first, done: !empty });
+  if (empty) throw new EmptyDatasetError(empty.rows, empty.problems);
   return result;
 }
 
