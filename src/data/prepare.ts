@@ -98,8 +98,16 @@ export interface PrepareProgress {
   readonly totalRows: number;
 }
 
+/** Rows under way at once: templates are rendered by another worker, meanwhile this one tokenizes. */
+const ROWS_AHEAD = 32;
 /** Rows between two reports. */
 const REPORT_ROWS = 64;
+
+/** What became of a row. */
+interface Attempt {
+  readonly prepared?: Prepared;
+  readonly error?: unknown;
+}
 
 /**
  * Checks, tokenizes and masks all rows.
@@ -129,17 +137,25 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
   let expected: RowKind | undefined;
 
   const total = rows.length;
+  /** Never rejects: nobody may be waiting for it any more. */
+  const attempt = async (number: number): Promise<Attempt> => {
+    try {
+      const row = parseRow(await rows.read(number), rows.place(number).line, expected, options);
+      expected ??= row.kind;
+      kinds[row.kind]++;
+      return { prepared: await preparer.prepare(row) };
+    } catch (error) {
+      return { error };
+    }
+  };
+  const ahead: Promise<Attempt>[] = [];
   for (let number = 0; number < total; number++) {
     if (turns.due) await turns.take();
     if (number % REPORT_ROWS === 0) onProgress?.({ rows: number, totalRows: total });
+    while (ahead.length < ROWS_AHEAD && number + ahead.length < total) ahead.push(attempt(number + ahead.length));
     const { file, line } = rows.place(number);
-    let prepared: Prepared;
-    try {
-      const row = parseRow(await rows.read(number), line, expected, options);
-      expected ??= row.kind;
-      kinds[row.kind]++;
-      prepared = await preparer.prepare(row);
-    } catch (error) {
+    const { prepared, error } = await ahead.shift()!;
+    if (!prepared) {
       if (strict || !(error instanceof DataFileError || error instanceof RowError)) throw error;
       const { field, kind, reason } = error instanceof DataFileError ? error.problem : error;
       dropped.add({ file, line, field, kind, reason });

@@ -4,7 +4,8 @@ import type { ChatSetup } from '../data/chat_renderer.ts';
 import { ChatTemplateError } from '../data/chat_template.ts';
 import { RowPreparer } from '../data/masks.ts';
 import { Tokenizer } from '../data/tokenizer.ts';
-import { ChatTemplateStoppedError, containedChat } from './contained_chat.ts';
+import { containedChat } from './contained_chat.ts';
+import { ChatTemplateStoppedError } from './template_host.ts';
 import type { CreateTemplateWorker, TemplateReply, TemplateRequest } from './template_protocol.ts';
 import { serveTemplates } from './template_service.ts';
 
@@ -27,14 +28,17 @@ function workers(behaviour: { hangs?: RegExp; dies?: RegExp; silent?: boolean } 
   const create: CreateTemplateWorker = (onReply, onFailure) => {
     log.started++;
     let alive = true;
+    let hung = false;
     const say = (reply: TemplateReply) => queueMicrotask(() => alive && onReply(structuredClone(reply)));
     const serve = behaviour.silent ? () => {} : serveTemplates(say);
     return {
       post(request: TemplateRequest) {
         log.requests.push(request.type);
         const text = JSON.stringify(request);
-        if (behaviour.dies?.test(text)) queueMicrotask(() => alive && onFailure('out of memory'));
-        else if (!behaviour.hangs?.test(text)) serve(structuredClone(request));
+        if (behaviour.dies?.test(text)) return queueMicrotask(() => alive && onFailure('out of memory'));
+        // What follows waits behind it, as in a thread that is busy.
+        hung ||= behaviour.hangs?.test(text) ?? false;
+        if (!hung) serve(structuredClone(request));
       },
       terminate() {
         log.terminated++;
@@ -108,6 +112,38 @@ describe('containedChat', () => {
     );
     expect(texts).toEqual(['c0', 'c1', 'c2', 'stopped', 'c4']);
     expect(log.started).toBe(2);
+  });
+
+  it('stops trying what was asked ahead once the template is given up', async () => {
+    const { create, log } = workers({ hangs: /forever/ });
+    const renderer = containedChat(create, { milliseconds: 10, stops: 2 })(setup());
+    const outcomes = await Promise.all(
+      Array.from({ length: 40 }, () =>
+        renderer.render(chat('forever'), false).then(
+          () => 'rendered',
+          (error: Error) => error.name,
+        ),
+      ),
+    );
+    expect(outcomes.filter((name) => name === 'ChatTemplateError')).toHaveLength(2);
+    expect(outcomes.filter((name) => name === 'ChatTemplateStoppedError')).toHaveLength(38);
+    expect(log).toMatchObject({ started: 2, terminated: 2 });
+    // A later preparation with the same template begins anew.
+    const again = containedChat(create, { milliseconds: 10 })(setup());
+    expect((await again.render(chat(), false)).text).toContain('Hi');
+  });
+
+  it('does not take its own thread’s business for the template’s', async () => {
+    const slow: CreateTemplateWorker = (onReply) => {
+      const serve = serveTemplates((reply) => setImmediate(() => onReply(structuredClone(reply))));
+      return { post: (request) => serve(structuredClone(request)), terminate() {} };
+    };
+    const renderer = containedChat(slow, { milliseconds: 20 })(setup());
+    await renderer.open();
+    const rendered = renderer.render(chat(), false);
+    const until = performance.now() + 100;
+    while (performance.now() < until);
+    expect((await rendered).text).toContain('Hi');
   });
 
   it('lets an idle worker go, and starts another when it is asked again', async () => {
