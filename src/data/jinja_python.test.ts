@@ -13,6 +13,7 @@ describe('strings in templates are Python’s', () => {
     ['messages[0].content | trim', '[aB 😀]'],
     ["('xxax' | trim('x')) + ('xxbx' | trim(chars='x'))", '[ab]'],
     ['messages[0].content | length', '[8]'],
+    ['missing | length', '[0]'],
     ['(messages[0].content | trim).split(" ")[1]', '[😀]'],
     ["('a b c'.split(' ', 1) | last) + ('a b c'.split(maxsplit=1) | last)", '[b cb c]'],
     [

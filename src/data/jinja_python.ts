@@ -32,6 +32,8 @@ const FILTERS: Readonly<Record<string, PythonFunction>> = {
     if (typeof value === 'string') return [...value].length;
     if (Array.isArray(value)) return value.length;
     if (value instanceof Map) return value.size;
+    // Jinja's undefined is empty. The library hands none over as undefined too.
+    if (value === undefined) return 0;
     throw new Error(`a value of type ${typeof value} has no length`);
   },
 };
@@ -141,15 +143,12 @@ function named(args: readonly unknown[], names: readonly string[]): Record<strin
 
 function text(value: unknown, method: string): string {
   if (typeof value === 'string') return value;
-  throw new Error(
-    `${value === null || value === undefined ? 'a missing value' : `a ${typeof value}`} has no ${method}()`,
-  );
+  throw new Error(`${value === undefined ? 'a missing value' : `a ${typeof value}`} has no ${method}()`);
 }
 
 /** As the filters see a value: as text. */
 function printed(value: unknown): string {
-  if (value === undefined) return '';
-  return value === null ? 'None' : String(value);
+  return value === undefined ? '' : String(value);
 }
 
 function optional(value: unknown): string | undefined {
