@@ -84,7 +84,7 @@ it('maps the columns of a messy table, and trains on the story told from the tit
   await page.getByRole('switch', { name: 'assistant_only_loss' }).click();
   await ready();
   // Cells without a moral are named by file, line and column; the control: rows with one are used.
-  await page.getByRole('row', { name: /^2 empty fables-messy\.csv moral Moral is empty/ }).waitFor();
+  await page.getByRole('row', { name: /^2 empty fables-messy\.csv moral moral is empty/ }).waitFor();
   const used = await page.getByText(/^\d+ examples read, \d+ rows left out$/).innerText();
   const [examples, left] = used.match(/\d+/g)!.map(Number);
   expect(examples + left).toBeGreaterThan(250);
@@ -165,7 +165,7 @@ it('says what is wrong with a broken file, row by row, and that an empty or mask
   });
   await ready();
   await page.getByRole('row', { name: /^2 not readable broken\.jsonl Not valid JSON/ }).waitFor();
-  await page.getByRole('row', { name: /^4 wrong type broken\.jsonl text Text is a number/ }).waitFor();
+  await page.getByRole('row', { name: /^4 wrong type broken\.jsonl text text is a number/ }).waitFor();
   await page.getByRole('row', { name: /^5 field missing broken\.jsonl text/ }).waitFor();
   await page.getByText(/There are 2 sequences for an update of/).waitFor();
   await page.getByText('2 examples read, 3 rows left out').waitFor({ state: 'attached' });
