@@ -11,6 +11,7 @@ import { searchModels } from '../hub/search.ts';
 import { containedChat } from './contained_chat.ts';
 import type { WorkerPorts } from './ports.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
+import { downloadDataset } from './studio_hub_data.ts';
 import { inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
 import type { DataLocation, StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
@@ -143,8 +144,8 @@ export class StudioSession {
         this.#read = null;
         this.#data = null;
         const [data, validation] = await Promise.all([
-          this.#sources(command.data),
-          command.validation && this.#sources(command.validation),
+          this.#sources(command.data, ports),
+          command.validation && this.#sources(command.validation, ports),
         ]);
         await readData(data, validation, command.text, { runId, emit, signal }, (read) => {
           this.#read = read;
@@ -239,9 +240,8 @@ export class StudioSession {
     return this.#model;
   }
 
-  async #sources(location: DataLocation): Promise<RangeSource[]> {
-    if (location.kind === 'files') return droppedSources(location);
-    throw new StudioOrderError('Datasets of the Hub are not read yet.');
+  async #sources(location: DataLocation, ports: ModelPorts): Promise<RangeSource[]> {
+    return location.kind === 'files' ? droppedSources(location) : downloadDataset(location, ports);
   }
 
   #needRows(): ReadData {
