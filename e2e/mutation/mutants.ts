@@ -84,7 +84,16 @@ export const mutants: readonly Mutant[] = [
     ADAMW,
     ['step.one_minus_beta2 * g * g', 'step.one_minus_beta2 * g'],
     ['gradients[i] * clip[0]', 'gradients[i]'],
-    ['step.decay - step.step_size', 'step.decay + step.step_size'],
+    ['decay - step_size', 'decay + step_size'],
+  ),
+  ...inFile(
+    'adamw.wgsl',
+    'adamw 700, step 3, clip 1, decay 0.2, gradients of 1, borders 0 64 65 66 300 301 512 700',
+    ['borders[middle] <= i', 'borders[middle] < i'],
+    ['high = middle', 'high = middle - 1u'],
+    ['% 2u == 1u', '% 2u == 0u'],
+    ['decay = step.second_decay', 'decay = step.decay'],
+    ['step_size = step.second_step_size', 'step_size = step.step_size'],
   ),
   ...inFile('adamw.wgsl', ADAMW_TINY, ['+ step.epsilon', '- step.epsilon']),
   ...inFile(
@@ -217,7 +226,7 @@ export const mutants: readonly Mutant[] = [
     ['group.y >= params.tile_{s}', 'group.y > params.tile_{s}'],
     ['(group.y - found.tile) * 16u', 'group.y * 16u'],
     ['params.u_stride + segment.u_at + j', 'params.u_stride + j'],
-    ['params.scale * sum[e]', 'sum[e]'],
+    ['segment.scale * sum[e]', 'sum[e]'],
   ),
   ...inFile(
     'low_rank_gradient.wgsl',
@@ -232,7 +241,7 @@ export const mutants: readonly Mutant[] = [
     ['token += STEP_TOKENS', 'token += 2u * STEP_TOKENS'],
     ['token + STEP_TOKENS, m0', 'token, m0'],
     ['other < SLICES', 'other < SLICES - 1u'],
-    ['value *= params.scale', 'value /= params.scale'],
+    ['if (!job.of_a) { at =', 'if (job.of_a) { at ='],
   ),
   ...inFile(
     'low_rank_gradient.wgsl',
@@ -242,7 +251,7 @@ export const mutants: readonly Mutant[] = [
     ['m < job.narrow', 'm <= job.narrow'],
     ['n >= job.wide', 'n > job.wide'],
     ['n * job.narrow + m', 'm * job.wide + n'],
-    ['gradients[at] += value', 'gradients[at] -= value'],
+    ['gradients[at] += sum[e]', 'gradients[at] -= sum[e]'],
   ),
   ...inFile(
     'low_rank_gradient.wgsl',
@@ -336,7 +345,6 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'matmul_nf4.wgsl',
     NF4_LORA,
-    ['params.lora_scale * vec4', 'params.lora_scale + vec4'],
     ['n * segment.rank + k', 'n * segment.rank'],
     ['segment.lora_at + i', 'i'],
     ['n < segment.width && k < segment.rank', 'n < segment.width'],

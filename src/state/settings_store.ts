@@ -33,7 +33,7 @@ export interface Settings {
   readonly flags: Readonly<Record<FlagField, boolean>>;
   readonly lr_scheduler_type: RunConfig['training']['lr_scheduler_type'];
   readonly train_sampling_strategy: RunConfig['training']['train_sampling_strategy'];
-  readonly target_modules: RunConfig['lora']['target_modules'];
+  readonly target_modules: 'all-linear' | readonly string[];
 }
 
 const { lora, training } = DEFAULTS;
@@ -66,7 +66,7 @@ export const DEFAULT_SETTINGS: Settings = {
   },
   lr_scheduler_type: training.lr_scheduler_type,
   train_sampling_strategy: training.train_sampling_strategy,
-  target_modules: lora.target_modules,
+  target_modules: 'all-linear',
 };
 
 export const useSettings = create<Settings>()(() => DEFAULT_SETTINGS);

@@ -8,7 +8,7 @@ import type { DispatchTime } from '../engine/plan/profile.ts';
 import type { TokenBatch } from '../engine/token_batch.ts';
 import { type StepLog, Trainer } from '../engine/train/trainer.ts';
 import { forcedShape } from '../engine/tuning/matmul_choices.ts';
-import { loraScale, selectLoraTargets } from '../formats/lora.ts';
+import { adaptedLinears } from '../formats/lora.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
 import type { BenchContext } from './bench_context.ts';
 import { benchModel, multipliedParameters, syntheticWeights } from './bench_models.ts';
@@ -183,17 +183,21 @@ function createTrainer(
   return Trainer.create(gpu, {
     model,
     lora: {
-      rank,
-      scale: loraScale({ r: rank, lora_alpha: ALPHA, use_rslora: false }),
-      targets: selectLoraTargets(model.spec, targetModules),
+      adapters: adaptedLinears(model.spec, {
+        r: rank,
+        lora_alpha: ALPHA,
+        use_rslora: false,
+        target_modules: targetModules,
+      }),
     },
     adapter: null,
     seed: SEED,
+    init: true,
     capacity: rows * length,
     positions: length,
     gradientCheckpointing: checkpointing,
     tune: tune ? {} : null,
-    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
   });
 }
 

@@ -38,8 +38,7 @@ export function benchAdapter(buffers: BenchBuffers, inFeatures: number, outFeatu
     gradients: buffers.floats('LoRA gradients', count),
     columns: RANK,
     aAt: 0,
-    parts: [{ uAt: 0, rank: RANK, bAt: RANK * inFeatures }],
-    scale: 2,
+    parts: [{ uAt: 0, rank: RANK, scale: 2, bAt: RANK * inFeatures }],
   };
 }
 

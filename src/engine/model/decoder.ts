@@ -6,7 +6,7 @@ import type { RopeTables } from '../kernels/rope.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
 import type { FlatState } from '../train/flat_state.ts';
-import { groupAdapter, type LoraOptions, linearGroups } from './lora.ts';
+import { groupAdapter, groupAdapters, type LoraOptions, linearGroups } from './lora.ts';
 import type { ModelWeights } from './weights.ts';
 
 /** A micro-batch's buffers, written before each run of a plan. */
@@ -37,7 +37,7 @@ export interface LayerActivations {
   /** The residual stream between attention and MLP. */
   readonly middle: Tensor;
   readonly gateUp: Tensor;
-  /** u = x·Aᵀ of each group with an adapter, by its first linear. */
+  /** u = s · x·Aᵀ of each group with an adapter, by its first linear. */
   readonly lowRank: ReadonlyMap<LinearSpec, Tensor>;
 }
 
@@ -86,12 +86,20 @@ export function groupOf(d: Decoder, layer: number, linears: readonly LinearSpec[
 }
 
 /** Arena tensors for one layer. `input` is the residual stream it reads. */
-export function layerActivations(plan: PlanBuilder, d: Decoder, name: string, input: Tensor): LayerActivations {
+export function layerActivations(
+  plan: PlanBuilder,
+  d: Decoder,
+  layer: number,
+  input: Tensor,
+  again = '',
+): LayerActivations {
   const { spec } = d;
-  const floats = (what: string, perToken: number) => plan.tensor(`${name} ${what}`, plan.capacity * perToken * 4);
+  const floats = (what: string, perToken: number) =>
+    plan.tensor(`layer ${layer}${again} ${what}`, plan.capacity * perToken * 4);
   const lowRank = new Map<LinearSpec, Tensor>();
   for (const group of linearGroups(spec)) {
-    const ranks = group.filter((linear) => d.lora.targets.includes(linear)).length * d.lora.rank;
+    const adapters = groupAdapters(spec, d.lora, layer, group);
+    const ranks = adapters.reduce((sum, adapter) => sum + (adapter?.rank ?? 0), 0);
     if (ranks > 0) lowRank.set(group[0], floats(`${group[0].name} A·x`, ranks));
   }
   return {

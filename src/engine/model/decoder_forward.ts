@@ -38,7 +38,7 @@ interface GroupForward {
   readonly lowRank: LayerActivations['lowRank'];
 }
 
-/** u = A·x, kept for the gradient of B; null where no linear of the group has an adapter. */
+/** u = s · A·x, kept for the gradient of B; null where no linear of the group has an adapter. */
 function lowRankOf(plan: PlanBuilder, d: Decoder, { layer, linears, x, lowRank }: GroupForward) {
   const { adapter, weights } = groupOf(d, layer, linears);
   const u = lowRank.get(linears[0]);

@@ -132,6 +132,24 @@ export class FlatState {
     };
   }
 
+  /**
+   * For each bank the elements, ascending, at which tensors begin that `chosen` takes and those end: an even number, none
+   * where it takes none.
+   */
+  borders(chosen: (name: string) => boolean): Uint32Array<ArrayBuffer>[] {
+    return this.banks.map((_, bank) => {
+      const borders: number[] = [];
+      for (const [name, range] of this.#ranges) {
+        if (range.bank !== bank || !chosen(name)) continue;
+        const begin = range.offset / 4;
+        if (borders.at(-1) === begin) borders.pop();
+        else borders.push(begin);
+        borders.push(begin + count(range.shape));
+      }
+      return Uint32Array.from(borders);
+    });
+  }
+
   shape(name: string): readonly number[] {
     return this.#range(name).shape;
   }

@@ -1,5 +1,6 @@
 /** A whole trainer on the GPU: against the float64 decoder, its memory, and that a result does not depend on chance. */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type AdaptedLinear, adaptedLinears, type LoraSettings } from '../../formats/lora.ts';
 import { layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { doubleDequantizeReference, nf4DequantizeReference } from '../kernels/nf4_quantize.reference.ts';
@@ -17,7 +18,8 @@ import { Trainer, type TrainerOptions } from './trainer.ts';
 vi.setConfig({ testTimeout: 180_000 });
 
 const RATE = 1e-3;
-const OPTIMIZER = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5 };
+const OPTIMIZER = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5, loraPlusRatio: 1 };
+const LORA = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: 'all-linear' } satisfies LoraSettings;
 
 interface Settings extends Partial<Omit<TrainerOptions, 'model'>> {
   readonly spec?: ModelSpec;
@@ -35,9 +37,10 @@ async function withTrainer<T>(
   const doubleQuant = settings.doubleQuant ?? true;
   const model = await ModelWeights.load(gpu, spec, settings.weights ?? randomWeights(spec, 1), { doubleQuant });
   const trainer = await Trainer.create(gpu, {
-    lora: { rank: 4, scale: 2, targets: layerLinears(spec) },
+    lora: { adapters: adaptedLinears(spec, LORA) },
     adapter: null,
     seed: 3,
+    init: true,
     capacity: 128,
     positions: 128,
     gradientCheckpointing: false,
@@ -122,48 +125,76 @@ function decoded({ packed, absmax, nestedAbsmax, nestedOffset }: QuantizedTensor
   return nf4DequantizeReference({ codes, absmax: scales });
 }
 
-function float64Adapters(tensors: ReadonlyMap<string, TensorValues>) {
+function float64Adapters(tensors: ReadonlyMap<string, TensorValues>, shapes: ReadonlyMap<string, AdaptedLinear>) {
   const adapters = new Map<string, ReferenceAdapter>();
   for (const [name, { shape, data }] of tensors) {
     if (!name.endsWith('.lora_A')) continue;
     const path = name.slice(0, -'.lora_A'.length);
     const b = Float64Array.from(tensors.get(`${path}.lora_B`)!.data);
-    adapters.set(path, { rank: shape[0], scale: 2, a: Float64Array.from(data), b });
+    adapters.set(path, { rank: shape[0], scale: shapes.get(path)!.scale, a: Float64Array.from(data), b });
   }
   return adapters;
+}
+
+/** Logits, loss and gradients of a trainer that has trained a little, so that B is not zero and with it A's gradient. */
+async function matchesFloat64(spec: ModelSpec, settings: Settings, lora: LoraSettings, modules: number) {
+  const source = randomWeights(spec, 11);
+  const adapters = adaptedLinears(spec, lora);
+  await withTrainer(gpu, { ...settings, spec, weights: source, lora: { adapters } }, async (trainer, model) => {
+    for (const window of batches) await trainer.step(window, 1e-2);
+    await trainer.readLog();
+    const batch = batches[0][0];
+    const reference = decoderReference({
+      spec,
+      weights: await float64Weights(spec, source, model),
+      adapters: float64Adapters(await trainer.readAdapter(), adapters),
+      batch,
+    });
+    expect(relative(await trainer.logits(batch), reference.logits)).toBeLessThan(1e-5);
+    const { lossSum, tokens } = await trainer.evaluate([batch]);
+    expect(tokens).toBe(batch.trainedTokens);
+    expect(Math.abs(lossSum / reference.loss - 1)).toBeLessThan(1e-6);
+    const gradients = await trainer.gradients(batch);
+    expect(reference.gradients.size).toBe(modules);
+    expect(gradients.size).toBe(2 * modules);
+    for (const [path, { a, b }] of reference.gradients) {
+      expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
+      expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
+    }
+  });
 }
 
 describe('against the float64 decoder', () => {
   for (const tiedHead of [true, false]) {
     for (const doubleQuant of [true, false]) {
       test(`logits, loss and gradients, ${tiedHead ? 'tied' : 'untied'}, ${doubleQuant ? 'with' : 'without'} double quantization`, async () => {
-        const spec = tinySpec({ tiedHead });
-        const source = randomWeights(spec, 11);
-        await withTrainer(gpu, { spec, weights: source, doubleQuant }, async (trainer, model) => {
-          // A few steps first, so that B is not zero and with it the gradient of A.
-          for (const window of batches) await trainer.step(window, 1e-2);
-          await trainer.readLog();
-          const batch = batches[0][0];
-          const reference = decoderReference({
-            spec,
-            weights: await float64Weights(spec, source, model),
-            adapters: float64Adapters(await trainer.readAdapter()),
-            batch,
-          });
-          expect(relative(await trainer.logits(batch), reference.logits)).toBeLessThan(1e-5);
-          const { lossSum, tokens } = await trainer.evaluate([batch]);
-          expect(tokens).toBe(batch.trainedTokens);
-          expect(Math.abs(lossSum / reference.loss - 1)).toBeLessThan(1e-6);
-          const gradients = await trainer.gradients(batch);
-          expect(reference.gradients.size).toBe(14);
-          for (const [path, { a, b }] of reference.gradients) {
-            expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
-            expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
-          }
-        });
+        await matchesFloat64(tinySpec({ tiedHead }), { doubleQuant }, LORA, 14);
       });
     }
   }
+
+  test('ranks and scales that differ between modules and layers, some modules without an adapter', async () => {
+    const lora = {
+      ...LORA,
+      target_modules: ['q_proj', 'v_proj', 'layers.1.self_attn.o_proj', 'up_proj', 'down_proj'],
+      rank_pattern: { q_proj: 7, 'layers.1.mlp.*': 2 },
+      alpha_pattern: { v_proj: 3, 'layers.0.mlp.up_proj': 20 },
+    };
+    await matchesFloat64(tinySpec(), {}, lora, 9);
+  });
+});
+
+test('LoRA+ moves B, and only B, as if the learning rate were its ratio times as high', async () => {
+  const first = (ratio: number, rate: number) =>
+    withTrainer(gpu, { optimizer: { ...OPTIMIZER, loraPlusRatio: ratio } }, async (trainer) => {
+      await trainer.step(batches[0], rate);
+      return bits(await trainer.readAdapter());
+    });
+  const [once, fast, faster] = [await first(1, 1e-3), await first(8, 1e-3), await first(1, 8e-3)];
+  for (const name of once.keys()) {
+    expect(fast.get(name), name).toEqual((name.endsWith('.lora_A') ? once : faster).get(name));
+  }
+  expect(fast).not.toEqual(faster);
 });
 
 describe('the same bits', () => {

@@ -34,8 +34,12 @@ export function SettingsView() {
         <Panel title="LoRA" lead="The small matrices that learn while the base model stays as it is.">
           <AdapterStart />
           <div className={styles.fields}>
-            <NumberSetting field="r" errors={errors} fixed={start ? String(start.r) : undefined} />
-            <NumberSetting field="lora_alpha" errors={errors} fixed={start ? String(start.lora_alpha) : undefined} />
+            <NumberSetting field="r" errors={errors} fixed={start ? String(start.lora.r) : undefined} />
+            <NumberSetting
+              field="lora_alpha"
+              errors={errors}
+              fixed={start ? String(start.lora.lora_alpha) : undefined}
+            />
           </div>
           <TargetModules error={errors.target_modules} />
           <FlagSetting field="use_rslora" />
