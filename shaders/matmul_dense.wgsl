@@ -86,10 +86,38 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
 #endif
 }
 
+#if MATRIX
+struct RawB8 { low: RawB, high: RawB }
+fn fetch_b8(n: u32, k: u32) -> RawB8 {
+#if TRANSPOSED
+  return RawB8(fetch_b(n, k), fetch_b(n + 4u, k));
+#else
+  return RawB8(fetch_b(n, k), fetch_b(n, k + 4u));
+#endif
+}
+fn decode_b8(raw: RawB8, n: u32, k: u32) -> vec4<u32> {
+#if TRANSPOSED
+  return halves(within_f16(decode_b(raw.low, n, k)), within_f16(decode_b(raw.high, n + 4u, k)));
+#else
+  return halves(within_f16(decode_b(raw.low, n, k)), within_f16(decode_b(raw.high, n, k + 4u)));
+#endif
+}
+#include "common/matmul_matrix_tile.wgsl"
+#else
 #include "common/matmul_tile.wgsl"
+#endif
 
+#if MATRIX
+@compute @workgroup_size(32u * (TILE_M / (16u * SUB_M)) * (TILE_N / (16u * SUB_N)))
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_id) subgroup: u32,
+) {
+#else
 @compute @workgroup_size(TILE_M * TILE_N / (16u * RM * RN))
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+#endif
   y_begin = params.y_at;
 #if SPLIT_K
   let k_begin = group.z * params.split_depth;
@@ -101,6 +129,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #endif
   let m0 = group.y * TILE_M;
   let n0 = group.x * TILE_N;
+#if MATRIX
+  compute_tile(m0, n0, k_begin, k_end, 0u, lane, subgroup);
+#else
   accumulate(m0, n0, k_begin, k_end, 0u, lane);
   store_tile(m0, n0, lane);
+#endif
 }

@@ -3,7 +3,8 @@
 // the gradient y = x·W (+ u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
 // residual [T, width]. LORA: u [T, u_stride] has each segment's rank columns; `lora` holds each segment's B [its width,
 // rank], or with TRANSPOSED, where the first segment's fields stand for all, A [rank, width].
-// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors.
+// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors;
+// LORA_VECTORS: ranks and what is u's and lora's too.
 // SPLIT_K: workgroups along z take split_depth of the depth each, and y [splits, capacity, y_stride] gets partial sums.
 #include "common/nf4.wgsl"
 
@@ -101,6 +102,23 @@ fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
 #endif
 
 #if LORA
+#if LORA_VECTORS
+fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
+  let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
+  return select(vec4<f32>(0.0), params.lora_scale * u[at >> 2u], k < segment.rank);
+}
+
+fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
+#if TRANSPOSED
+  let inside = n < params.width && k < segment.rank;
+  let i = k * params.width + n;
+#else
+  let inside = n < segment.width && k < segment.rank;
+  let i = n * segment.rank + k;
+#endif
+  return select(vec4<f32>(0.0), lora[(segment.lora_at + i) >> 2u], inside);
+}
+#else
 fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
   let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
   return vec4<f32>(
@@ -128,6 +146,7 @@ fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
   return vec4<f32>(lora_element(n, k), lora_element(n, k + 1u), lora_element(n, k + 2u), lora_element(n, k + 3u));
 #endif
 }
+#endif
 #endif
 
 // This workgroup's linear: columns of outputs, where they begin in the group's and in y.
@@ -172,10 +191,44 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
 #endif
 }
 
+#if MATRIX
+// Eight weights of one block, the word that holds them and what their absmax is made of.
+alias RawB8 = vec3<u32>;
+fn fetch_b8(n: u32, k: u32) -> RawB8 {
+#if TRANSPOSED
+  let row = row_of(k);
+  return fetch_packed(row.nf4, row.first + min(n, params.width - 8u));
+#else
+  return fetch_packed(segment.nf4, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 8u));
+#endif
+}
+fn decode_b8(raw: RawB8, n: u32, k: u32) -> vec4<u32> {
+#if TRANSPOSED
+  let row = row_of(k);
+  let i = row.first + min(n, params.width - 8u);
+  let absmax = decode_absmax(raw.yz, i, row.offset);
+#else
+  let i = min(n, segment.width - 1u) * params.depth + min(k, params.depth - 8u);
+  let absmax = decode_absmax(raw.yz, i, offset);
+#endif
+  return select(vec4<u32>(0u), halves(absmax * decode_codes(raw.x), absmax * decode_codes(raw.x >> 16u)), k < params.depth);
+}
+#include "common/matmul_matrix_tile.wgsl"
+#else
 #include "common/matmul_tile.wgsl"
+#endif
 
+#if MATRIX
+@compute @workgroup_size(32u * (TILE_M / (16u * SUB_M)) * (TILE_N / (16u * SUB_N)))
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_id) subgroup: u32,
+) {
+#else
 @compute @workgroup_size(TILE_M * TILE_N / (16u * RM * RN))
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+#endif
   load_tables(lane, THREADS);
   // Found in a variable of the function's own: the compiler must see that all invocations agree on it.
   var found = segment_0();
@@ -216,6 +269,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let rank = found.rank;
 #endif
   workgroupBarrier();
+#if MATRIX
+  compute_tile(m0, n0, k_begin, k_end, rank, lane, subgroup);
+#else
   accumulate(m0, n0, k_begin, k_end, rank, lane);
   store_tile(m0, n0, lane);
+#endif
 }

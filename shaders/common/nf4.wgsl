@@ -58,7 +58,10 @@ fn fetch_packed(tensor: Nf4, i: u32) -> vec3<u32> {
 }
 
 fn decode_packed(raw: vec3<u32>, i: u32, offset: f32) -> vec4<f32> {
-  let half = raw.x >> ((i & 4u) * 4u);
-  return decode_absmax(raw.yz, i, offset) *
-    vec4<f32>(codebook[(half >> 4u) & 15u], codebook[half & 15u], codebook[(half >> 12u) & 15u], codebook[(half >> 8u) & 15u]);
+  return decode_absmax(raw.yz, i, offset) * decode_codes(raw.x >> ((i & 4u) * 4u));
+}
+
+// The four codes in the lower half of a word, in the order of their elements.
+fn decode_codes(half: u32) -> vec4<f32> {
+  return vec4<f32>(codebook[(half >> 4u) & 15u], codebook[half & 15u], codebook[(half >> 12u) & 15u], codebook[(half >> 8u) & 15u]);
 }

@@ -30,6 +30,7 @@ describe('the words of bench', () => {
         only: null,
         variant: {},
         tune: true,
+        precision: null,
         models: null,
         batches: null,
         checkpointing: null,

@@ -16,6 +16,7 @@ const REQUEST: BenchRequest = {
   checkpointing: null,
   steps: 8,
   tune: false,
+  precision: null,
   rank: 16,
   targetModules: 'all-linear',
   sweep: false,

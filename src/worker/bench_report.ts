@@ -1,5 +1,7 @@
 /** What a bench is asked for and what it found: plain data, so that it crosses postMessage and lies in a JSON file. */
 
+import type { Precision } from '../engine/kernels/matmul_tile.ts';
+
 export const BENCH_KINDS = ['kernels', 'train', 'load'] as const;
 export type BenchKind = (typeof BENCH_KINDS)[number];
 
@@ -26,6 +28,8 @@ export interface BenchRequest {
   readonly steps: number;
   /** Measures matmul variants before training, as the page does; else they are chosen by rule. */
   readonly tune: boolean;
+  /** What matmuls round their operands to; null: f16 where the device multiplies matrices. */
+  readonly precision: Precision | null;
   readonly rank: number;
   readonly targetModules: 'all-linear' | readonly string[];
   /** What the maker says the device can do, TFLOP/s: MFU is given against it too. */

@@ -3,6 +3,7 @@ import { type ClockProbe, withClockProbe } from '../engine/bench/ceilings.ts';
 import { groupOf, KERNEL_GROUPS } from '../engine/bench/kernel_groups.ts';
 import { summarize } from '../engine/bench/statistics.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import { hasMatrices } from '../engine/kernels/matmul_tile.ts';
 import { ModelWeights } from '../engine/model/weights.ts';
 import type { DispatchTime } from '../engine/plan/profile.ts';
 import type { TokenBatch } from '../engine/token_batch.ts';
@@ -175,7 +176,7 @@ const meanLoss = ({ lossSum, trainedTokens }: StepLog) => lossSum / trainedToken
 
 function createTrainer(
   gpu: Gpu,
-  { rank, targetModules, tune, variant }: BenchRequest,
+  { rank, targetModules, tune, variant, precision }: BenchRequest,
   model: ModelWeights,
   { rows, length, checkpointing }: Shape,
 ): Promise<Trainer> {
@@ -196,6 +197,7 @@ function createTrainer(
     capacity: rows * length,
     positions: length,
     gradientCheckpointing: checkpointing,
+    precision: precision ?? (hasMatrices(gpu.capabilities) ? 'f16' : 'f32'),
     tune: tune ? {} : null,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
   });

@@ -30,6 +30,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
     capacity: sizes.capacity,
     positions: sizes.positions,
     gradientCheckpointing: training.gradient_checkpointing,
+    precision: 'f32',
     // A run from the command line computes the same whatever was measured before.
     tune: null,
     optimizer: {

@@ -37,6 +37,8 @@ export interface KernelDefinition<
    * pipeline each.
    */
   readonly constants: Constants;
+  /** WGSL extensions that it enables; the device must have been made with their features. */
+  readonly requires?: readonly string[];
 }
 
 /** Values that change from step to step, in one uniform that all kernels see as `step`. */
@@ -115,6 +117,7 @@ export function kernelSource(kernel: KernelDefinition): string {
   );
   return [
     `// ${kernel.name}`,
+    ...(kernel.requires ?? []).map((extension) => `enable ${extension};`),
     ...constants,
     ...(hasParams ? [struct('Params', kernel.params)] : []),
     struct('Step', STEP_FIELDS),

@@ -1,9 +1,22 @@
 import type { FloatDtype } from '../weight_source.ts';
 import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import { matmulDense } from './matmul_dense.ts';
-import { DEEP, LARGE, MEDIUM, SMALL, SOFTWARE, TALL, type Tile, tileBytes } from './matmul_tile.ts';
+import {
+  DEEP,
+  isMatrix,
+  LARGE,
+  MATRIX_LARGE,
+  MATRIX_MEDIUM,
+  MATRIX_SMALL,
+  MEDIUM,
+  SMALL,
+  SOFTWARE,
+  TALL,
+  type Tile,
+  tileBytes,
+} from './matmul_tile.ts';
 import { randomTable } from './testing/float_table.ts';
-import { type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
+import { F16, type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
 
@@ -37,10 +50,11 @@ const denseCase = (shape: Shape): KernelCase => {
     shaderFiles: [
       'matmul_dense.wgsl',
       'common/float_dtypes.wgsl',
-      'common/matmul_tile.wgsl',
+      isMatrix(tile) ? 'common/matmul_matrix_tile.wgsl' : 'common/matmul_tile.wgsl',
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
     ],
-    workgroupBytes: tileBytes(tile),
+    workgroupBytes: tileBytes(tile, !transposed),
+    matrices: isMatrix(tile),
     run: (gpu, seed) =>
       withBench(gpu, { tokens, capacity }, async (bench) => {
         const random = new Random(seed);
@@ -68,7 +82,10 @@ const denseCase = (shape: Shape): KernelCase => {
         await bench.run();
         const multiply = transposed ? matmulTransposedReference : matmulReference;
         const reference = multiply(x, weight.values, depth, width).map((v, i) => v + (accumulate ? old[i] : 0));
-        return { error: await bench.error(y, placeReference(reference, yRows)), tolerance: MATMUL };
+        return {
+          error: await bench.error(y, placeReference(reference, yRows)),
+          tolerance: isMatrix(tile) ? F16 : MATMUL,
+        };
       }),
   };
 };
@@ -133,5 +150,27 @@ export const cases: KernelCase[] = (
     { tile: TALL, dtype: 'BF16', tokens: 130, depth: 36, width: 72, capacity: 132 },
     { tile: LARGE, dtype: 'F16', tokens: 150, depth: 33, width: 257, margins: [2, 3] },
     { tile: DEEP, dtype: 'BF16', tokens: 130, depth: 100, width: 132, transposed: true },
+    // Subgroup matrices.
+    { tile: MATRIX_LARGE, dtype: 'BF16', tokens: 130, depth: 104, width: 136, margins: [4, 0], capacity: 132 },
+    { tile: MATRIX_LARGE, dtype: 'F32', tokens: 65, depth: 136, width: 72, transposed: true, accumulate: true },
+    {
+      tile: MATRIX_MEDIUM,
+      dtype: 'F16',
+      tokens: 65,
+      depth: 328,
+      width: 200,
+      splits: 2,
+      rows: { first: 40, count: 20 },
+    },
+    {
+      tile: MATRIX_SMALL,
+      dtype: 'BF16',
+      tokens: 40,
+      depth: 200,
+      width: 40,
+      transposed: true,
+      splits: 3,
+      accumulate: true,
+    },
   ] satisfies Shape[]
 ).map(denseCase);

@@ -5,7 +5,7 @@ import type { FloatDtype } from '../weight_source.ts';
 import { DTYPE_CODE } from './float_dtype.ts';
 import { defineKernel, type ElementType, inout, input, output } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
+import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
 
 export interface MatmulDenseVariant {
   readonly tile: Tile;
@@ -26,6 +26,7 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
   return defineKernel({
     name: v.transposed ? 'matmul_dense_dx' : 'matmul_dense',
     shader: 'matmul_dense.wgsl',
+    requires: tileRequirements(v.tile),
     bindings: {
       x: input(floats),
       weight: input(v.aligned ? vectors : 'u32'),
@@ -76,10 +77,12 @@ export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): voi
   const { x, y, weight, dtype, depth, width, transposed = false, accumulate = false } = options;
   const rows = options.rows ?? { first: 0, count: plan.capacity };
   const op = transposed ? 'matmul_dense_dx' : 'matmul_dense';
-  const shape = options.shape ?? plan.matmulShape({ op, rows: rows.count, widths: [width], depth });
+  const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
+  // Matrices are read eight numbers at a time.
+  const precision = aligned && depth % 8 === 0 && width % 8 === 0 ? plan.precision : 'f32';
+  const shape = options.shape ?? plan.matmulShape({ op, rows: rows.count, widths: [width], depth, precision });
   const { tile, splits } = shape;
   const split = splits > 1;
-  const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
   const kernel = matmulDenseKernel(
     {
       tile,

@@ -1,7 +1,20 @@
 import { linearReference } from './matmul_nf4.reference.ts';
 import { type GroupAdapter, matmulNf4 } from './matmul_nf4.ts';
-import { DEEP, LARGE, MEDIUM, SMALL, SOFTWARE, TALL, type Tile, tileBytes } from './matmul_tile.ts';
-import { type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
+import {
+  DEEP,
+  isMatrix,
+  LARGE,
+  MATRIX_LARGE,
+  MATRIX_MEDIUM,
+  MATRIX_SMALL,
+  MEDIUM,
+  SMALL,
+  SOFTWARE,
+  TALL,
+  type Tile,
+  tileBytes,
+} from './matmul_tile.ts';
+import { F16, type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
 import { randomGroup } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
@@ -71,10 +84,11 @@ const nf4Case = (shape: Shape): KernelCase => {
     shaderFiles: [
       'matmul_nf4.wgsl',
       'common/nf4.wgsl',
-      'common/matmul_tile.wgsl',
+      isMatrix(tile) ? 'common/matmul_matrix_tile.wgsl' : 'common/matmul_tile.wgsl',
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
     ],
-    workgroupBytes: tileBytes(tile) + (doubleQuant ? 272 : 16) * 4,
+    workgroupBytes: tileBytes(tile, !transposed) + (doubleQuant ? 272 : 16) * 4,
+    matrices: isMatrix(tile),
     run: (gpu, seed) =>
       withBench(gpu, { tokens, capacity }, async (bench) => {
         const random = new Random(seed);
@@ -129,7 +143,10 @@ const nf4Case = (shape: Shape): KernelCase => {
           bias: transposed ? undefined : bias,
           residual,
         });
-        return { error: await bench.error(y, placeReference(reference, yRows)), tolerance: MATMUL };
+        return {
+          error: await bench.error(y, placeReference(reference, yRows)),
+          tolerance: isMatrix(tile) ? F16 : MATMUL,
+        };
       }),
   };
 };
@@ -241,5 +258,43 @@ export const cases: KernelCase[] = (
     { tile: TALL, tokens: 130, inFeatures: 80, outFeatures: [68, 72], doubleQuant: true, lora: 16, residual: true },
     { tile: LARGE, tokens: 130, inFeatures: 64, outFeatures: [152], transposed: true, lora: 16, capacity: 131 },
     { tile: DEEP, tokens: 130, inFeatures: 100, outFeatures: [132, 20], doubleQuant: true, lora: 8, splits: 2 },
+    // Subgroup matrices.
+    { tile: MATRIX_LARGE, tokens: 130, inFeatures: 96, outFeatures: [136], doubleQuant: true },
+    {
+      tile: MATRIX_LARGE,
+      tokens: 150,
+      inFeatures: 200,
+      outFeatures: [136, 24],
+      doubleQuant: true,
+      lora: 20,
+      bias: true,
+      residual: true,
+      margins: [4, 8],
+      capacity: 151,
+    },
+    {
+      tile: MATRIX_LARGE,
+      tokens: 65,
+      inFeatures: 136,
+      outFeatures: [72, 40],
+      doubleQuant: true,
+      lora: 8,
+      transposed: true,
+    },
+    { tile: MATRIX_LARGE, tokens: 33, inFeatures: 128, outFeatures: [64], transposed: true, splits: 2 },
+    { tile: MATRIX_MEDIUM, tokens: 65, inFeatures: 328, outFeatures: [72], residual: true, lora: 16, splits: 3 },
+    {
+      tile: MATRIX_MEDIUM,
+      tokens: 70,
+      inFeatures: 72,
+      outFeatures: [136, 64, 8],
+      doubleQuant: true,
+      lora: 16,
+      adapted: [0, 2],
+      transposed: true,
+      capacity: 80,
+    },
+    { tile: MATRIX_SMALL, tokens: 7, inFeatures: 72, outFeatures: [40, 16], bias: true, lora: 3, doubleQuant: true },
+    { tile: MATRIX_SMALL, tokens: 100, inFeatures: 264, outFeatures: [80], transposed: true, lora: 8, splits: 2 },
   ] satisfies Shape[]
 ).map(nf4Case);

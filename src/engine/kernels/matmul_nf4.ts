@@ -3,7 +3,7 @@ import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
 import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { type MatmulShape, splitDepth, type Tile, tileConstants } from './matmul_tile.ts';
+import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
 
 /** A quantized linear inside a layer's slab: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
@@ -58,6 +58,8 @@ export interface MatmulNf4Variant {
   readonly aligned: boolean;
   readonly splitK: boolean;
   readonly lora: boolean;
+  /** Everything about the low-rank product comes in groups of four. */
+  readonly loraVectors: boolean;
   readonly bias: boolean;
   readonly residual: boolean;
 }
@@ -83,11 +85,12 @@ type SegmentValues = Record<(typeof SEGMENT_FIELDS)[number], number>;
  */
 export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities) {
   const floats = v.aligned ? 'vec4<f32>' : 'f32';
+  const lowRank = v.loraVectors ? 'vec4<f32>' : 'f32';
   const bindings: Record<string, Binding> = {
     x: input(floats),
     slab: input('u32'),
     y: output(floats),
-    ...(v.lora ? { u: input('f32'), lora: input('f32') } : {}),
+    ...(v.lora ? { u: input(lowRank), lora: input(lowRank) } : {}),
     ...(v.residual ? { residual: input(floats) } : {}),
   };
   const params: Record<string, ParamType> = {
@@ -105,6 +108,7 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
   return defineKernel({
     name: v.transposed ? 'matmul_nf4_dx' : 'matmul_nf4',
     shader: 'matmul_nf4.wgsl',
+    requires: tileRequirements(v.tile),
     bindings,
     params,
     constants: {
@@ -117,6 +121,7 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
       SPLIT_K: v.splitK,
       LORA: v.lora,
       LOW_RANK: v.lora,
+      LORA_VECTORS: v.loraVectors,
       BIAS: v.bias,
       RESIDUAL: v.residual,
     },
@@ -136,6 +141,10 @@ export interface MatmulNf4Options {
   readonly shape?: MatmulShape;
 }
 
+/** Offsets and ranks are whole groups of four. */
+const inVectors = ({ columns, aAt, parts }: GroupAdapter) =>
+  wholeGroups(columns, aAt, ...parts.flatMap((part) => (part ? [part.uAt, part.rank, part.bAt] : [])));
+
 const wholeGroups = (...sizes: number[]) => sizes.every((size) => size % 4 === 0);
 
 export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
@@ -144,13 +153,16 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
   const width = transposed ? group.inFeatures : group.outFeatures;
   const widths = transposed ? [width] : group.linears.map(({ outFeatures }) => outFeatures);
   const op = transposed ? 'matmul_nf4_dx' : 'matmul_nf4';
-  const shape = options.shape ?? plan.matmulShape({ op, rows: plan.capacity, widths, depth });
-  const { tile, splits } = shape;
   const bias = !transposed && group.linears.some(({ biasAt }) => biasAt !== null);
   const aligned = wholeGroups(
     ...[x.stride, x.at, y.stride, y.at, group.inFeatures],
     ...group.linears.map(({ outFeatures }) => outFeatures),
   );
+  // Matrices are read eight numbers at a time.
+  const eights = [group.inFeatures, ...group.linears.map(({ outFeatures }) => outFeatures)].every((n) => n % 8 === 0);
+  const precision = aligned && eights ? plan.precision : 'f32';
+  const shape = options.shape ?? plan.matmulShape({ op, rows: plan.capacity, widths, depth, precision });
+  const { tile, splits } = shape;
   const split = splits > 1;
   const segments = segmentValues(group, transposed, tile, lora?.adapter);
   const tiles = widths.reduce((sum, w) => sum + Math.ceil(w / tile.TILE_N), 0);
@@ -163,6 +175,7 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
       aligned,
       splitK: split,
       lora: lora !== undefined,
+      loraVectors: aligned && lora !== undefined && inVectors(lora.adapter),
       bias: bias && !split,
       residual: residual !== undefined && !split,
     },

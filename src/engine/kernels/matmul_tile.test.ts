@@ -5,7 +5,10 @@ import {
   ALL_TILES,
   chooseShape,
   DEEP,
+  hasMatrices,
+  isMatrix,
   LARGE,
+  MATRIX_BYTES,
   MEDIUM,
   SMALL,
   SOFTWARE,
@@ -32,9 +35,12 @@ const TABLES = 272 * 4;
 
 test('every tile is made of whole blocks and at most 256 invocations', () => {
   for (const [name, tile] of Object.entries(ALL_TILES)) {
-    const { TILE_M, TILE_N, TILE_K, RM, RN } = tile;
+    const { TILE_M, TILE_N, TILE_K } = tile;
     expect(tileThreads(tile), name).toBeLessThanOrEqual(256);
-    for (const ratio of [tileThreads(tile), TILE_M / (4 * RM), TILE_N / (4 * RN), TILE_K / 4]) {
+    const parts = isMatrix(tile)
+      ? [TILE_M / (16 * tile.SUB_M), TILE_N / (16 * tile.SUB_N), TILE_K / 16]
+      : [TILE_M / (4 * tile.RM), TILE_N / (4 * tile.RN), TILE_K / 4];
+    for (const ratio of [tileThreads(tile), ...parts]) {
       expect(Number.isInteger(ratio), name).toBe(true);
     }
   }
@@ -49,7 +55,7 @@ test('the choice fits WebGPU’s default workgroup memory, and its parts make up
       size,
       fc.boolean(),
       (rows, widths, depth, software) => {
-        const shape = chooseShape(rows, widths, depth, device(16384, software));
+        const shape = chooseShape(rows, widths, depth, device(16384, software), 'f32');
         expect(tileBytes(shape.tile) + TABLES).toBeLessThanOrEqual(16384);
         const part = splitDepth(depth, shape);
         expect(part % shape.tile.TILE_K).toBe(0);
@@ -70,5 +76,41 @@ test.each([
   ['a large output at the default limits', 2048, [4096], 4096, device(16384), TALL, 1],
   ['a CPU as GPU', 2048, [4096], 4096, device(32768, true), SOFTWARE, 1],
 ])('%s', (_, rows, widths, depth, capabilities, tile, splits) => {
-  expect(chooseShape(rows, widths, depth, capabilities)).toEqual({ tile, splits });
+  expect(chooseShape(rows, widths, depth, capabilities, 'f32')).toEqual({ tile, splits });
+});
+
+const MATRICES = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'];
+const matrixDevice = (componentType: string, resultComponentType: string, size: number, subgroupSize = 32) => ({
+  ...device(49152),
+  enabled: MATRICES,
+  subgroupSize,
+  subgroupMatrixConfigs: [{ componentType, resultComponentType, M: size, N: size, K: size }],
+});
+
+test('matrices need the features, f16 with f32 sums, 16 × 16 blocks, subgroups of 32 and room', () => {
+  const able = matrixDevice('f16', 'f32', 16);
+  expect(hasMatrices(able)).toBe(true);
+  for (const feature of MATRICES) {
+    expect(hasMatrices({ ...able, enabled: MATRICES.filter((one) => one !== feature) }), feature).toBe(false);
+  }
+  expect(hasMatrices(matrixDevice('f16', 'f16', 16))).toBe(false);
+  expect(hasMatrices(matrixDevice('f32', 'f32', 8))).toBe(false);
+  expect(hasMatrices(matrixDevice('f16', 'f32', 16, 16))).toBe(false);
+  expect(hasMatrices({ ...able, workgroupStorageBytes: 16384 })).toBe(false);
+});
+
+test('in f16 every shape gets a matrix tile that fits, in f32 none does', () => {
+  const size = fc.integer({ min: 1, max: 25_000 }).map((n) => n * 8);
+  fc.assert(
+    fc.property(size, fc.array(size, { minLength: 1, maxLength: 3 }), size, (rows, widths, depth) => {
+      const able = matrixDevice('f16', 'f32', 16);
+      const shape = chooseShape(rows, widths, depth, able, 'f16');
+      expect(isMatrix(shape.tile)).toBe(true);
+      expect(splitDepth(depth, shape) * shape.splits).toBeGreaterThanOrEqual(depth);
+      expect(isMatrix(chooseShape(rows, widths, depth, able, 'f32').tile)).toBe(false);
+    }),
+  );
+  for (const tile of Object.values(ALL_TILES).filter(isMatrix)) {
+    for (const alongK of [true, false]) expect(tileBytes(tile, alongK) + TABLES).toBeLessThanOrEqual(MATRIX_BYTES);
+  }
 });

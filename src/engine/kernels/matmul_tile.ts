@@ -1,11 +1,18 @@
-/** Tile shapes of the matmul family (shaders/common/matmul_tile.wgsl), and which one a shape gets. */
+/**
+ * Tile shapes of the matmul family (shaders/common/matmul_tile.wgsl, matmul_matrix_tile.wgsl), and which one a shape
+ * gets.
+ */
 import type { Capabilities } from '../device/capabilities.ts';
 
-export interface Tile {
+interface TileSize {
   /** Rows and columns of outputs a workgroup, and the depth of one step. */
   readonly TILE_M: number;
   readonly TILE_N: number;
   readonly TILE_K: number;
+}
+
+/** Each invocation multiplies in f32. */
+export interface RegisterTile extends TileSize {
   /** Blocks of four rows and of four columns an invocation. */
   readonly RM: number;
   readonly RN: number;
@@ -13,31 +20,101 @@ export interface Tile {
   readonly PREFETCH: boolean;
 }
 
+/** Subgroups multiply 16 × 16 blocks at once: operands rounded to f16, sums in f32. */
+export interface MatrixTile extends TileSize {
+  /** Blocks of sixteen rows and of sixteen columns a subgroup. */
+  readonly SUB_M: number;
+  readonly SUB_N: number;
+}
+
+export type Tile = RegisterTile | MatrixTile;
+export const isMatrix = (tile: Tile): tile is MatrixTile => 'SUB_M' in tile;
+
 /** Where there is room: 128 × 128 in steps twice as deep, so that barriers are half as many. */
-export const DEEP: Tile = { TILE_M: 128, TILE_N: 128, TILE_K: 32, RM: 2, RN: 2, PREFETCH: true };
-export const LARGE: Tile = { TILE_M: 128, TILE_N: 128, TILE_K: 16, RM: 2, RN: 2, PREFETCH: true };
-export const TALL: Tile = { TILE_M: 128, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, PREFETCH: true };
-export const MEDIUM: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 32, RM: 2, RN: 1, PREFETCH: true };
+export const DEEP: RegisterTile = { TILE_M: 128, TILE_N: 128, TILE_K: 32, RM: 2, RN: 2, PREFETCH: true };
+export const LARGE: RegisterTile = { TILE_M: 128, TILE_N: 128, TILE_K: 16, RM: 2, RN: 2, PREFETCH: true };
+export const TALL: RegisterTile = { TILE_M: 128, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, PREFETCH: true };
+export const MEDIUM: RegisterTile = { TILE_M: 64, TILE_N: 64, TILE_K: 32, RM: 2, RN: 1, PREFETCH: true };
 /** MEDIUM in the workgroup memory that WebGPU always gives. */
-export const SMALL: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 1, PREFETCH: true };
+export const SMALL: RegisterTile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 1, PREFETCH: true };
 /** Few invocations with many outputs each: twice as fast as the others where a CPU plays the GPU. */
-export const SOFTWARE: Tile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, PREFETCH: false };
-export const ALL_TILES = { DEEP, LARGE, TALL, MEDIUM, SMALL, SOFTWARE } as const;
+export const SOFTWARE: RegisterTile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, PREFETCH: false };
+
+export const MATRIX_LARGE: MatrixTile = { TILE_M: 128, TILE_N: 128, TILE_K: 32, SUB_M: 4, SUB_N: 4 };
+export const MATRIX_MEDIUM: MatrixTile = { TILE_M: 64, TILE_N: 64, TILE_K: 64, SUB_M: 2, SUB_N: 2 };
+export const MATRIX_SMALL: MatrixTile = { TILE_M: 64, TILE_N: 32, TILE_K: 64, SUB_M: 2, SUB_N: 2 };
+export const ALL_TILES = {
+  DEEP,
+  LARGE,
+  TALL,
+  MEDIUM,
+  SMALL,
+  SOFTWARE,
+  MATRIX_LARGE,
+  MATRIX_MEDIUM,
+  MATRIX_SMALL,
+} as const;
+
+/** Lanes a subgroup where matrices are multiplied. */
+const SUBGROUP = 32;
 
 /** Invocations a workgroup. */
-export const tileThreads = (tile: Tile) => (tile.TILE_M * tile.TILE_N) / (16 * tile.RM * tile.RN);
+export const tileThreads = (tile: Tile) =>
+  isMatrix(tile)
+    ? (SUBGROUP * tile.TILE_M * tile.TILE_N) / (256 * tile.SUB_M * tile.SUB_N)
+    : (tile.TILE_M * tile.TILE_N) / (16 * tile.RM * tile.RN);
 
-/** Bytes of workgroup memory for both operands, with a vector of padding a row. */
-export const tileBytes = (tile: Tile) => (tile.TILE_M + tile.TILE_N + 8) * tile.TILE_K * 4;
+/** Bytes of workgroup memory for both operands, with a vector of padding a row; `alongK`: B lies along the depth. */
+export function tileBytes(tile: Tile, alongK = false): number {
+  const { TILE_M, TILE_N, TILE_K } = tile;
+  if (!isMatrix(tile)) return (TILE_M + TILE_N + 8) * TILE_K * 4;
+  const row = TILE_K * 2 + 16;
+  return TILE_M * row + (alongK ? TILE_N * row : (TILE_N / 16) * TILE_K * 48);
+}
+
+/** What a plan's matmuls round their operands to. Sums are in f32 either way. */
+export type Precision = 'f32' | 'f16';
+
+/** Workgroup memory that no matrix tile passes: with more, two workgroups no longer share a multiprocessor. */
+export const MATRIX_BYTES = 24 * 1024;
+
+/** Whether a device multiplies 16 × 16 blocks of f16 with sums in f32, by subgroups of 32. */
+export function hasMatrices(capabilities: Capabilities): boolean {
+  const { enabled, subgroupSize, subgroupMatrixConfigs, workgroupStorageBytes } = capabilities;
+  return (
+    workgroupStorageBytes >= MATRIX_BYTES &&
+    ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'].every((f) => enabled.includes(f)) &&
+    subgroupSize === SUBGROUP &&
+    subgroupMatrixConfigs.some(
+      ({ componentType, resultComponentType, M, N, K }) =>
+        componentType === 'f16' && resultComponentType === 'f32' && M === 16 && N === 16 && K === 16,
+    )
+  );
+}
+
+/** What a kernel over this tile must enable. */
+export const tileRequirements = (tile: Tile): readonly string[] =>
+  isMatrix(tile) ? ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] : [];
 
 /**
  * The constants of a kernel over this tile. A GPU gets its inner loop and its stores written out, which is faster; where
  * a CPU plays the GPU that only takes long to compile.
  */
 export function tileConstants(tile: Tile, { software }: Capabilities): Record<string, number | boolean> {
+  if (isMatrix(tile)) {
+    const vectors = (rows: number) => (rows * tile.TILE_K) / 8 / tileThreads(tile);
+    return {
+      ...tile,
+      MATRIX: true,
+      K_STEPS: tile.TILE_K / 16,
+      A_STAGES: vectors(tile.TILE_M),
+      B_STAGES: vectors(tile.TILE_N),
+    };
+  }
   const blocks = ((tile.TILE_M + tile.TILE_N) * tile.TILE_K) / 16;
   return {
     ...tile,
+    MATRIX: false,
     UNROLL: software ? 1 : tile.TILE_K,
     STAGES: Math.ceil(blocks / tileThreads(tile)),
     STORE_LOOP: software,
@@ -66,7 +143,9 @@ export function chooseShape(
   widths: readonly number[],
   depth: number,
   capabilities: Capabilities,
+  precision: Precision,
 ): MatmulShape {
+  if (precision === 'f16') return chooseMatrixShape(rows, widths, depth);
   if (capabilities.software) return { tile: SOFTWARE, splits: 1 };
   const fits = (tile: Tile) => tileBytes(tile) + TABLE_BYTES <= capabilities.workgroupStorageBytes;
   const workgroups = (tile: Tile) =>
@@ -84,6 +163,21 @@ export function chooseShape(
   if (fits(TALL) && waste(TALL) <= 1.1 && workgroups(TALL) >= 240) return { tile: TALL, splits: 1 };
   const tile = fits(MEDIUM) ? MEDIUM : SMALL;
   return { tile, splits: parts(tile, depth >= 16384 ? 1024 : 300, 160) };
+}
+
+/** The same for operands in f16. */
+function chooseMatrixShape(rows: number, widths: readonly number[], depth: number): MatmulShape {
+  const workgroups = (tile: Tile) =>
+    Math.ceil(rows / tile.TILE_M) * widths.reduce((sum, width) => sum + Math.ceil(width / tile.TILE_N), 0);
+  const waste = (tile: Tile) =>
+    (workgroups(tile) * tile.TILE_M * tile.TILE_N) / (rows * widths.reduce((sum, width) => sum + width, 0));
+  const parts = (tile: Tile, wanted: number, shortest: number) =>
+    Math.max(1, Math.min(Math.ceil(wanted / workgroups(tile)), Math.floor(depth / shortest), 16));
+  if (waste(MATRIX_LARGE) <= 1.15) {
+    const splits = parts(MATRIX_LARGE, 100, 512);
+    if (workgroups(MATRIX_LARGE) * splits >= 96) return { tile: MATRIX_LARGE, splits };
+  }
+  return { tile: MATRIX_MEDIUM, splits: parts(MATRIX_MEDIUM, 100, 384) };
 }
 
 /** Depth of each part: whole steps of the tile. */

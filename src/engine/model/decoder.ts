@@ -2,6 +2,7 @@
 import type { LinearSpec, ModelSpec } from '../../formats/model_spec.ts';
 import type { AttentionShape } from '../kernels/attention.ts';
 import type { GroupAdapter, LinearGroup } from '../kernels/matmul_nf4.ts';
+import type { Precision } from '../kernels/matmul_tile.ts';
 import type { RopeTables } from '../kernels/rope.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
@@ -22,6 +23,7 @@ export interface Decoder {
   readonly weights: ModelWeights;
   readonly state: FlatState;
   readonly lora: LoraOptions;
+  readonly precision: Precision;
   readonly ropes: readonly RopeTables[];
   readonly inputs: BatchInputs;
 }

@@ -14,7 +14,7 @@ import {
   STEP_FIELDS,
   uniformBytes,
 } from '../kernels/kernel.ts';
-import type { MatmulShape } from '../kernels/matmul_tile.ts';
+import type { MatmulShape, Precision } from '../kernels/matmul_tile.ts';
 import type { MatmulProblem } from '../tuning/matmul_choices.ts';
 import { type Arena, type Layout, type Lifetime, placeTensors } from './arena.ts';
 import { type DispatchTime, type PlanTime, profileCommands, type TimedCommand, timeCommands } from './profile.ts';
@@ -51,9 +51,13 @@ export class PlanBuilder {
   /** The most tokens a micro-batch may have. */
   readonly capacity: number;
 
-  constructor(gpu: Gpu, capacity: number) {
+  /** What matmuls may round their operands to. */
+  readonly precision: Precision;
+
+  constructor(gpu: Gpu, capacity: number, precision: Precision = 'f32') {
     this.#gpu = gpu;
     this.capacity = capacity;
+    this.precision = precision;
   }
 
   get capabilities(): Capabilities {

@@ -37,7 +37,7 @@ export function trainPlan(
   capacity: number,
   checkpointed: readonly boolean[],
 ): PlanBuilder {
-  const plan = new PlanBuilder(gpu, capacity);
+  const plan = new PlanBuilder(gpu, capacity, d.precision);
   let x: Tensor = residualStream(plan, d, 'embedded');
   embeddingForward(plan, d, x);
   const kept: LayerActivations[] = [];
@@ -65,7 +65,7 @@ export function trainPlan(
 
 /** Σ loss of one micro-batch, without gradients. */
 export function evaluationPlan(gpu: Gpu, d: Decoder, logRing: BufferTensor, capacity: number): PlanBuilder {
-  const plan = new PlanBuilder(gpu, capacity);
+  const plan = new PlanBuilder(gpu, capacity, d.precision);
   const x = forwardOnly(plan, d);
   const loss = plan.tensor('token losses', capacity * 2 * 4);
   lossAndGradient(plan, d, x, loss, null);
@@ -75,7 +75,7 @@ export function evaluationPlan(gpu: Gpu, d: Decoder, logRing: BufferTensor, capa
 
 /** Logits of one micro-batch, to be read back. */
 export function logitsPlan(gpu: Gpu, d: Decoder, capacity: number): { plan: PlanBuilder; logits: ArenaTensor } {
-  const plan = new PlanBuilder(gpu, capacity);
+  const plan = new PlanBuilder(gpu, capacity, d.precision);
   return { plan, logits: allLogits(plan, d, forwardOnly(plan, d)) };
 }
 

@@ -44,6 +44,7 @@ async function withTrainer<T>(
     capacity: 128,
     positions: 128,
     gradientCheckpointing: false,
+    precision: 'f32',
     tune: null,
     optimizer: OPTIMIZER,
     ...settings,

@@ -3,6 +3,7 @@ import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
+import type { Precision } from '../kernels/matmul_tile.ts';
 import { assertSupported, type Decoder } from '../model/decoder.ts';
 import { initialLora, isLoraA, type LoraInit, type LoraOptions, loraRuns } from '../model/lora.ts';
 import { createRopeTables } from '../model/rope_tables.ts';
@@ -39,6 +40,8 @@ export interface TrainerOptions {
   /** The highest position + 1. */
   readonly positions: number;
   readonly gradientCheckpointing: boolean;
+  /** What matmuls round their operands to; `f16` where the device multiplies matrices (see `gradient_check.ts`). */
+  readonly precision: Precision;
   /** Measures which variants are fastest where that is not known yet; null: they are chosen by rule. */
   readonly tune: TuningHooks | null;
   readonly optimizer: OptimizerOptions;
@@ -172,6 +175,7 @@ export class Trainer {
         weights: model,
         state,
         lora: options.lora,
+        precision: options.precision,
         ropes: spec.ropes.map((rope) => createRopeTables(gpu, rope, options.positions)),
         inputs: {
           ids: buffer('ids', capacity * 4),

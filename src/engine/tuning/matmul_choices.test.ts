@@ -1,7 +1,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Capabilities } from '../device/capabilities.ts';
-import { chooseShape, LARGE, MEDIUM, SMALL, SOFTWARE, TABLE_BYTES, tileBytes } from '../kernels/matmul_tile.ts';
+import {
+  chooseShape,
+  isMatrix,
+  LARGE,
+  MATRIX_MEDIUM,
+  MEDIUM,
+  SMALL,
+  SOFTWARE,
+  TABLE_BYTES,
+  tileBytes,
+} from '../kernels/matmul_tile.ts';
 import { forcedShape, MatmulChoices, type MatmulProblem, roundRows } from './matmul_choices.ts';
 import { candidates } from './tune_matmuls.ts';
 
@@ -16,11 +26,11 @@ const GPU: Capabilities = {
   maxBindingBytes: 2 ** 30,
   maxBufferBytes: 2 ** 30,
 };
-const PROBLEM: MatmulProblem = { op: 'matmul_nf4', rows: 512, widths: [576, 192, 192], depth: 576 };
+const PROBLEM: MatmulProblem = { op: 'matmul_nf4', rows: 512, widths: [576, 192, 192], depth: 576, precision: 'f32' };
 
 test('by rule first, as measured afterwards, as forced whatever was measured', () => {
   const choices = new MatmulChoices();
-  const byRule = chooseShape(PROBLEM.rows, PROBLEM.widths, PROBLEM.depth, GPU);
+  const byRule = chooseShape(PROBLEM.rows, PROBLEM.widths, PROBLEM.depth, GPU, 'f32');
   expect(choices.shape(PROBLEM, GPU)).toEqual(byRule);
   expect(choices.unmeasured()).toEqual([PROBLEM]);
   choices.set(PROBLEM, { tile: LARGE, splits: 3 });
@@ -30,6 +40,19 @@ test('by rule first, as measured afterwards, as forced whatever was measured', (
   choices.force({ tile: SMALL, splits: 1 });
   expect(choices.shape(PROBLEM, GPU)).toEqual({ tile: SMALL, splits: 1 });
   expect(choices.unmeasured()).toEqual([]);
+});
+
+test('operands in f16 are another problem: matrix tiles are for them alone, even where one is forced', () => {
+  const choices = new MatmulChoices();
+  const rounded: MatmulProblem = { ...PROBLEM, precision: 'f16' };
+  choices.set(rounded, { tile: MATRIX_MEDIUM, splits: 2 });
+  expect(choices.shape(rounded, GPU)).toEqual({ tile: MATRIX_MEDIUM, splits: 2 });
+  expect(isMatrix(choices.shape(PROBLEM, GPU).tile)).toBe(false);
+  choices.force({ tile: MATRIX_MEDIUM, splits: 1 });
+  expect(isMatrix(choices.shape(rounded, GPU).tile)).toBe(true);
+  expect(isMatrix(choices.shape(PROBLEM, GPU).tile)).toBe(false);
+  expect(candidates(rounded, 49152).every(({ tile }) => isMatrix(tile))).toBe(true);
+  expect(candidates(rounded, 49152).length).toBeGreaterThan(0);
 });
 
 test('what was kept comes back; what this version does not know is measured again', () => {
@@ -46,7 +69,10 @@ test('candidates fit the device, waste little and are never software’s', () =>
   const size = fc.integer({ min: 64, max: 20_000 });
   fc.assert(
     fc.property(size, size, size, fc.constantFrom(16384, 32768, 49152), (rows, width, depth, storage) => {
-      for (const { tile, splits } of candidates({ op: 'matmul_nf4', rows, widths: [width], depth }, storage)) {
+      for (const { tile, splits } of candidates(
+        { op: 'matmul_nf4', rows, widths: [width], depth, precision: 'f32' },
+        storage,
+      )) {
         expect(tile).not.toBe(SOFTWARE);
         expect(tileBytes(tile) + TABLE_BYTES).toBeLessThanOrEqual(storage);
         if (splits > 1) expect(depth / splits).toBeGreaterThanOrEqual(128);

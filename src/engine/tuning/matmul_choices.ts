@@ -1,6 +1,13 @@
 /** Which tile and split each matmul of a device's plans gets: forced, measured on this very device, or by rule. */
 import type { Capabilities } from '../device/capabilities.ts';
-import { ALL_TILES, chooseShape, type MatmulShape, type Tile } from '../kernels/matmul_tile.ts';
+import {
+  ALL_TILES,
+  chooseShape,
+  isMatrix,
+  type MatmulShape,
+  type Precision,
+  type Tile,
+} from '../kernels/matmul_tile.ts';
 
 export type MatmulOp = 'matmul_nf4' | 'matmul_nf4_dx' | 'matmul_dense' | 'matmul_dense_dx';
 
@@ -12,9 +19,12 @@ export interface MatmulProblem {
   /** Columns of the products that are computed side by side. */
   readonly widths: readonly number[];
   readonly depth: number;
+  /** What operands may be rounded to. */
+  readonly precision: Precision;
 }
 
-export const problemKey = ({ op, rows, widths, depth }: MatmulProblem) => `${op} ${rows}×${widths.join('+')}×${depth}`;
+export const problemKey = ({ op, rows, widths, depth, precision }: MatmulProblem) =>
+  `${op} ${rows}×${widths.join('+')}×${depth}${precision === 'f32' ? '' : ` ${precision}`}`;
 
 /**
  * 64, 96, 128, 192, 256 …: the next of these. How many tokens a batch may have depends on the data; a choice measured
@@ -42,11 +52,12 @@ export class MatmulChoices {
   }
 
   shape(problem: MatmulProblem, capabilities: Capabilities): MatmulShape {
-    if (this.#forced) return this.#forced;
+    const { rows, widths, depth, precision } = problem;
+    if (this.#forced && (precision === 'f16' || !isMatrix(this.#forced.tile))) return this.#forced;
     const alike = { ...problem, rows: roundRows(problem.rows) };
     const key = problemKey(alike);
     this.#asked.set(key, alike);
-    return this.#measured.get(key) ?? chooseShape(problem.rows, problem.widths, problem.depth, capabilities);
+    return this.#measured.get(key) ?? chooseShape(rows, widths, depth, capabilities, precision);
   }
 
   /** Problems that a plan asked about and nobody has measured. */

@@ -4,8 +4,8 @@ import type { MatmulProblem } from './matmul_choices.ts';
 import { candidates, tuneMatmuls } from './tune_matmuls.ts';
 
 const PROBLEMS: readonly MatmulProblem[] = [
-  { op: 'matmul_nf4', rows: 64, widths: [64, 32], depth: 64 },
-  { op: 'matmul_dense_dx', rows: 64, widths: [64], depth: 300 },
+  { op: 'matmul_nf4', rows: 64, widths: [64, 32], depth: 64, precision: 'f32' },
+  { op: 'matmul_dense_dx', rows: 64, widths: [64], depth: 300, precision: 'f32' },
 ];
 
 let gpu: Gpu;
@@ -33,7 +33,7 @@ test('measures what plans asked for, once, and leaves no buffer behind', async (
 }, 120_000);
 
 test('stops when it is asked to, and frees what it had', async () => {
-  const problem: MatmulProblem = { op: 'matmul_nf4_dx', rows: 64, widths: [64], depth: 64 };
+  const problem: MatmulProblem = { op: 'matmul_nf4_dx', rows: 64, widths: [64], depth: 64, precision: 'f32' };
   gpu.matmulChoices.shape(problem, gpu.capabilities);
   expect(await tuneMatmuls(gpu, { signal: AbortSignal.abort() })).toBe(false);
   expect(gpu.matmulChoices.unmeasured()).toContainEqual(problem);

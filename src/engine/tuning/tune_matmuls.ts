@@ -3,7 +3,15 @@ import type { Gpu } from '../device/gpu.ts';
 import { packUniform, STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
 import { matmulDense } from '../kernels/matmul_dense.ts';
 import { matmulNf4 } from '../kernels/matmul_nf4.ts';
-import { ALL_TILES, type MatmulShape, SOFTWARE, TABLE_BYTES, type Tile, tileBytes } from '../kernels/matmul_tile.ts';
+import {
+  ALL_TILES,
+  isMatrix,
+  type MatmulShape,
+  SOFTWARE,
+  TABLE_BYTES,
+  type Tile,
+  tileBytes,
+} from '../kernels/matmul_tile.ts';
 import { Arena } from '../plan/arena.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
@@ -25,10 +33,12 @@ const scratchBytes = (problem: MatmulProblem) =>
 
 /** Shapes worth measuring: those that waste little and fill a GPU of any size in one to some rounds. */
 export function candidates(problem: MatmulProblem, storageBytes: number): MatmulShape[] {
-  const { rows, widths, depth } = problem;
+  const { op, rows, widths, depth, precision } = problem;
+  const alongK = !op.endsWith('dx');
   const shapes: MatmulShape[] = [];
   for (const tile of Object.values<Tile>(ALL_TILES)) {
-    if (tile === SOFTWARE || tileBytes(tile) + TABLE_BYTES > storageBytes) continue;
+    if (tile === SOFTWARE || isMatrix(tile) !== (precision === 'f16')) continue;
+    if (tileBytes(tile, alongK) + TABLE_BYTES > storageBytes) continue;
     const tiles = Math.ceil(rows / tile.TILE_M) * widths.reduce((sum, w) => sum + Math.ceil(w / tile.TILE_N), 0);
     if ((tiles * tile.TILE_M * tile.TILE_N) / (rows * widthOf(problem)) > 1.34) continue;
     for (const splits of [1, 2, 3, 4, 6, 8, 12, 16]) {

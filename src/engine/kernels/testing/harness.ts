@@ -21,6 +21,8 @@ export interface KernelCase {
   readonly shaderFiles: readonly string[];
   /** Workgroup memory it needs, where that is above WebGPU's default. */
   readonly workgroupBytes?: number;
+  /** It multiplies matrices by subgroups, in f16: only some devices do. */
+  readonly matrices?: boolean;
   run(gpu: Gpu, seed: number): Promise<CaseResult>;
 }
 
@@ -28,6 +30,8 @@ export interface KernelCase {
 export const F32 = 1e-5;
 export const MATMUL = 2e-5;
 export const EXACT = 0;
+/** Operands rounded to f16, sums in f32: tighter than the 5e-3 that FAULTS.md allows. */
+export const F16 = 1e-3;
 
 type Words = Float32Array | Uint32Array | Int32Array;
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AcquireOptions, acquireGpu, type Gpu } from '../../device/gpu.ts';
+import { hasMatrices } from '../matmul_tile.ts';
 import type { KernelCase } from './harness.ts';
 
 /** Runs each case with a fresh seed on one device, several at once, since most of their time is compiling. */
@@ -20,6 +21,7 @@ export function testKernel(title: string, cases: readonly KernelCase[], options:
 
     test.concurrent.for(cases)('$name', async (kernelCase, { skip }) => {
       skip((kernelCase.workgroupBytes ?? 0) > gpu.capabilities.workgroupStorageBytes, 'too little workgroup memory');
+      skip(kernelCase.matrices === true && !hasMatrices(gpu.capabilities), 'no subgroup matrices');
       const seed = Math.floor(Math.random() * 2 ** 32);
       const { error, tolerance } = await kernelCase.run(gpu, seed);
       expect(error, `relative error with seed ${seed}`).toBeLessThanOrEqual(tolerance);
