@@ -105,7 +105,7 @@ fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
 #if LORA_VECTORS
 fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
   let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
-  return select(vec4<f32>(0.0), params.lora_scale * u[at >> 2u], k < segment.rank);
+  return select(vec4<f32>(0.0), u[at >> 2u], k < segment.rank);
 }
 
 fn low_rank_b(n: u32, k: u32) -> vec4<f32> {

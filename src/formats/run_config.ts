@@ -34,7 +34,7 @@ const loraSchema = v.pipe(
     rank_pattern: pattern(positiveInteger),
     alpha_pattern: pattern(positive),
     use_rslora: v.optional(v.boolean(), false),
-    use_dora: v.optional(v.literal(false), false),
+    use_dora: v.optional(v.boolean(), false),
     lora_dropout: v.optional(v.literal(0), 0),
     init_lora_weights: v.optional(v.union([v.literal(true), v.literal('gaussian')]), true),
   }),

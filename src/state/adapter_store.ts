@@ -58,6 +58,7 @@ export function receiveForAdapter(signal: StudioSignal): void {
     const { name, lora, modules, tensors } = signal;
     // Its scale depends on it: a run that goes on from it must have the same.
     setFlag('use_rslora', lora.use_rslora);
+    setFlag('use_dora', lora.use_dora);
     useAdapter.setState({
       status: 'ready',
       start: { name: givenName ?? name, lora, modules, tensors },

@@ -49,7 +49,7 @@ export function checkSettings(
     name: settings.name.trim() || undefined,
     model: '',
     data: '',
-    lora: { use_rslora: flags.use_rslora, ...lora },
+    lora: { use_rslora: flags.use_rslora, use_dora: flags.use_dora, ...lora },
     training: {
       ...training,
       packing: flags.packing,

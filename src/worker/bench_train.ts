@@ -190,6 +190,7 @@ function createTrainer(
         use_rslora: false,
         target_modules: targetModules,
       }),
+      dora: false,
     },
     adapter: null,
     seed: SEED,

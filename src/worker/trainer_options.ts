@@ -23,7 +23,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
   const { lora, training, adapters, adapter } = run;
   return {
     model,
-    lora: { adapters },
+    lora: { adapters, dora: lora.use_dora },
     adapter: adapter && ownBuffers(adapter.tensors),
     seed: training.seed,
     init: lora.init_lora_weights,

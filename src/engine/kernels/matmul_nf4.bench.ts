@@ -10,7 +10,7 @@ import { BLOCK, NESTED_BLOCK } from './nf4_quantize.ts';
 type Shape = readonly [number, number, number];
 
 /** Random codes and scales, laid out as a layer's slab is. */
-function quantizedGroup(buffers: BenchBuffers, outFeatures: number, inFeatures: number): LinearGroup {
+export function quantizedGroup(buffers: BenchBuffers, outFeatures: number, inFeatures: number): LinearGroup {
   const blocks = Math.ceil((outFeatures * inFeatures) / BLOCK);
   let words = 0;
   const take = (count: number) => {

@@ -47,6 +47,8 @@ export interface AdapterPart {
   readonly scale: number;
   /** B [out, rank]. */
   readonly bAt: number;
+  /** DoRA: the magnitudes [out] among the parameters, and the norms [out] among all linears' norms. */
+  readonly dora?: { readonly magnitudeAt: number; readonly normAt: number };
 }
 
 export interface MatmulNf4Variant {

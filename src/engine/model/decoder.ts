@@ -7,6 +7,7 @@ import type { RopeTables } from '../kernels/rope.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
 import type { FlatState } from '../train/flat_state.ts';
+import type { DoraNorms } from './dora.ts';
 import { groupAdapter, groupAdapters, type LoraOptions, linearGroups } from './lora.ts';
 import type { ModelWeights } from './weights.ts';
 
@@ -24,6 +25,8 @@ export interface Decoder {
   readonly state: FlatState;
   readonly lora: LoraOptions;
   readonly precision: Precision;
+  /** Null without DoRA. */
+  readonly doraNorms: DoraNorms | null;
   readonly ropes: readonly RopeTables[];
   readonly inputs: BatchInputs;
 }
@@ -41,6 +44,8 @@ export interface LayerActivations {
   readonly gateUp: Tensor;
   /** u = s · x·Aᵀ of each group with an adapter, by its first linear. */
   readonly lowRank: ReadonlyMap<LinearSpec, Tensor>;
+  /** With DoRA the outputs of each group with an adapter before its magnitudes and biases, by its first linear. */
+  readonly unscaled: ReadonlyMap<LinearSpec, Tensor>;
 }
 
 export class UnsupportedModelError extends Error {
@@ -83,7 +88,7 @@ export function groupOf(d: Decoder, layer: number, linears: readonly LinearSpec[
   return {
     name: linears.map(({ name }) => name).join(', '),
     weights: d.weights.group(layer, linears),
-    adapter: groupAdapter(d.spec, d.state, d.lora, layer, linears),
+    adapter: groupAdapter(d.spec, d.state, d.lora, layer, linears, d.doraNorms?.at ?? null),
   };
 }
 
@@ -99,10 +104,14 @@ export function layerActivations(
   const floats = (what: string, perToken: number) =>
     plan.tensor(`layer ${layer}${again} ${what}`, plan.capacity * perToken * 4);
   const lowRank = new Map<LinearSpec, Tensor>();
+  const unscaled = new Map<LinearSpec, Tensor>();
   for (const group of linearGroups(spec)) {
     const adapters = groupAdapters(spec, d.lora, layer, group);
     const ranks = adapters.reduce((sum, adapter) => sum + (adapter?.rank ?? 0), 0);
-    if (ranks > 0) lowRank.set(group[0], floats(`${group[0].name} A·x`, ranks));
+    if (ranks === 0) continue;
+    lowRank.set(group[0], floats(`${group[0].name} A·x`, ranks));
+    const width = group.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+    if (d.lora.dora) unscaled.set(group[0], floats(`${group[0].name} before magnitudes`, width));
   }
   return {
     input,
@@ -112,5 +121,6 @@ export function layerActivations(
     middle: floats('middle', spec.hiddenSize),
     gateUp: floats('gate, up', 2 * spec.intermediateSize),
     lowRank,
+    unscaled,
   };
 }

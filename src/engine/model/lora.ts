@@ -7,6 +7,8 @@ import type { FlatRun, FlatState, FlatTensor, TensorValues } from '../train/flat
 export interface LoraOptions {
   /** By path; see `adaptedLinears`. */
   readonly adapters: ReadonlyMap<string, AdaptedLinear>;
+  /** Weight-decomposed (Liu et al. 2024): each adapted linear has a magnitude an output too. */
+  readonly dora: boolean;
 }
 
 /** `model.layers.0.self_attn.q_proj` */
@@ -31,7 +33,7 @@ export function groupAdapters(
 
 /**
  * The flat state's runs, layer by layer: of each group of linears with adapters all A [rank, in], so that they are one
- * matrix, then all B [out, rank].
+ * matrix, then all B [out, rank], then with DoRA all magnitudes [out].
  */
 export function loraRuns(spec: ModelSpec, lora: LoraOptions): FlatRun[] {
   return spec.layers.flatMap((_, layer) =>
@@ -41,6 +43,9 @@ export function loraRuns(spec: ModelSpec, lora: LoraOptions): FlatRun[] {
       .map((adapted) => [
         ...adapted.map(({ path, linear, rank }) => ({ name: `${path}.lora_A`, shape: [rank, linear.inFeatures] })),
         ...adapted.map(({ path, linear, rank }) => ({ name: `${path}.lora_B`, shape: [linear.outFeatures, rank] })),
+        ...(lora.dora
+          ? adapted.map(({ path, linear }) => ({ name: `${path}.lora_magnitude_vector`, shape: [linear.outFeatures] }))
+          : []),
       ]),
   );
 }
@@ -86,13 +91,18 @@ export function initialLora(tensors: readonly FlatTensor[], seed: number, init: 
   );
 }
 
-/** The adapter of linears that share an input, as kernels bind it; null where none of them has one. */
+/**
+ * The adapter of linears that share an input, as kernels bind it; null where none of them has one.
+ *
+ * @param normsAt where a linear's DoRA norms begin, by its path; null without DoRA
+ */
 export function groupAdapter(
   spec: ModelSpec,
   state: FlatState,
   lora: LoraOptions,
   layer: number,
   linears: readonly LinearSpec[],
+  normsAt: ReadonlyMap<string, number> | null,
 ): GroupAdapter | null {
   const adapters = groupAdapters(spec, lora, layer, linears);
   const first = adapters.find((adapter) => adapter !== null);
@@ -103,7 +113,10 @@ export function groupAdapter(
     if (!adapter) return null;
     const { path, rank, scale } = adapter;
     columns += rank;
-    return { uAt: columns - rank, rank, scale, bAt: run.at(`${path}.lora_B`) };
+    const dora = normsAt
+      ? { magnitudeAt: run.at(`${path}.lora_magnitude_vector`), normAt: normsAt.get(path)! }
+      : undefined;
+    return { uAt: columns - rank, rank, scale, bAt: run.at(`${path}.lora_B`), dora };
   });
   return {
     parameters: run.parameters,

@@ -161,6 +161,14 @@ export class FlatState {
     this.#gpu.device.queue.writeBuffer(this.banks[bank].parameters.buffer, offset, data);
   }
 
+  /** Sets a tensor's values to those at a byte offset of a buffer. */
+  copy(name: string, source: GPUBuffer, sourceOffset: number): void {
+    const { bank, offset, shape } = this.#range(name);
+    const encoder = this.#gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(source, sourceOffset, this.banks[bank].parameters.buffer, offset, count(shape) * 4);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
   /** Zeroes all gradients, for the start of an accumulation window. */
   clearGradients(): void {
     const encoder = this.#gpu.device.createCommandEncoder();

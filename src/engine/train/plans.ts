@@ -5,10 +5,10 @@ import { lossSum } from '../kernels/cross_entropy.ts';
 import { type Decoder, type LayerActivations, layerActivations } from '../model/decoder.ts';
 import { layerBackward } from '../model/decoder_backward.ts';
 import { embeddingForward, layerForward } from '../model/decoder_forward.ts';
+import { recordDoraNorms } from '../model/dora.ts';
 import { allLogits, lossAndGradient } from '../model/output_head.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import type { ArenaTensor, BufferTensor, Tensor } from '../plan/tensor.ts';
-import type { FlatState } from './flat_state.ts';
 
 const residualStream = (plan: PlanBuilder, d: Decoder, name: string) =>
   plan.tensor(name, plan.capacity * d.spec.hiddenSize * 4);
@@ -86,8 +86,9 @@ export interface OptimizerBuffers {
   readonly borders: readonly { readonly tensor: BufferTensor; readonly count: number }[] | null;
 }
 
-/** Global norm, clip coefficient, AdamW over every bank; nothing is read back. */
-export function optimizerPlan(gpu: Gpu, state: FlatState, { clip, logRing, borders }: OptimizerBuffers): PlanBuilder {
+/** Global norm, clip coefficient, AdamW over every bank, DoRA's norms of what it made; nothing is read back. */
+export function optimizerPlan(gpu: Gpu, d: Decoder, { clip, logRing, borders }: OptimizerBuffers): PlanBuilder {
+  const { state } = d;
   const plan = new PlanBuilder(gpu, 1);
   const spans = state.banks.map(({ elements }) => Math.ceil(elements / NORM_SPAN));
   const count = spans.reduce((a, b) => a + b, 0);
@@ -101,5 +102,6 @@ export function optimizerPlan(gpu: Gpu, state: FlatState, { clip, logRing, borde
   for (const [i, { parameters, gradients, moment1, moment2, elements }] of state.banks.entries()) {
     adamw(plan, { parameters, gradients, moment1, moment2, clip, elements, borders: borders?.[i] });
   }
+  recordDoraNorms(plan, d);
   return plan;
 }

@@ -37,7 +37,7 @@ async function withTrainer<T>(
   const doubleQuant = settings.doubleQuant ?? true;
   const model = await ModelWeights.load(gpu, spec, settings.weights ?? randomWeights(spec, 1), { doubleQuant });
   const trainer = await Trainer.create(gpu, {
-    lora: { adapters: adaptedLinears(spec, LORA) },
+    lora: { adapters: adaptedLinears(spec, LORA), dora: false },
     adapter: null,
     seed: 3,
     init: true,
@@ -132,16 +132,29 @@ function float64Adapters(tensors: ReadonlyMap<string, TensorValues>, shapes: Rea
     if (!name.endsWith('.lora_A')) continue;
     const path = name.slice(0, -'.lora_A'.length);
     const b = Float64Array.from(tensors.get(`${path}.lora_B`)!.data);
-    adapters.set(path, { rank: shape[0], scale: shapes.get(path)!.scale, a: Float64Array.from(data), b });
+    const magnitude = tensors.get(`${path}.lora_magnitude_vector`);
+    adapters.set(path, {
+      rank: shape[0],
+      scale: shapes.get(path)!.scale,
+      a: Float64Array.from(data),
+      b,
+      magnitude: magnitude && Float64Array.from(magnitude.data),
+    });
   }
   return adapters;
 }
 
 /** Logits, loss and gradients of a trainer that has trained a little, so that B is not zero and with it A's gradient. */
-async function matchesFloat64(spec: ModelSpec, settings: Settings, lora: LoraSettings, modules: number) {
+async function matchesFloat64(
+  spec: ModelSpec,
+  settings: Settings,
+  lora: LoraSettings & { use_dora?: boolean },
+  modules: number,
+) {
   const source = randomWeights(spec, 11);
   const adapters = adaptedLinears(spec, lora);
-  await withTrainer(gpu, { ...settings, spec, weights: source, lora: { adapters } }, async (trainer, model) => {
+  const dora = lora.use_dora ?? false;
+  await withTrainer(gpu, { ...settings, spec, weights: source, lora: { adapters, dora } }, async (trainer, model) => {
     for (const window of batches) await trainer.step(window, 1e-2);
     await trainer.readLog();
     const batch = batches[0][0];
@@ -157,10 +170,12 @@ async function matchesFloat64(spec: ModelSpec, settings: Settings, lora: LoraSet
     expect(Math.abs(lossSum / reference.loss - 1)).toBeLessThan(1e-6);
     const gradients = await trainer.gradients(batch);
     expect(reference.gradients.size).toBe(modules);
-    expect(gradients.size).toBe(2 * modules);
-    for (const [path, { a, b }] of reference.gradients) {
+    expect(gradients.size).toBe((dora ? 3 : 2) * modules);
+    for (const [path, { a, b, magnitude }] of reference.gradients) {
       expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
       expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
+      if (!dora) continue;
+      expect(relative(gradients.get(`${path}.lora_magnitude_vector`)!.data, magnitude!), path).toBeLessThan(2e-5);
     }
   });
 }
@@ -183,6 +198,42 @@ describe('against the float64 decoder', () => {
     };
     await matchesFloat64(tinySpec(), {}, lora, 9);
   });
+
+  for (const gradientCheckpointing of [false, true]) {
+    test(`DoRA, ${gradientCheckpointing ? 'recomputed' : 'kept'}`, async () => {
+      const lora = { ...LORA, use_dora: true, rank_pattern: { k_proj: 3 }, alpha_pattern: { up_proj: 3 } };
+      await matchesFloat64(tinySpec(), { gradientCheckpointing }, lora, 14);
+      const some = {
+        ...LORA,
+        use_dora: true,
+        target_modules: ['k_proj', 'v_proj', 'up_proj', 'layers.0.mlp.down_proj'],
+      };
+      await matchesFloat64(tinySpec(), { gradientCheckpointing, doubleQuant: false }, some, 7);
+    });
+  }
+});
+
+test('a fresh DoRA adapter changes nothing: its magnitudes are the norms of the weights', async () => {
+  const logits = (dora: boolean) =>
+    withTrainer(gpu, { lora: { adapters: adaptedLinears(tinySpec(), LORA), dora } }, async (trainer, model) => {
+      const [adapter, norms] = [await trainer.readAdapter(), new Map<string, number[]>()];
+      for await (const tensor of model.quantized()) {
+        const weight = decoded(tensor);
+        const { inFeatures, outFeatures } = adaptedLinears(tinySpec(), LORA).get(tensor.name)!.linear;
+        const rows = Array.from({ length: outFeatures }, (_, i) =>
+          weight.subarray(i * inFeatures, (i + 1) * inFeatures),
+        );
+        norms.set(
+          tensor.name,
+          rows.map((row) => Math.hypot(...row)),
+        );
+      }
+      for (const [path, norm] of norms) {
+        if (dora) expect(relative(adapter.get(`${path}.lora_magnitude_vector`)!.data, norm)).toBeLessThan(1e-6);
+      }
+      return trainer.logits(batches[0][0]);
+    });
+  expect(relative(await logits(true), await logits(false))).toBeLessThan(1e-6);
 });
 
 test('LoRA+ moves B, and only B, as if the learning rate were its ratio times as high', async () => {

@@ -5,6 +5,7 @@ import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
 import { assertSupported, type Decoder } from '../model/decoder.ts';
+import { createDoraNorms, startDora } from '../model/dora.ts';
 import { initialLora, isLoraA, type LoraInit, type LoraOptions, loraRuns } from '../model/lora.ts';
 import { createRopeTables } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
@@ -176,6 +177,7 @@ export class Trainer {
         state,
         lora: options.lora,
         precision: options.precision,
+        doraNorms: createDoraNorms(gpu, options.lora),
         ropes: spec.ropes.map((rope) => createRopeTables(gpu, rope, options.positions)),
         inputs: {
           ids: buffer('ids', capacity * 4),
@@ -184,11 +186,12 @@ export class Trainer {
           documents: buffer('documents', capacity * 8),
         },
       };
+      await startDora(gpu, decoder, stepUniform, options.adapter === null);
       const checkpointed = spec.layers.map(() => options.gradientCheckpointing);
       const record = () => [
         trainPlan(gpu, decoder, logRing, capacity, checkpointed),
         evaluationPlan(gpu, decoder, logRing, capacity),
-        optimizerPlan(gpu, state, { clip, logRing, borders }),
+        optimizerPlan(gpu, decoder, { clip, logRing, borders }),
       ];
       let builders = record();
       if (options.tune && (await tuneMatmuls(gpu, options.tune))) builders = record();
@@ -322,6 +325,7 @@ export class Trainer {
       for (const tensor of [cosines, sines]) if (tensor.kind === 'buffer') this.#gpu.ledger.destroy(tensor.buffer);
     }
     this.#decoder.state.dispose();
+    if (this.#decoder.doraNorms) this.#gpu.ledger.destroy(this.#decoder.doraNorms.tensor.buffer);
   }
 
   #plans(): Plan[] {
