@@ -5,6 +5,7 @@
 // d_qkv is laid out as qkv; without SPLIT this kernel writes its key and value parts.
 #include "common/attention.wgsl"
 #include "common/attention_tile.wgsl"
+#include "common/attention_scores.wgsl"
 #include "common/attention_gradient.wgsl"
 
 var<private> query_at: u32;
@@ -86,7 +87,7 @@ fn add_queries(k0: u32, begin: u32, end: u32, head: u32, lane: u32) {
 #for i RM
 #for c 4
 #for j RN
-    score_0_{i}_{c}_{j} *= params.scale;
+    score_0_{i}_{c}_{j} = score_of(score_0_{i}_{c}_{j});
 #endfor
 #endfor
 #endfor
@@ -100,8 +101,9 @@ fn add_queries(k0: u32, begin: u32, end: u32, head: u32, lane: u32) {
       let mean = four_delta(figures_at, query);
 #for i RM
 #for c 4
-      score_0_{i}_{c}_{j} = exp(score_0_{i}_{c}_{j} - top);
-      score_1_{i}_{c}_{j} = score_0_{i}_{c}_{j} * (score_1_{i}_{c}_{j} - mean);
+      let score_{i}_{c} = score_0_{i}_{c}_{j};
+      score_0_{i}_{c}_{j} = exp(score_{i}_{c} - top);
+      score_1_{i}_{c}_{j} = through_cap(score_0_{i}_{c}_{j} * (score_1_{i}_{c}_{j} - mean), score_{i}_{c});
 #endfor
 #endfor
     }

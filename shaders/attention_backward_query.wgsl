@@ -3,6 +3,7 @@
 // the key and value kernel. d_qkv is laid out as qkv; this kernel writes its query part.
 #include "common/attention.wgsl"
 #include "common/attention_tile.wgsl"
+#include "common/attention_scores.wgsl"
 #include "common/attention_query_rows.wgsl"
 #include "common/attention_gradient.wgsl"
 
@@ -88,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #for i RM
 #for c 4
 #for j RN
-    score_0_{i}_{c}_{j} *= params.scale;
+    score_0_{i}_{c}_{j} = score_of(score_0_{i}_{c}_{j});
 #endfor
 #endfor
 #endfor
@@ -102,7 +103,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let mean = row_delta[row_figure];
 #for c 4
 #for j RN
-      score_0_{i}_{c}_{j} = exp(score_0_{i}_{c}_{j} - vec4<f32>(top[{c}])) * (score_1_{i}_{c}_{j} - vec4<f32>(mean[{c}]));
+      score_1_{i}_{c}_{j} = exp(score_0_{i}_{c}_{j} - vec4<f32>(top[{c}])) * (score_1_{i}_{c}_{j} - vec4<f32>(mean[{c}]));
+      score_0_{i}_{c}_{j} = through_cap(score_1_{i}_{c}_{j}, score_0_{i}_{c}_{j});
 #endfor
 #endfor
     }

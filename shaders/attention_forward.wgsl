@@ -3,6 +3,7 @@
 // qkv [T, stride]: query heads, then key heads from k_at, value heads from v_at. o [T, heads · HEAD_DIM].
 #include "common/attention.wgsl"
 #include "common/attention_tile.wgsl"
+#include "common/attention_scores.wgsl"
 #include "common/attention_query_rows.wgsl"
 
 // Above MASKED, so that exp(MASKED − row_max) is zero in a row that has seen no key yet.
@@ -87,7 +88,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #for i RM
 #for c 4
 #for j RN
-    score_0_{i}_{c}_{j} *= params.scale;
+    score_0_{i}_{c}_{j} = score_of(score_0_{i}_{c}_{j});
 #endfor
 #endfor
 #endfor

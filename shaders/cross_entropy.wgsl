@@ -1,9 +1,10 @@
 // A chunk of logits to each token's negative log likelihood, and the logits, in place, to their gradient
 // (softmax − onehot) / N. A token with target −1 is not trained: nothing lost, gradient 0. A workgroup a token reads the
 // row once for its maximum and Σ exp, rescaling what it has when the maximum grows (Milakov & Gimelshein 2018), and with
-// GRADIENT once more. VECTORS: the vocabulary is whole groups of four and logits are bound as vectors.
+// GRADIENT once more. CAPPED: logits are soft-capped, and the gradient is that of what they were before. VECTORS: the vocabulary is whole groups of four and logits are bound as vectors.
 #include "common/indexing.wgsl"
 #include "common/reduce.wgsl"
+#include "common/soft_cap.wgsl"
 
 var<workgroup> shared_target: i32;
 
@@ -16,6 +17,7 @@ fn onehot(c: u32, id: u32) -> vec4<f32> {
   return select(vec4<f32>(0.0), vec4<f32>(1.0), vec4<u32>(c * 4u, c * 4u + 1u, c * 4u + 2u, c * 4u + 3u) == vec4<u32>(id));
 }
 fn logit(base: u32, id: u32) -> f32 { return logits[base + id / 4u][id % 4u]; }
+fn slope(v: vec4<f32>) -> vec4<f32> { return soft_cap_slope(v, params.cap); }
 #else
 const WIDE = 1u;
 const NOTHING = 0.0;
@@ -23,6 +25,7 @@ fn largest(v: f32) -> f32 { return v; }
 fn total(v: f32) -> f32 { return v; }
 fn onehot(c: u32, id: u32) -> f32 { return select(0.0, 1.0, c == id); }
 fn logit(base: u32, id: u32) -> f32 { return logits[base + id]; }
+fn slope(v: f32) -> f32 { return soft_cap_slope(vec4<f32>(v), params.cap).x; }
 #endif
 
 @compute @workgroup_size(GROUP)
@@ -61,8 +64,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   storageBarrier();
   if (GRADIENT) {
     for (var c = lane; c < count; c += GROUP) {
-      let probability = exp(logits[base + c] - top) / sum;
+      let value = logits[base + c];
+      let probability = exp(value - top) / sum;
+#if CAPPED
+      logits[base + c] = (probability - onehot(c, u32(target_id))) * step.inverse_trained_tokens * slope(value);
+#else
       logits[base + c] = (probability - onehot(c, u32(target_id))) * step.inverse_trained_tokens;
+#endif
     }
   }
 }

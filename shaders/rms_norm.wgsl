@@ -1,4 +1,5 @@
-// y = x / √(mean(x²) + ε) · weight, statistics in f32 (Zhang & Sennrich 2019). A workgroup a token.
+// y = x / √(mean(x²) + ε) · weight, statistics in f32 (Zhang & Sennrich 2019); with RESIDUAL added to the residual stream.
+// A workgroup a token.
 #include "common/indexing.wgsl"
 #include "common/reduce.wgsl"
 
@@ -11,5 +12,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var c = lane; c < params.width; c += GROUP) { squares += x[row + c] * x[row + c]; }
   let mean = reduce_sum(squares, lane) / f32(params.width);
   let scale = inverseSqrt(mean + params.epsilon);
-  for (var c = lane; c < params.width; c += GROUP) { y[row + c] = x[row + c] * scale * weight[params.weight_at + c]; }
+  for (var c = lane; c < params.width; c += GROUP) {
+    let normed = x[row + c] * scale * weight[params.weight_at + c];
+#if RESIDUAL
+    y[row + c] = residual[row + c] + normed;
+#else
+    y[row + c] = normed;
+#endif
+  }
 }

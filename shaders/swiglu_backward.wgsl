@@ -1,5 +1,5 @@
-// activated = silu(gate) · up again, so that it need not be kept for the gradient of the adapter behind it, and
-// d gate = dy · up · σ(gate)·(1 + gate·(1 − σ(gate))), d up = dy · silu(gate).
+// activated = f(gate) · up again, so that it need not be kept for the gradient of the adapter behind it, and
+// d gate = dy · up · f′(gate), d up = dy · f(gate).
 #include "common/indexing.wgsl"
 #include "common/activation.wgsl"
 
@@ -9,10 +9,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = index / params.width;
   if (token >= step.tokens) { return; }
   let at = token * params.width * 2u + index % params.width;
-  let gate = gate_up[at];
+  let gate = activation(gate_up[at]);
   let up = gate_up[at + params.width];
-  let s = sigmoid(gate);
-  activated[index] = gate * s * up;
-  d_gate_up[at] = dy[index] * up * s * (1.0 + gate * (1.0 - s));
-  d_gate_up[at + params.width] = dy[index] * gate * s;
+  activated[index] = gate.x * up;
+  d_gate_up[at] = dy[index] * up * gate.y;
+  d_gate_up[at + params.width] = dy[index] * gate.x;
 }

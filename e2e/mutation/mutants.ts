@@ -107,7 +107,6 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'dora_backward.wgsl',
     'dora_backward 7 of 9, 33+9×65 rank 3+5 bias',
-    ['token += SLICES', 'token += SLICES - 1u'],
     ['dz[i] = factor * dy[i]', 'dz[i] = dy[i]'],
     ['sum += dy[i] * z[i]', 'sum += dy[i]'],
     ['slice < SLICES', 'slice < SLICES - 2u'],

@@ -3,3 +3,19 @@ fn sigmoid(x: f32) -> f32 {
   let e = exp(-abs(x));
   return select(e, 1.0, x >= 0.0) / (1.0 + e);
 }
+
+// The gate's activation and its derivative.
+#if GELU
+// x · ½(1 + tanh u) = x · σ(2u) with u = √(2/π)·(x + 0.044715·x³) (Hendrycks & Gimpel 2016); flat to the last bit beyond 20.
+fn activation(x: f32) -> vec2<f32> {
+  let t = clamp(x, -20.0, 20.0);
+  let s = sigmoid(1.5957691216057308 * t * (1.0 + 0.044715 * t * t));
+  return vec2<f32>(x * s, s + x * s * (1.0 - s) * 1.5957691216057308 * (1.0 + 0.134145 * t * t));
+}
+#else
+// x · σ(x).
+fn activation(x: f32) -> vec2<f32> {
+  let s = sigmoid(x);
+  return vec2<f32>(x * s, s * (1.0 + x * (1.0 - s)));
+}
+#endif

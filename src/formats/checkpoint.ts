@@ -41,11 +41,32 @@ const INDEX_CAP = 25_000_000;
 /** Header reads under way at once: enough to hide a server's latency, few enough not to be throttled. */
 const PARALLEL_READS = 8;
 
+/** Pairs (ours, theirs) of how tensor names begin; see `ModelSpec.tensors.olderPrefixes`. */
+export type Prefixes = readonly (readonly [string, string])[];
+
 /**
  * Opens a folder's checkpoint, reading only headers. Like transformers, prefers the single file when both forms are
- * there. Throws {@link SafetensorsError} naming the file, shard or tensor that is wrong.
+ * there. Tensors whose names begin the older way are known by their newer names. Throws {@link SafetensorsError} naming
+ * the file, shard or tensor that is wrong.
  */
-export async function openCheckpoint(folder: Folder): Promise<Checkpoint> {
+export async function openCheckpoint(folder: Folder, olderPrefixes: Prefixes = []): Promise<Checkpoint> {
+  const tensors = renamed(await openTensors(folder), olderPrefixes);
+  return makeCheckpoint(folder.name, tensors);
+}
+
+function renamed(tensors: Map<string, CheckpointTensor>, prefixes: Prefixes): Map<string, CheckpointTensor> {
+  if (prefixes.length === 0) return tensors;
+  const result = new Map(tensors);
+  for (const [name, tensor] of tensors) {
+    const prefix = prefixes.find(([, theirs]) => name.startsWith(theirs));
+    if (prefix === undefined) continue;
+    const ours = prefix[0] + name.slice(prefix[1].length);
+    if (!tensors.has(ours)) result.set(ours, tensor);
+  }
+  return result;
+}
+
+async function openTensors(folder: Folder): Promise<Map<string, CheckpointTensor>> {
   if (await folder.has(SINGLE)) return openFiles(folder, [SINGLE], null);
   if (await folder.has(INDEX)) {
     const weightMap = await readIndex(folder);
@@ -97,7 +118,7 @@ async function openFiles(
   folder: Folder,
   names: readonly string[],
   weightMap: ReadonlyMap<string, string> | null,
-): Promise<Checkpoint> {
+): Promise<Map<string, CheckpointTensor>> {
   const tensors = new Map<string, CheckpointTensor>();
   const homes = new Map<string, string>();
   for (let first = 0; first < names.length; first += PARALLEL_READS) {
@@ -120,7 +141,7 @@ async function openFiles(
       throw new SafetensorsError(folder.name, `${INDEX} says that tensor ${tensor} is in ${shard}, but it is not`);
     }
   }
-  return makeCheckpoint(folder.name, tensors);
+  return tensors;
 }
 
 async function openFile(folder: Folder, name: string): Promise<SafetensorsFile> {

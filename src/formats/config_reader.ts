@@ -59,6 +59,13 @@ export class ConfigReader {
     return this.fail(field, `${describe(value)}, but must be a number above 0`);
   }
 
+  /** A finite number, 0 or more. */
+  notNegative(field: string): number {
+    const value = this.get(field);
+    if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+    return this.fail(field, `${describe(value)}, but must be a number from 0`);
+  }
+
   boolean(field: string, fallback: boolean): boolean {
     const value = this.get(field) ?? fallback;
     return typeof value === 'boolean' ? value : this.fail(field, `${describe(value)}, but must be true or false`);

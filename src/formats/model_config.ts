@@ -4,14 +4,26 @@
 import { ConfigReader, isRecord, ModelConfigError } from './config_reader.ts';
 import { readJsonFile } from './json_file.ts';
 import { refuseQuantized } from './model_config_common.ts';
+import { parseGemma2, parseGemma3, parseGemma3Text } from './model_config_gemma.ts';
 import { parseLlama } from './model_config_llama.ts';
+import { parseMistral } from './model_config_mistral.ts';
+import { parsePhi3 } from './model_config_phi3.ts';
 import { parseQwen2 } from './model_config_qwen2.ts';
+import { parseQwen3 } from './model_config_qwen3.ts';
+import { parseSmolLm3 } from './model_config_smollm3.ts';
 import type { ModelSpec } from './model_spec.ts';
 import type { Folder } from './range_source.ts';
 
 const PARSERS: ReadonlyMap<string, (config: ConfigReader) => ModelSpec> = new Map([
   ['llama', parseLlama],
+  ['mistral', parseMistral],
   ['qwen2', parseQwen2],
+  ['qwen3', parseQwen3],
+  ['gemma2', parseGemma2],
+  ['gemma3', parseGemma3],
+  ['gemma3_text', parseGemma3Text],
+  ['phi3', parsePhi3],
+  ['smollm3', parseSmolLm3],
 ]);
 
 /** The `model_type`s that can be trained, sorted. */

@@ -1,6 +1,6 @@
 /** Parts of config.json that the decoder families share. A family's parser puts them together. */
 import { type ConfigReader, describe } from './config_reader.ts';
-import type { LayerLinears, LayerNorms, LinearSpec, ModelSpec } from './model_spec.ts';
+import type { LayerLinears, LayerNorms, LayerSpec, LinearSpec, ModelSpec, RopeSpec } from './model_spec.ts';
 
 export interface ModelSizes {
   readonly hiddenSize: number;
@@ -20,19 +20,26 @@ const HEAD_DIM_CAP = 2 ** 14;
 /** Tensor dimensions are below 2^32 (REFERENCE.md §6). */
 const DIMENSION = { min: 1, max: 2 ** 32 - 1 };
 
-/** Sizes and head counts, checked against each other. `maxPositions` is the family's default. */
-export function readSizes(config: ConfigReader, defaults: { readonly maxPositions: number }): ModelSizes {
-  const hiddenSize = config.integer('hidden_size', DIMENSION);
-  const heads = config.integer('num_attention_heads', DIMENSION);
-  const kvHeads = config.integer('num_key_value_heads', DIMENSION, heads);
-  // Also with a head_dim of its own: transformers refuses such a llama, and no published model is made so.
-  if (hiddenSize % heads !== 0) {
-    config.fail('hidden_size', `${hiddenSize} is not a multiple of num_attention_heads, ${heads}`);
-  }
+/** What the family's Config class has for absent fields: those without a default must be there. */
+export interface SizeDefaults extends Partial<ModelSizes> {
+  readonly maxPositions: number;
+}
+
+/** Sizes and head counts, checked against each other. */
+export function readSizes(config: ConfigReader, defaults: SizeDefaults): ModelSizes {
+  const hiddenSize = config.integer('hidden_size', DIMENSION, defaults.hiddenSize);
+  const heads = config.integer('num_attention_heads', DIMENSION, defaults.heads);
+  // Null, where a config class has a default, is one key head for each query head.
+  const kvDefault = config.has('num_key_value_heads') ? heads : (defaults.kvHeads ?? heads);
+  const kvHeads = config.integer('num_key_value_heads', DIMENSION, kvDefault);
   if (heads % kvHeads !== 0) {
     config.fail('num_key_value_heads', `${kvHeads} does not divide num_attention_heads, ${heads}`);
   }
-  const headDim = config.integer('head_dim', DIMENSION, hiddenSize / heads);
+  const headDim = config.integer(
+    'head_dim',
+    DIMENSION,
+    defaults.headDim ?? requireWholeHeads(config, hiddenSize, heads),
+  );
   if (headDim % 2 !== 0) config.fail('head_dim', `${headDim} is odd, and rotary embeddings turn pairs of dimensions`);
   if (heads * headDim > DIMENSION.max) {
     config.fail('head_dim', `${heads} heads of ${headDim} are more than a tensor's dimension can be (2^32)`);
@@ -40,14 +47,23 @@ export function readSizes(config: ConfigReader, defaults: { readonly maxPosition
   if (headDim > HEAD_DIM_CAP) config.fail('head_dim', `${headDim} is more than the ${HEAD_DIM_CAP} that are accepted`);
   return {
     hiddenSize,
-    intermediateSize: config.integer('intermediate_size', DIMENSION),
-    vocabSize: config.integer('vocab_size', DIMENSION),
+    intermediateSize: config.integer('intermediate_size', DIMENSION, defaults.intermediateSize),
+    vocabSize: config.integer('vocab_size', DIMENSION, defaults.vocabSize),
     maxPositions: config.integer('max_position_embeddings', DIMENSION, defaults.maxPositions),
-    layers: config.integer('num_hidden_layers', { min: 1, max: LAYER_CAP }),
+    layers: config.integer('num_hidden_layers', { min: 1, max: LAYER_CAP }, defaults.layers),
     heads,
     kvHeads,
     headDim,
   };
+}
+
+/**
+ * hidden_size / num_attention_heads. Also with a head_dim of its own: transformers refuses most such configs, and no
+ * published model is made so.
+ */
+function requireWholeHeads(config: ConfigReader, hiddenSize: number, heads: number): number {
+  if (hiddenSize % heads === 0) return hiddenSize / heads;
+  return config.fail('hidden_size', `${hiddenSize} is not a multiple of num_attention_heads, ${heads}`);
 }
 
 /** Which of a layer's linears have a bias. */
@@ -81,6 +97,23 @@ export function separateLinears(sizes: ModelSizes, biases: LinearBiases): LayerL
   };
 }
 
+/** One linear whose rows are q, k and v, and one whose rows are gate and up. */
+export function fusedLinears(sizes: ModelSizes): LayerLinears {
+  const { hiddenSize, intermediateSize, heads, kvHeads, headDim } = sizes;
+  const linear = (name: string, inFeatures: number, outFeatures: number): LinearSpec => ({
+    name,
+    inFeatures,
+    outFeatures,
+    bias: false,
+  });
+  return {
+    qkv: [linear('self_attn.qkv_proj', hiddenSize, (heads + 2 * kvHeads) * headDim)],
+    output: linear('self_attn.o_proj', heads * headDim, hiddenSize),
+    gateUp: [linear('mlp.gate_up_proj', hiddenSize, 2 * intermediateSize)],
+    down: linear('mlp.down_proj', intermediateSize, hiddenSize),
+  };
+}
+
 /** One norm before attention and one before the MLP. */
 export const PRE_NORMS: LayerNorms = {
   beforeAttention: 'input_layernorm',
@@ -98,13 +131,50 @@ export const TENSOR_NAMES: ModelSpec['tensors'] = {
   layerPrefix: 'model.layers.',
 };
 
-/** `hidden_act` must be SiLU; config.json may leave it out. */
-export function requireSilu(config: ConfigReader): 'silu' {
-  const activation = config.text('hidden_act', 'silu');
-  if (activation !== 'silu') {
-    config.fail('hidden_act', `${describe(activation)}, but this model is supported with silu only`);
+const ACTIVATIONS: Readonly<Record<string, ModelSpec['activation']>> = {
+  silu: 'silu',
+  swish: 'silu',
+  gelu_pytorch_tanh: 'gelu_tanh',
+};
+
+/** The MLP's gate. Throws ModelConfigError for one that there is no kernel for. */
+export function readActivation(config: ConfigReader, field: string, fallback: string): ModelSpec['activation'] {
+  const name = config.text(field, fallback);
+  if (Object.hasOwn(ACTIVATIONS, name)) return ACTIVATIONS[name] as ModelSpec['activation'];
+  return config.fail(field, `${describe(name)}, but supported are ${Object.keys(ACTIVATIONS).join(', ')}`);
+}
+
+/** Every layer with the one rotary embedding and the same window. */
+export const sameLayers = (count: number, window: number | null): LayerSpec[] =>
+  Array.from({ length: count }, () => ({ rope: 0, window }));
+
+const LAYER_TYPES = ['full_attention', 'sliding_attention'] as const;
+export type LayerType = (typeof LAYER_TYPES)[number];
+
+/** `layer_types`, one a layer; what `absent` says of layer i where the config has none. */
+export function readLayerTypes(config: ConfigReader, count: number, absent: (layer: number) => LayerType): LayerType[] {
+  const types = config.list('layer_types');
+  if (types === undefined) return Array.from({ length: count }, (_, i) => absent(i));
+  if (types.length !== count) {
+    config.fail('layer_types', `has ${types.length} entries, but num_hidden_layers is ${count}`);
   }
-  return 'silu';
+  return types.map((type) => {
+    const known = LAYER_TYPES.find((one) => one === type);
+    return known ?? config.fail('layer_types', `an entry ${describe(type)}, but must be ${LAYER_TYPES.join(' or ')}`);
+  });
+}
+
+/** `sliding_window`: null is "no window", absent the family's default. */
+export function readWindow(config: ConfigReader, absent: number | null): number | null {
+  const missing = config.get('sliding_window') === undefined;
+  if (missing && (absent === null || config.has('sliding_window'))) return null;
+  return config.integer('sliding_window', { min: 1, max: DIMENSION.max }, absent ?? undefined);
+}
+
+/** The window of a layer type. Throws ModelConfigError where a sliding layer has none. */
+export function windowOf(config: ConfigReader, type: LayerType, window: number | null): number | null {
+  if (type === 'full_attention') return null;
+  return window ?? config.fail('sliding_window', 'is null, but layer_types has sliding_attention');
 }
 
 /** `eos_token_id` is a number, a list, null or absent; `eosDefault` stands for absent, as in the family's Config class. */
@@ -124,6 +194,43 @@ export function readTokenIds(
     eosTokenIds: config.has('eos_token_id') ? eosIds.map((id) => check('eos_token_id', id)) : eosDefault,
     // Older configs write -1 for "none".
     padTokenId: pad === undefined || pad === -1 ? null : check('pad_token_id', pad),
+  };
+}
+
+/** What a family's Config class has for absent fields. */
+export interface FamilyDefaults {
+  readonly epsilon: number;
+  readonly tied: boolean;
+  readonly eos: readonly number[];
+}
+
+/** The spec of a decoder as most are: SiLU gate, pre-norms, no caps, every layer with the first RoPE and all keys. */
+export function plainSpec(
+  modelType: string,
+  config: ConfigReader,
+  sizes: ModelSizes,
+  ropes: readonly RopeSpec[],
+  linears: LayerLinears,
+  defaults: FamilyDefaults,
+): ModelSpec {
+  const { hiddenSize, intermediateSize, vocabSize, maxPositions, heads, kvHeads, headDim } = sizes;
+  return {
+    modelType,
+    hiddenSize,
+    intermediateSize,
+    vocabSize,
+    maxPositions,
+    attention: { heads, kvHeads, headDim, scale: headDim ** -0.5, softCap: null },
+    activation: readActivation(config, 'hidden_act', 'silu'),
+    norm: { epsilon: config.positive('rms_norm_eps', defaults.epsilon), weightOffset: 0, names: PRE_NORMS },
+    linears,
+    ropes,
+    layers: sameLayers(sizes.layers, null),
+    embeddingScale: null,
+    finalSoftCap: null,
+    tiedHead: config.boolean('tie_word_embeddings', defaults.tied),
+    tensors: TENSOR_NAMES,
+    ...readTokenIds(config, vocabSize, defaults.eos),
   };
 }
 

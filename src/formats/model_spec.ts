@@ -32,7 +32,15 @@ export interface RopeSpec {
   readonly inverseFrequencies: readonly number[];
   /** Multiplies cos and sin (yarn, longrope), else 1. */
   readonly attentionScaling: number;
+  /** What batches with more positions than `beyond` have instead, or null: the same at every length. */
+  readonly long: LongRope | null;
 }
+
+export type LongRope =
+  /** longrope: other frequencies. */
+  | { readonly kind: 'fixed'; readonly beyond: number; readonly inverseFrequencies: readonly number[] }
+  /** Dynamic NTK: a theta that grows with the length. */
+  | { readonly kind: 'dynamic'; readonly beyond: number; readonly theta: number; readonly factor: number };
 
 export interface LayerSpec {
   /** Index into `ropes`, or null for a layer without positions (smollm3). */
@@ -90,6 +98,8 @@ export interface ModelSpec {
     readonly finalNorm: string;
     readonly head: string;
     readonly layerPrefix: string;
+    /** Pairs (ours, theirs): how checkpoints of an older module tree begin these names. */
+    readonly olderPrefixes?: readonly (readonly [string, string])[];
   };
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;

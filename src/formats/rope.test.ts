@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { ConfigReader, ModelConfigError } from './config_reader.ts';
-import { makeRope, readRopeParameters } from './rope.ts';
+import { ConfigReader } from './config_reader.ts';
+import { inverseFrequenciesAt, makeRope } from './rope.ts';
+import { readRopeParameters } from './rope_parameters.ts';
 
-const rope = (config: Record<string, unknown>, dim = 16) =>
-  makeRope(readRopeParameters(new ConfigReader(config), 131_072), dim).inverseFrequencies;
+const spec = (config: Record<string, unknown>, headDim = 16, maxPositions = 131_072) =>
+  makeRope(readRopeParameters(new ConfigReader(config), { headDim, maxPositions }));
+const rope = (config: Record<string, unknown>, dim = 16) => spec(config, dim).inverseFrequencies;
 
 /** float32 values printed by transformers 5.17, `LlamaRotaryEmbedding(config).inv_freq`. */
 const DEFAULT_16 = [
@@ -48,70 +50,84 @@ describe('inverse frequencies', () => {
   });
 
   test('are float32 values, and nothing scales cos and sin', () => {
-    const parameters = readRopeParameters(new ConfigReader({ rope_theta: 1e6, rope_scaling: LLAMA3 }), 4_096);
-    const { inverseFrequencies, attentionScaling } = makeRope(parameters, 128);
+    const { inverseFrequencies, attentionScaling, long } = spec({ rope_theta: 1e6, rope_scaling: LLAMA3 }, 128);
     expect(inverseFrequencies.every((value) => Math.fround(value) === value)).toBe(true);
     expect(attentionScaling).toBe(1);
-  });
-});
-
-describe('readRopeParameters', () => {
-  const parse = (config: Record<string, unknown>) => readRopeParameters(new ConfigReader(config), 4_096);
-  const linear = { type: 'linear', theta: 5e5, factor: 2, llama3: null };
-
-  test.each<[string, Record<string, unknown>]>([
-    ['legacy, rope_type', { rope_theta: 5e5, rope_scaling: { rope_type: 'linear', factor: 2 } }],
-    ['legacy, type', { rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 2 } }],
-    ['new', { rope_parameters: { rope_type: 'linear', factor: 2, rope_theta: 5e5 } }],
-    ['new with theta outside', { rope_theta: 5e5, rope_parameters: { rope_type: 'linear', factor: 2 } }],
-    ['inner theta first', { rope_theta: 1, rope_parameters: { rope_type: 'linear', factor: 2, rope_theta: 5e5 } }],
-    [
-      'rope_scaling first',
-      { rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 2 }, rope_parameters: { rope_theta: 7 } },
-    ],
-    [
-      'an empty rope_scaling is none',
-      { rope_theta: 5e5, rope_scaling: {}, rope_parameters: { rope_type: 'linear', factor: 2 } },
-    ],
-  ])('%s', (_, config) => {
-    expect(parse(config)).toEqual(linear);
+    expect(long).toBeNull();
   });
 
-  test('defaults', () => {
-    const plain = { type: 'default', theta: 10_000, factor: 1, llama3: null };
-    expect(parse({})).toEqual(plain);
-    expect(parse({ rope_scaling: null, rope_theta: null })).toEqual(plain);
-    expect(parse({ rope_parameters: { rope_type: 'default', rope_theta: 10_000 } })).toEqual(plain);
-    expect(parse({ rope_parameters: { rope_theta: 9 }, partial_rotary_factor: 1 })).toEqual({ ...plain, theta: 9 });
+  const yarn = { rope_type: 'yarn', factor: 8, original_max_position_embeddings: 64 };
+  const YARN = [
+    1.0, 0.2239946573972702, 0.0416666641831398, 0.0039528473280370235, 0.0012499999720603228, 0.00039528473280370235,
+    0.0001250000059371814, 3.9528473280370235e-5,
+  ];
+
+  test('yarn equals PyTorch to the bit, also with ends between dimensions and mscale', () => {
+    const whole = spec({ rope_parameters: yarn }, 16, 512);
+    expect(whole.inverseFrequencies).toEqual(YARN);
+    expect(whole.attentionScaling).toBe(1.2079441541679836);
+    const exact = spec({
+      rope_scaling: { ...yarn, truncate: false, beta_fast: 16, beta_slow: 2, mscale: 1, mscale_all_dim: 0.5 },
+    });
+    expect(exact.inverseFrequencies).toEqual([1, 0.12053398787975311, 0.012500000186264515, ...YARN.slice(3)]);
+    expect(exact.attentionScaling).toBe(1.094179988101349);
+    // A factor of null is the contexts' ratio.
+    expect(spec({ rope_parameters: { ...yarn, factor: null } }, 16, 512)).toEqual(whole);
+    expect(spec({ rope_parameters: { ...yarn, attention_factor: 0.5 } }).attentionScaling).toBe(0.5);
   });
 
-  test('llama3: the original context, from where transformers takes it', () => {
-    const { original_max_position_embeddings: _, ...rest } = LLAMA3;
-    const original = (config: Record<string, unknown>) => parse(config).llama3?.originalMaxPositions;
-    expect(original({ rope_scaling: LLAMA3 })).toBe(8_192);
-    expect(original({ rope_scaling: LLAMA3, original_max_position_embeddings: 512 })).toBe(512);
-    expect(original({ rope_scaling: rest })).toBe(4_096);
+  test('dynamic: the default up to the limit, PyTorch’s beyond', () => {
+    const dynamic = spec({ rope_parameters: { rope_type: 'dynamic', factor: 2.5, rope_theta: 10_000 } }, 16, 64);
+    expect(inverseFrequenciesAt(dynamic, 1)).toEqual(DEFAULT_16);
+    expect(inverseFrequenciesAt(dynamic, 64)).toEqual(DEFAULT_16);
+    const expected: readonly [number, readonly number[]][] = [
+      [
+        100,
+        [
+          1, 0.2789476811885834, 0.07781180739402771, 0.021705422550439835, 0.006054677069187164, 0.0016889381222426891,
+          0.0004711253859568387, 0.00013141933595761657,
+        ],
+      ],
+      [
+        70,
+        [
+          1, 0.30685704946517944, 0.094161257147789, 0.028894048184156418, 0.008866342715919018, 0.002720699878409505,
+          0.0008348660194315016, 0.0002561845176387578,
+        ],
+      ],
+    ];
+    for (const [length, theirs] of expected) {
+      const ours = inverseFrequenciesAt(dynamic, length);
+      expect(ours).toHaveLength(8);
+      theirs.forEach((value, i) => {
+        expect(Math.abs((ours[i] ?? 0) / value - 1)).toBeLessThan(3e-7);
+      });
+    }
   });
 
-  test.each<[string, Record<string, unknown>, RegExp]>([
-    [
-      'yarn',
-      { rope_scaling: { type: 'yarn', factor: 4 } },
-      /rope_scaling\.type: .*"yarn".*supported for this model are default, linear, llama3/,
-    ],
-    ['dynamic', { rope_parameters: { rope_type: 'dynamic', factor: 4 } }, /rope_parameters\.rope_type.*"dynamic"/],
-    ['a type that is no text', { rope_scaling: { type: 3 } }, /must be a text/],
-    ['rope_scaling as a list', { rope_scaling: [1] }, /must be an object/],
-    ['theta 0', { rope_theta: 0 }, /rope_theta: is 0/],
-    ['theta as text', { rope_parameters: { rope_theta: '1e4' } }, /rope_parameters\.rope_theta: is "1e4"/],
-    ['linear without factor', { rope_scaling: { type: 'linear' } }, /rope_scaling\.factor: is missing/],
-    ['llama3 without low', { rope_scaling: { ...LLAMA3, low_freq_factor: null } }, /low_freq_factor: is missing/],
-    ['llama3, high = low', { rope_scaling: { ...LLAMA3, high_freq_factor: 1 } }, /must be above low_freq_factor/],
-    ['partial rotation', { partial_rotary_factor: 0.5 }, /part of each head/],
-    ['partial rotation inside', { rope_parameters: { partial_rotary_factor: 0.5 } }, /part of each head/],
-    ['one set a layer type', { rope_parameters: { full_attention: { rope_theta: 1 } } }, /per layer type/],
-  ])('refuses %s', (_, config, message) => {
-    expect(() => parse(config)).toThrow(ModelConfigError);
-    expect(() => parse(config)).toThrow(message);
+  test('longrope: divisors by length, the scale from the contexts’ ratio', () => {
+    const config = {
+      original_max_position_embeddings: 32,
+      rope_scaling: {
+        type: 'longrope',
+        short_factor: [1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7],
+        long_factor: [1, 2, 3, 4, 5, 6.5, 7, 8],
+      },
+    };
+    const long = spec(config, 16, 128);
+    expect(long.attentionScaling).toBe(1.1832159566199232);
+    expect(inverseFrequenciesAt(long, 32)).toEqual([
+      1, 0.2874797582626343, 0.0833333358168602, 0.024325214326381683, 0.0071428571827709675, 0.0021081853192299604,
+      0.0006249999860301614, 0.0001860163320088759,
+    ]);
+    expect(inverseFrequenciesAt(long, 33)).toEqual([
+      1, 0.15811388194561005, 0.03333333507180214, 0.007905694656074047, 0.0020000000949949026, 0.0004865042574238032,
+      0.0001428571413271129, 3.9528473280370235e-5,
+    ]);
+    // A context that was not extended; a factor and a scale of its own.
+    expect(spec(config, 16, 32).attentionScaling).toBe(1);
+    const own = (fields: object) => spec({ ...config, rope_scaling: { ...config.rope_scaling, ...fields } }, 16, 128);
+    expect(own({ factor: 32 }).attentionScaling).toBe(Math.sqrt(2));
+    expect(own({ factor: 32, attention_factor: 1.5 }).attentionScaling).toBe(1.5);
   });
 });

@@ -1,147 +1,108 @@
 /**
- * Rotary position embeddings from config.json: both forms of the parameters, and the inverse frequencies.
+ * The inverse frequencies of rotary position embeddings.
  *
- * PyTorch computes inverse frequencies in float32 (transformers' `modeling_rope_utils.py`). So do we, rounding after
- * each operation where PyTorch rounds; powers are rounded once from float64, which is within one unit in the last place
- * of PyTorch's powf. Exact float64 frequencies would move an angle at position p by p · 3e-8 · f from the reference's,
- * 1e-3 rad at position 32,768; this way the difference is 0 for nearly every frequency. Angles are then the float32
- * product position · frequency.
+ * PyTorch computes them in float32 (transformers' `modeling_rope_utils.py`). So do we, rounding after each operation
+ * where PyTorch rounds; powers are rounded once from float64, which is within one unit in the last place of PyTorch's
+ * powf. Exact float64 frequencies would move an angle at position p by p · 3e-8 · f from the reference's, 1e-3 rad at
+ * position 32,768; this way the difference is 0 for nearly every frequency. Angles are then the float32 product
+ * position · frequency.
  */
-import { type ConfigReader, describe } from './config_reader.ts';
 import type { RopeSpec } from './model_spec.ts';
+import type { Llama3Scaling, RopeParameters, YarnScaling } from './rope_parameters.ts';
 
-export type RopeType = 'default' | 'linear' | 'llama3';
-
-/** One rotary embedding's parameters, whichever way config.json writes them. */
-export interface RopeParameters {
-  readonly type: RopeType;
-  readonly theta: number;
-  /** linear, llama3; else 1. */
-  readonly factor: number;
-  /** llama3 only. */
-  readonly llama3: Llama3Parameters | null;
-}
-
-interface Llama3Parameters {
-  readonly lowFreqFactor: number;
-  readonly highFreqFactor: number;
-  /** O: the context length before scaling. */
-  readonly originalMaxPositions: number;
-}
-
-const SUPPORTED: readonly RopeType[] = ['default', 'linear', 'llama3'];
-const DEFAULT_THETA = 10_000;
-const MAX_POSITIONS = { min: 1, max: 2 ** 32 - 1 };
 const round = Math.fround;
 
-/**
- * Reads legacy `rope_theta` + `rope_scaling {rope_type | type}`, or the newer `rope_parameters`, with transformers'
- * precedence: a non-empty `rope_scaling` first; `rope_theta` inside either one before the one beside it.
- * Throws ModelConfigError for a type other than default, linear and llama3, and for values that cannot be.
- */
-export function readRopeParameters(config: ConfigReader, maxPositions: number): RopeParameters {
-  const scaling = config.object('rope_scaling');
-  const hasScaling = scaling !== undefined && scaling.fields().length > 0;
-  const parameters = hasScaling ? scaling : config.object('rope_parameters');
-  const theta = parameters?.get('rope_theta') === undefined ? undefined : parameters.positive('rope_theta');
-  const plain = { theta: theta ?? config.positive('rope_theta', DEFAULT_THETA), factor: 1, llama3: null };
-  if (parameters !== undefined) refusePartialRotation(parameters);
-  refusePartialRotation(config);
-  if (parameters === undefined) return { type: 'default', ...plain };
-
-  const typeField = parameters.get('rope_type') === undefined ? 'type' : 'rope_type';
-  const type = parameters.text(typeField, 'default');
-  switch (type) {
+/** Source: transformers, `compute_default_rope_parameters` and `ROPE_INIT_FUNCTIONS`. */
+export function makeRope(parameters: RopeParameters): RopeSpec {
+  const { theta, rotaryDim } = parameters;
+  const powers = thetaPowers(round(theta), rotaryDim);
+  const frequencies = powers.map((power) => round(1 / power));
+  const plain = { attentionScaling: 1, long: null };
+  switch (parameters.type) {
     case 'default':
-      refusePerLayerForm(parameters);
-      return { type, ...plain };
+      return { ...plain, inverseFrequencies: frequencies };
     case 'linear':
-      return { type, ...plain, factor: parameters.positive('factor') };
-    case 'llama3':
+      return { ...plain, inverseFrequencies: frequencies.map((f) => round(f / round(parameters.factor))) };
+    case 'dynamic': {
+      const { factor, maxPositions } = parameters;
       return {
-        type,
-        ...plain,
-        factor: parameters.positive('factor'),
-        llama3: readLlama3(config, parameters, maxPositions),
+        inverseFrequencies: frequencies,
+        attentionScaling: 1,
+        long: { kind: 'dynamic', beyond: maxPositions, theta, factor },
       };
-    default:
-      return parameters.fail(
-        typeField,
-        `the RoPE type ${describe(type)}, but supported for this model are ${SUPPORTED.join(', ')}`,
-        'Choose a model with one of these.',
-      );
-  }
-}
-
-function readLlama3(config: ConfigReader, parameters: ConfigReader, maxPositions: number): Llama3Parameters {
-  const lowFreqFactor = parameters.positive('low_freq_factor');
-  const highFreqFactor = parameters.positive('high_freq_factor');
-  if (highFreqFactor <= lowFreqFactor) {
-    parameters.fail('high_freq_factor', `${highFreqFactor} must be above low_freq_factor, ${lowFreqFactor}`);
-  }
-  const field = 'original_max_position_embeddings';
-  // transformers gives the one outside precedence, and falls back to the whole context.
-  const home = config.get(field) === undefined ? parameters : config;
-  return { lowFreqFactor, highFreqFactor, originalMaxPositions: home.integer(field, MAX_POSITIONS, maxPositions) };
-}
-
-function refusePartialRotation(parameters: ConfigReader): void {
-  const share = parameters.get('partial_rotary_factor') ?? 1;
-  if (share === 1) return;
-  parameters.fail(
-    'partial_rotary_factor',
-    'rotating a part of each head is not supported for this model',
-    'Choose another model.',
-  );
-}
-
-/** `rope_parameters {full_attention: {…}}` has no rope_type of its own, and must not pass for the default. */
-function refusePerLayerForm(parameters: ConfigReader): void {
-  for (const field of parameters.fields()) {
-    if (typeof parameters.get(field) === 'object') {
-      parameters.fail(
-        field,
-        'RoPE parameters per layer type are not supported for this model',
-        'Choose another model.',
-      );
     }
+    case 'llama3':
+      return { ...plain, inverseFrequencies: frequencies.map((f) => scaleLlama3(f, parameters)) };
+    case 'yarn':
+      return {
+        ...plain,
+        inverseFrequencies: yarnFrequencies(powers, parameters),
+        attentionScaling: parameters.attentionFactor,
+      };
+    case 'longrope': {
+      const divided = (divisors: readonly number[]) =>
+        powers.map((power, i) => round(1 / round(round(divisors[i] as number) * power)));
+      return {
+        inverseFrequencies: divided(parameters.shortFactor),
+        attentionScaling: parameters.attentionFactor,
+        long: {
+          kind: 'fixed',
+          beyond: parameters.originalMaxPositions,
+          inverseFrequencies: divided(parameters.longFactor),
+        },
+      };
+    }
+    default:
+      return parameters satisfies never;
   }
+}
+
+/** theta^(2i / rotaryDim), theta a float32 value. */
+function thetaPowers(theta: number, rotaryDim: number): number[] {
+  return Array.from({ length: rotaryDim / 2 }, (_, i) => round(theta ** round((2 * i) / rotaryDim)));
 }
 
 /**
- * Inverse frequencies of a rotary embedding over `rotaryDim` (even) dimensions of a head: rotaryDim / 2 float32 values.
- * Source: transformers, `compute_default_rope_parameters`, `_compute_linear_scaling_rope_parameters`,
- * `_compute_llama3_parameters`.
+ * Frequencies for batches of `length` positions: the ordinary ones up to the rope's limit. Dynamic NTK raises theta to
+ * theta·(factor·S/M − (factor − 1))^(d/(d − 2)), in float32 as PyTorch does with S a tensor.
  */
-export function makeRope(parameters: RopeParameters, rotaryDim: number): RopeSpec {
-  const base = round(parameters.theta);
-  const inverseFrequencies: number[] = [];
-  for (let dimension = 0; dimension < rotaryDim; dimension += 2) {
-    const power = round(base ** round(dimension / rotaryDim));
-    inverseFrequencies.push(scale(round(1 / power), parameters));
-  }
-  return { inverseFrequencies, attentionScaling: 1 };
+export function inverseFrequenciesAt({ inverseFrequencies, long }: RopeSpec, length: number): readonly number[] {
+  if (long === null || length <= long.beyond) return inverseFrequencies;
+  if (long.kind === 'fixed') return long.inverseFrequencies;
+  const { theta, factor, beyond } = long;
+  const rotaryDim = 2 * inverseFrequencies.length;
+  const stretch = round(round(round(round(factor) * length) / beyond) - round(factor - 1));
+  const power = round(stretch ** round(rotaryDim / (rotaryDim - 2)));
+  return thetaPowers(round(round(theta) * power), rotaryDim).map((value) => round(1 / value));
 }
 
-function scale(frequency: number, { type, factor, llama3 }: RopeParameters): number {
-  switch (type) {
-    case 'default':
-      return frequency;
-    case 'linear':
-      return round(frequency / round(factor));
-    case 'llama3':
-      return llama3 === null ? frequency : scaleLlama3(frequency, round(factor), llama3);
-    default:
-      return type satisfies never;
-  }
-}
-
-function scaleLlama3(frequency: number, factor: number, parameters: Llama3Parameters): number {
+/** Grattafiori et al. 2024, as published with Llama 3.1: wavelengths up to O/high stay, beyond O/low are divided. */
+function scaleLlama3(frequency: number, parameters: Llama3Scaling): number {
   const { lowFreqFactor: low, highFreqFactor: high, originalMaxPositions: original } = parameters;
+  const factor = round(parameters.factor);
   const wavelength = round(round(2 * Math.PI) / frequency);
   if (wavelength < round(original / high)) return frequency;
   if (wavelength > round(original / low)) return round(frequency / factor);
   const smooth = round(round(round(original / wavelength) - low) / round(high - low));
   const scaled = round(round(round(1 - smooth) * frequency) / factor);
   return round(scaled + round(smooth * frequency));
+}
+
+/** Peng et al. 2023 (arXiv 2309.00071), §3.2: dimensions that turn often keep f, slow ones get f / factor, a ramp between. */
+function yarnFrequencies(powers: readonly number[], parameters: RopeParameters & YarnScaling): number[] {
+  const { theta, rotaryDim, originalMaxPositions, betaFast, betaSlow, truncate } = parameters;
+  const factor = round(parameters.factor);
+  /** The dimension that turns this often over the original context. */
+  const dimensionOf = (turns: number) =>
+    (rotaryDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const [fast, slow] = [dimensionOf(betaFast), dimensionOf(betaSlow)];
+  const low = Math.max(truncate ? Math.floor(fast) : fast, 0);
+  const high = Math.min(truncate ? Math.ceil(slow) : slow, rotaryDim - 1);
+  const width = round((low === high ? high + 0.001 : high) - low);
+  return powers.map((power, i) => {
+    const ramp = Math.min(1, Math.max(0, round(round(i - round(low)) / width)));
+    const kept = round(1 - ramp);
+    const slowed = round(1 / round(factor * power));
+    return round(round(slowed * round(1 - kept)) + round(round(1 / power) * kept));
+  });
 }

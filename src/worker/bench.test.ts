@@ -14,6 +14,8 @@ const REQUEST: BenchRequest = {
   models: null,
   batches: null,
   checkpointing: null,
+  keepLayers: null,
+  activationMib: null,
   steps: 8,
   tune: false,
   precision: null,
@@ -44,14 +46,18 @@ it('trains the peer’s shapes by default, a tiny one where a CPU plays the GPU,
   const full = trainingShapes(REQUEST, 'full');
   expect([...full.keys()]).toEqual(['SmolLM2-135M', 'SmolLM2-360M', 'Llama-3.2-1B']);
   expect(full.get('SmolLM2-360M')).toEqual([
-    { rows: 4, length: 512, checkpointing: false },
-    { rows: 4, length: 512, checkpointing: true },
+    { rows: 4, length: 512, checkpointing: false, keep: null },
+    { rows: 4, length: 512, checkpointing: true, keep: null },
   ]);
   expect([...trainingShapes(REQUEST, 'small').keys()]).toEqual(['tiny']);
   const sweep = trainingShapes({ ...REQUEST, sweep: true }, 'full').get('SmolLM2-135M');
   expect(sweep?.map(({ length }) => length)).toEqual([512, 1024, 2048, 4096, 8192]);
   const asked = { ...REQUEST, models: ['tiny'], batches: [{ rows: 3, length: 7 }], checkpointing: [true] };
-  expect([...trainingShapes(asked, 'full')]).toEqual([['tiny', [{ rows: 3, length: 7, checkpointing: true }]]]);
+  expect([...trainingShapes(asked, 'full')]).toEqual([
+    ['tiny', [{ rows: 3, length: 7, checkpointing: true, keep: null }]],
+  ]);
+  const some = trainingShapes({ ...asked, checkpointing: null, keepLayers: 1 }, 'full').get('tiny');
+  expect(some).toEqual([{ rows: 3, length: 7, checkpointing: false, keep: { layers: 1 } }]);
 });
 
 it('makes rows that are documents of their own, trained everywhere', () => {
@@ -83,9 +89,9 @@ it('computes attention’s share of a step', () => {
   const spec = benchModel('SmolLM2-135M');
   // 7 products of 9·64·T² a layer against 4·N·T.
   const product = 576 * 512 * 30;
-  expect(attentionShare(spec, 4, 512, false)).toBeCloseTo((7 * product) / (7 * product + 4 * 134.5e6), 3);
-  expect(attentionShare(spec, 1, 8192, false)).toBeGreaterThan(0.6);
-  expect(attentionShare(spec, 1, 8192, true)).toBeGreaterThan(0.6);
+  expect(attentionShare(spec, 4, 512, 30)).toBeCloseTo((7 * product) / (7 * product + 4 * 134.5e6), 3);
+  expect(attentionShare(spec, 1, 8192, 30)).toBeGreaterThan(0.6);
+  expect(attentionShare(spec, 1, 8192, 0)).toBeGreaterThan(0.6);
 });
 
 it('selects benches by a part of their name', () => {

@@ -24,6 +24,9 @@ export interface BenchRequest {
   readonly models: readonly string[] | null;
   readonly batches: readonly BenchBatch[] | null;
   readonly checkpointing: readonly boolean[] | null;
+  /** So many layers keep their activations, or as many as fit in so many MiB, instead of checkpointing all or none. */
+  readonly keepLayers: number | null;
+  readonly activationMib: number | null;
   /** Timed steps. */
   readonly steps: number;
   /** Measures matmul variants before training, as the page does; else they are chosen by rule. */
@@ -120,6 +123,8 @@ export interface TrainLine {
   readonly rows: number;
   readonly length: number;
   readonly checkpointing: boolean;
+  /** Layers that kept their activations; the others computed them again. */
+  readonly keptLayers: number;
   /** Milliseconds a step, the queue empty before and after: what the peer is measured by. */
   readonly ms: Spread;
   readonly tokensPerSecond: number;

@@ -41,7 +41,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
   const folder = locator.folder(config.model);
   const spec = await readModelConfig(folder);
   const adapters = adaptedLinears(spec, config.lora);
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
   checkCheckpoint(spec, checkpoint);
   let adapter: PeftAdapter | null = null;
   if (config.initial_adapter !== undefined) {

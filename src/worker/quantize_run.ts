@@ -24,7 +24,7 @@ export async function quantizeRun(
   const { runId } = command;
   const folder = ports.openFolder(command.model);
   const spec = await readModelConfig(folder);
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
   checkCheckpoint(spec, checkpoint);
   await withGpu(
     ports,

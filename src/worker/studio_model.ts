@@ -1,7 +1,6 @@
 /** The studio's model: what it is before a byte of weights is read, and its weights on the GPU. */
 import { Tokenizer } from '../data/tokenizer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
-import { assertSupported } from '../engine/model/decoder.ts';
 import { ModelWeights } from '../engine/model/weights.ts';
 import { checkCheckpoint, expectedTensors } from '../formats/check_checkpoint.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
@@ -75,7 +74,6 @@ export async function inspectModel(location: ModelLocation, ports: ModelPorts): 
 
 async function describe({ folder, commit, files }: OpenFolder): Promise<{ info: ModelInfo; spec: ModelSpec }> {
   const spec = await readModelConfig(folder);
-  assertSupported(spec);
   const weights = weightFiles(files);
   if (weights.length === 0) {
     throw new NoWeightsError(`${folder.name} has no safetensors weights. Choose a model that has them.`);
@@ -144,7 +142,7 @@ async function loadOnce(
   try {
     const { info, spec } = await describe(opened);
     const tokenizer = await Tokenizer.load(opened.folder);
-    const checkpoint = await openCheckpoint(opened.folder);
+    const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
     let reported = Number.NEGATIVE_INFINITY;
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {

@@ -4,6 +4,7 @@ import { benches as attention } from '../kernels/attention.bench.ts';
 import { benches as crossEntropy } from '../kernels/cross_entropy.bench.ts';
 import { benches as dora } from '../kernels/dora.bench.ts';
 import { benches as embedding } from '../kernels/embedding.bench.ts';
+import { benches as headNorm } from '../kernels/head_norm.bench.ts';
 import { benches as lowRank } from '../kernels/low_rank.bench.ts';
 import { benches as matmulDense } from '../kernels/matmul_dense.bench.ts';
 import { benches as matmulNf4 } from '../kernels/matmul_nf4.bench.ts';
@@ -11,6 +12,7 @@ import { benches as nf4Quantize } from '../kernels/nf4_quantize.bench.ts';
 import { benches as rmsNorm } from '../kernels/rms_norm.bench.ts';
 import { benches as rmsNormBackward } from '../kernels/rms_norm_backward.bench.ts';
 import { benches as rope } from '../kernels/rope.bench.ts';
+import { benches as softCap } from '../kernels/soft_cap.bench.ts';
 import { benches as swiglu } from '../kernels/swiglu.bench.ts';
 import type { KernelBench } from './kernel_bench.ts';
 
@@ -23,6 +25,8 @@ export const allBenches: readonly KernelBench[] = [
   ...crossEntropy,
   ...rmsNorm,
   ...rmsNormBackward,
+  ...headNorm,
+  ...softCap,
   ...swiglu,
   ...rope,
   ...embedding,

@@ -20,7 +20,7 @@ type Named = Pick<KernelDefinition, 'name'>;
 const RULES: readonly (readonly [KernelGroup, (kernel: Named) => boolean])[] = [
   ['frozen matmul dX', ({ name }) => /nf4.*_dx/.test(name)],
   ['frozen matmul forward', ({ name }) => /matmul_nf4|dequantize/.test(name)],
-  ['head + cross-entropy', ({ name }) => /cross_entropy|loss/.test(name)],
+  ['head + cross-entropy', ({ name }) => /cross_entropy|loss|soft_cap/.test(name)],
   ['head + cross-entropy', ({ name }) => /^matmul_dense/.test(name)],
   ['LoRA path', ({ name }) => /low_rank|dora/.test(name)],
   ['sums of split matmuls', ({ name }) => name === 'matmul_reduce'],

@@ -1,11 +1,12 @@
 import { attentionBackwardReference, attentionForwardReference } from './attention.reference.ts';
 import { type AttentionShape, attentionBackward, attentionForward } from './attention.ts';
-import { ATTENTION_VARIANTS } from './attention_variant.ts';
+import { ATTENTION_MATRIX, ATTENTION_VARIANTS, type AttentionPass } from './attention_variant.ts';
 import { ropeReference } from './rope.reference.ts';
 import { randomDocuments } from './testing/documents.ts';
 import {
   type Bench,
   type CaseResult,
+  F16,
   F32,
   type KernelCase,
   placeReference,
@@ -14,7 +15,21 @@ import {
 } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
-const common = ['common/attention.wgsl', 'common/attention_tile.wgsl', 'common/attention_query_rows.wgsl'];
+const common = [
+  'common/attention.wgsl',
+  'common/attention_tile.wgsl',
+  'common/attention_query_rows.wgsl',
+  'common/attention_scores.wgsl',
+  'common/soft_cap.wgsl',
+];
+
+const matrix = ['common/attention.wgsl', 'common/attention_matrix.wgsl', 'common/matrices.wgsl'];
+
+/** What a pass is made of. */
+function files({ variant }: Shape, pass: AttentionPass): string[] {
+  if (variant === ATTENTION_MATRIX) return [`attention_matrix_${pass}.wgsl`, ...matrix];
+  return [`attention_${pass}.wgsl`, ...(pass === 'forward' ? [] : ['common/attention_gradient.wgsl']), ...common];
+}
 
 interface Shape {
   readonly tokens: number;
@@ -24,10 +39,11 @@ interface Shape {
   readonly headDim: number;
   readonly window?: number;
   readonly documents?: number;
+  readonly softCap?: number;
   /** Size of queries and keys: large ones make the softmax sharp. */
   readonly deviation?: number;
   /** The shape's and device's own by default. */
-  readonly variant?: keyof typeof ATTENTION_VARIANTS;
+  readonly variant?: keyof typeof ATTENTION_VARIANTS | typeof ATTENTION_MATRIX;
   readonly prefetch?: boolean;
 }
 
@@ -40,7 +56,7 @@ interface BackwardShape extends Shape {
 
 const title = (shape: BackwardShape) => {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window, documents = 1 } = shape;
-  const { variant, prefetch, parts, rotary } = shape;
+  const { variant, prefetch, parts, rotary, softCap } = shape;
   const notes = [
     window ? `window ${window}` : '',
     documents > 1 ? `${documents} documents` : '',
@@ -48,19 +64,32 @@ const title = (shape: BackwardShape) => {
     prefetch ? 'prefetch' : '',
     parts ? `${parts} parts` : '',
     rotary ? `${rotary} rotated` : '',
+    softCap ? `capped at ${softCap}` : '',
   ].filter(Boolean);
   return [`${tokens} of ${capacity}, ${heads}/${kvHeads} × ${headDim}`, ...notes].join(' ');
 };
 
 /** A forced variant, its loops not written out and without its prefetch unless asked for: compiled in a third of the time. */
 const forced = ({ variant, prefetch = false }: Shape) =>
-  variant ? { variant: { ...ATTENTION_VARIANTS[variant], UNROLL: prefetch ? 2 : 1, PREFETCH: prefetch } } : {};
+  variant === ATTENTION_MATRIX
+    ? { variant }
+    : variant
+      ? { variant: { ...ATTENTION_VARIANTS[variant], UNROLL: prefetch ? 2 : 1, PREFETCH: prefetch } }
+      : {};
 
 function inputs(shape: Shape, seed: number) {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window = null, documents = 1, deviation = 1 } = shape;
+  const { softCap } = shape;
   const random = new Random(seed);
   const stride = (heads + 2 * kvHeads) * headDim;
-  const attention: AttentionShape = { heads, kvHeads, headDim, scale: Math.fround(1 / Math.sqrt(headDim)), window };
+  const attention: AttentionShape = {
+    heads,
+    kvHeads,
+    headDim,
+    scale: Math.fround(1 / Math.sqrt(headDim)),
+    window,
+    softCap,
+  };
   return {
     attention,
     capacity,
@@ -73,7 +102,8 @@ function inputs(shape: Shape, seed: number) {
 
 const forwardCase = (shape: Shape): KernelCase => ({
   name: `attention_forward ${title(shape)}`,
-  shaderFiles: ['attention_forward.wgsl', ...common],
+  shaderFiles: files(shape, 'forward'),
+  matrices: shape.variant === ATTENTION_MATRIX,
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench): Promise<CaseResult> => {
       const { tokens, heads, headDim } = shape;
@@ -93,7 +123,7 @@ const forwardCase = (shape: Shape): KernelCase => ({
       const lseRows = { width: tokens, capacity: heads, stride: capacity };
       return {
         error: worst(await bench.error(o, reference.o), await bench.error(lse, placeReference(reference.lse, lseRows))),
-        tolerance: F32,
+        tolerance: shape.variant === ATTENTION_MATRIX ? F16 : F32,
       };
     }),
 });
@@ -104,6 +134,7 @@ function ropeInputs(bench: Bench, { tokens, capacity = tokens, rotary = 0 }: Bac
   const spec = {
     inverseFrequencies: Array.from({ length: half }, (_, i) => Math.fround(100 ** (-i / half))),
     attentionScaling: 1.25,
+    long: null,
   };
   const positions = new Random(seed + 1).integers(tokens, 0, 50);
   const table = (f: (angle: number) => number) =>
@@ -127,12 +158,11 @@ function ropeInputs(bench: Bench, { tokens, capacity = tokens, rotary = 0 }: Bac
 const backwardCase = (shape: BackwardShape): KernelCase => ({
   name: `attention_backward ${title(shape)}`,
   shaderFiles: [
-    'attention_backward_query.wgsl',
-    'attention_backward_key_value.wgsl',
+    ...files(shape, 'backward_query'),
+    ...files(shape, 'backward_key_value'),
     ...(shape.parts ? ['attention_backward_sum.wgsl'] : []),
-    'common/attention_gradient.wgsl',
-    ...common,
   ],
+  matrices: shape.variant === ATTENTION_MATRIX,
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench): Promise<CaseResult> => {
       const { tokens, heads, headDim } = shape;
@@ -171,7 +201,7 @@ const backwardCase = (shape: BackwardShape): KernelCase => ({
             turned ? ropeReference(gradient, turned.positions, turned.spec, rotated, true) : gradient,
           ),
         ),
-        tolerance: F32,
+        tolerance: shape.variant === ATTENTION_MATRIX ? F16 : F32,
       };
     }),
 });
@@ -195,6 +225,9 @@ const SHAPES: readonly Shape[] = [
   { tokens: 20, heads: 2, kvHeads: 1, headDim: 7 },
   { tokens: 18, heads: 1, kvHeads: 1, headDim: 80 },
   { tokens: 17, heads: 1, kvHeads: 1, headDim: 256 },
+  // Caps that bend the scores, tiles masked and not.
+  { tokens: 65, heads: 2, kvHeads: 1, headDim: 16, window: 30, documents: 2, deviation: 2, softCap: 4 },
+  { tokens: 19, heads: 2, kvHeads: 2, headDim: 10, capacity: 20, deviation: 3, softCap: 50 },
 ];
 
 /** One shape on each tile that a GPU may get, with tiles that are masked, seen in part, and seen by all. */
@@ -203,6 +236,15 @@ const VARIANTS = (Object.keys(ATTENTION_VARIANTS) as (keyof typeof ATTENTION_VAR
 );
 const acrossTiles = { tokens: 261, capacity: 263, heads: 3, kvHeads: 1, headDim: 16, window: 150, documents: 2 };
 
+/** Heads of whole blocks: one, some, eight; more than one tile either way; what is seen in part and by all. */
+const MATRIX_SHAPES: readonly Shape[] = [
+  acrossTiles,
+  { tokens: 7, heads: 2, kvHeads: 1, headDim: 64, capacity: 9 },
+  { tokens: 130, heads: 4, kvHeads: 2, headDim: 64, deviation: 2, documents: 3 },
+  { tokens: 100, heads: 2, kvHeads: 2, headDim: 80, softCap: 20 },
+  { tokens: 200, heads: 2, kvHeads: 1, headDim: 128, window: 70, capacity: 210 },
+];
+
 export const cases: KernelCase[] = [
   ...SHAPES.map(forwardCase),
   ...SHAPES.map(backwardCase),
@@ -210,8 +252,12 @@ export const cases: KernelCase[] = [
   backwardCase({ tokens: 300, heads: 1, kvHeads: 1, headDim: 8 }),
   ...VARIANTS.map((variant) => forwardCase({ ...acrossTiles, variant, prefetch: variant === 'WIDE' })),
   ...VARIANTS.map((variant) => backwardCase({ ...acrossTiles, variant, prefetch: variant === 'SMALL' })),
+  ...MATRIX_SHAPES.map((shape) => forwardCase({ ...shape, variant: ATTENTION_MATRIX })),
+  ...MATRIX_SHAPES.map((shape) => backwardCase({ ...shape, variant: ATTENTION_MATRIX })),
+  backwardCase({ ...acrossTiles, variant: ATTENTION_MATRIX, parts: 3, rotary: 16 }),
   backwardCase({ ...acrossTiles, headDim: 8, parts: 3, rotary: 4 }),
   backwardCase({ tokens: 63, heads: 4, kvHeads: 4, headDim: 8, parts: 4 }),
   backwardCase({ tokens: 35, heads: 4, kvHeads: 2, headDim: 10, parts: 2, rotary: 10 }),
   backwardCase({ tokens: 33, heads: 2, kvHeads: 1, headDim: 8, rotary: 8 }),
+  backwardCase({ tokens: 40, heads: 4, kvHeads: 2, headDim: 8, parts: 2, deviation: 2, softCap: 3 }),
 ];

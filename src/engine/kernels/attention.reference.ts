@@ -1,9 +1,13 @@
+import { softCapReference, softCapSlope } from './soft_cap.reference.ts';
+
 export interface AttentionReferenceShape {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
   readonly scale: number;
   readonly window: number | null;
+  /** c in c·tanh(score/c), or null, as by default. */
+  readonly softCap?: number | null;
 }
 
 /** Where in a row of qkv a query head's query, key and value begin. */
@@ -22,9 +26,9 @@ function forEachRow(
   qkv: ArrayLike<number>,
   documents: ArrayLike<number>,
   shape: AttentionReferenceShape,
-  visit: (head: number, t: number, first: number, p: Float64Array, lse: number) => void,
+  visit: (head: number, t: number, first: number, p: Float64Array, lse: number, scores: Float64Array) => void,
 ): void {
-  const { heads, kvHeads, headDim, scale, window } = shape;
+  const { heads, kvHeads, headDim, scale, window, softCap = null } = shape;
   const stride = (heads + 2 * kvHeads) * headDim;
   const tokens = qkv.length / stride;
   for (let head = 0; head < heads; head++) {
@@ -37,6 +41,7 @@ function forEachRow(
         for (let d = 0; d < headDim; d++) dot += qkv[t * stride + q + d] * qkv[j * stride + k + d];
         scores[j - first] = scale * dot;
       }
+      if (softCap !== null) scores.set(softCapReference(scores, softCap));
       const top = scores.reduce((a, b) => Math.max(a, b));
       const sum = scores.reduce((total, s) => total + Math.exp(s - top), 0);
       const lse = top + Math.log(sum);
@@ -46,13 +51,14 @@ function forEachRow(
         first,
         scores.map((s) => Math.exp(s - lse)),
         lse,
+        scores,
       );
     }
   }
 }
 
 /**
- * o [T, heads · headDim] = softmax(scale · q·kᵀ)·v, causal, within documents and window; lse [heads, T]
+ * o [T, heads · headDim] = softmax(scale · q·kᵀ, soft-capped)·v, causal, within documents and window; lse [heads, T]
  * (Vaswani et al. 2017, eq. 1; grouped queries: Ainslie et al. 2023). qkv [T, (heads + 2·kvHeads)·headDim].
  */
 export function attentionForwardReference(
@@ -78,7 +84,8 @@ export function attentionForwardReference(
 }
 
 /**
- * d_qkv, laid out as qkv: dv = pᵀ·do, dp = do·vᵀ, ds = p ∘ (dp − Σ_j p_j·dp_j), dq = scale · ds·k, dk = scale · dsᵀ·q.
+ * d_qkv, laid out as qkv: dv = pᵀ·do, dp = do·vᵀ, ds = p ∘ (dp − Σ_j p_j·dp_j), times the cap's derivative where scores
+ * are capped, dq = scale · ds·k, dk = scale · dsᵀ·q.
  */
 export function attentionBackwardReference(
   qkv: ArrayLike<number>,
@@ -86,10 +93,10 @@ export function attentionBackwardReference(
   shape: AttentionReferenceShape,
   dO: ArrayLike<number>,
 ): Float64Array<ArrayBuffer> {
-  const { heads, kvHeads, headDim, scale } = shape;
+  const { heads, kvHeads, headDim, scale, softCap = null } = shape;
   const stride = (heads + 2 * kvHeads) * headDim;
   const dQkv = new Float64Array(qkv.length);
-  forEachRow(qkv, documents, shape, (head, t, first, p) => {
+  forEachRow(qkv, documents, shape, (head, t, first, p, _lse, scores) => {
     const { q, k, v } = columns(shape, head);
     const at = (t * heads + head) * headDim;
     const dp = p.map((_, j) => {
@@ -99,7 +106,8 @@ export function attentionBackwardReference(
     });
     const delta = dp.reduce((sum, x, j) => sum + p[j] * x, 0);
     p.forEach((probability, j) => {
-      const ds = scale * probability * (dp[j] - delta);
+      const slope = softCap === null ? 1 : softCapSlope(scores[j], softCap);
+      const ds = scale * slope * probability * (dp[j] - delta);
       const key = (first + j) * stride;
       for (let d = 0; d < headDim; d++) {
         dQkv[t * stride + q + d] += ds * qkv[key + k + d];

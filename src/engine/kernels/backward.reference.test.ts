@@ -2,11 +2,13 @@
 import { describe, expect, test } from 'vitest';
 import { attentionBackwardReference, attentionForwardReference } from './attention.reference.ts';
 import { crossEntropyReference } from './cross_entropy.reference.ts';
+import { headNormBackwardReference, headNormReference } from './head_norm.reference.ts';
 import { matmulGradientReference } from './low_rank.reference.ts';
 import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import { rmsNormReference } from './rms_norm.reference.ts';
 import { rmsNormBackwardReference } from './rms_norm_backward.reference.ts';
 import { ropeReference } from './rope.reference.ts';
+import { softCapReference } from './soft_cap.reference.ts';
 import { swigluBackwardReference, swigluReference } from './swiglu.reference.ts';
 import { gradientError } from './testing/central_differences.ts';
 import { documentsOf } from './testing/documents.ts';
@@ -29,9 +31,17 @@ test('rms_norm_backward', () => {
   expect(gradientError(loss, x, analytic, random, SAMPLES)).toBeLessThanOrEqual(TOLERANCE);
 });
 
+test('head_norm_backward', () => {
+  const shape = { heads: 3, kvHeads: 2, query: normal(5), key: normal(5), epsilon: 0.1 };
+  const [qkv, dy] = [normal(2 * 35), normal(2 * 35)];
+  const analytic = headNormBackwardReference(qkv, shape, dy);
+  const loss = () => dot(headNormReference(qkv, shape), dy);
+  expect(gradientError(loss, qkv, analytic, random, SAMPLES)).toBeLessThanOrEqual(TOLERANCE);
+});
+
 test('rope, inverse', () => {
   const shape = { stride: 36, heads: 2, headDim: 12 };
-  const spec = { inverseFrequencies: [1, 0.3, 0.1], attentionScaling: 1.2 };
+  const spec = { inverseFrequencies: [1, 0.3, 0.1], attentionScaling: 1.2, long: null };
   const positions = [0, 5, 3];
   const [x, dy] = [normal(108), normal(108)];
   const loss = () => dot(ropeReference(x, positions, spec, shape), dy);
@@ -39,10 +49,10 @@ test('rope, inverse', () => {
   expect(gradientError(loss, x, analytic, random, SAMPLES)).toBeLessThanOrEqual(TOLERANCE);
 });
 
-test('swiglu_backward', () => {
+test.each(['silu', 'gelu_tanh'] as const)('swiglu_backward, %s', (activation) => {
   const [gateUp, dy] = [normal(60), normal(30)];
-  const loss = () => dot(swigluReference(gateUp, 10), dy);
-  const analytic = swigluBackwardReference(gateUp, dy, 10);
+  const loss = () => dot(swigluReference(gateUp, 10, activation), dy);
+  const analytic = swigluBackwardReference(gateUp, dy, 10, activation);
   expect(gradientError(loss, gateUp, analytic, random, SAMPLES)).toBeLessThanOrEqual(TOLERANCE);
 });
 
@@ -63,12 +73,21 @@ test('cross_entropy', () => {
   expect(gradientError(loss, logits, gradient, random, SAMPLES)).toBeLessThanOrEqual(TOLERANCE);
 });
 
+test('cross_entropy of soft-capped logits', () => {
+  const logits = normal(4 * 9);
+  const targets = [3, -1, 0, 8];
+  const entropy = () => crossEntropyReference(softCapReference(logits, 1.5), targets, 9, 0.25, 1.5);
+  const loss = () => dot(entropy().loss, [1, 0, 1, 0, 1, 0, 1, 0]) * 0.25;
+  expect(gradientError(loss, logits, entropy().gradient, random, SAMPLES)).toBeLessThanOrEqual(TOLERANCE);
+});
+
 describe.each([
-  { heads: 2, kvHeads: 2, window: null },
-  { heads: 4, kvHeads: 2, window: 3 },
-  { heads: 3, kvHeads: 1, window: 1 },
-])('attention with $heads/$kvHeads heads, window $window', ({ heads, kvHeads, window }) => {
-  const shape = { heads, kvHeads, headDim: 4, scale: 0.5, window };
+  { heads: 2, kvHeads: 2, window: null, softCap: null },
+  { heads: 4, kvHeads: 2, window: 3, softCap: null },
+  { heads: 3, kvHeads: 1, window: 1, softCap: null },
+  { heads: 4, kvHeads: 2, window: 4, softCap: 1.2 },
+])('attention with $heads/$kvHeads heads, window $window, cap $softCap', ({ heads, kvHeads, window, softCap }) => {
+  const shape = { heads, kvHeads, headDim: 4, scale: 0.5, window, softCap };
   const documents = documentsOf([0, 2, 3], 9);
   const stride = (heads + 2 * kvHeads) * 4;
 

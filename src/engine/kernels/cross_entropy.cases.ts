@@ -15,14 +15,18 @@ interface Shape {
   readonly untrained?: (token: number) => boolean;
   /** Make the target's logit the largest: losses about 0.05, small beside the logits. */
   readonly confident?: boolean;
+  /** Logits are soft-capped ones. */
+  readonly cap?: number;
 }
 
 const crossEntropyCase = (shape: Shape): KernelCase => {
   const { tokens, vocab, gradient, capacity = tokens, range = 5, untrained = (t) => t % 5 === 3 } = shape;
   const rows = shape.rows ?? { first: 0, count: capacity };
-  const notes = [shape.confident ? 'confident' : '', shape.rows ? `rows ${rows.first} + ${rows.count}` : ''].filter(
-    Boolean,
-  );
+  const notes = [
+    shape.confident ? 'confident' : '',
+    shape.rows ? `rows ${rows.first} + ${rows.count}` : '',
+    shape.cap ? `capped at ${shape.cap}` : '',
+  ].filter(Boolean);
   return {
     name: [
       'cross_entropy',
@@ -30,7 +34,7 @@ const crossEntropyCase = (shape: Shape): KernelCase => {
       gradient ? 'gradient' : 'loss only',
       ...notes,
     ].join(' '),
-    shaderFiles: ['cross_entropy.wgsl', 'common/indexing.wgsl', 'common/reduce.wgsl'],
+    shaderFiles: ['cross_entropy.wgsl', 'common/indexing.wgsl', 'common/reduce.wgsl', 'common/soft_cap.wgsl'],
     run: (gpu, seed) => {
       const inverse = Math.fround(1 / 37);
       return withBench(gpu, { tokens, capacity, step: { inverse_trained_tokens: inverse } }, async (bench) => {
@@ -53,9 +57,10 @@ const crossEntropyCase = (shape: Shape): KernelCase => {
           vocab,
           rows,
           gradient,
+          cap: shape.cap,
         });
         await bench.run();
-        const reference = crossEntropyReference(logits, chunkTargets, vocab, inverse);
+        const reference = crossEntropyReference(logits, chunkTargets, vocab, inverse, shape.cap ?? null);
         // Loss and hit apart: hits are 0 or 1 and would hide a small loss.
         const part = (field: number) =>
           placeReference(
@@ -152,6 +157,8 @@ export const cases: KernelCase[] = [
       { tokens: 7, vocab: 36, gradient: true, untrained: () => true },
       { tokens: 7, vocab: 36, gradient: false, untrained: () => true },
       { tokens: 1000, vocab: 8, gradient: true },
+      { tokens: 65, vocab: 36, gradient: true, capacity: 70, range: 29, cap: 30 },
+      { tokens: 63, vocab: 33, gradient: true, range: 29, cap: 30 },
     ] satisfies Shape[]
   ).map(crossEntropyCase),
   ...[

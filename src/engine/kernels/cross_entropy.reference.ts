@@ -1,3 +1,5 @@
+import { softCapSlope } from './soft_cap.reference.ts';
+
 export interface CrossEntropyReference {
   /** [T, 2]: negative log likelihood, and 1 where the target is the likeliest token. */
   readonly loss: Float64Array<ArrayBuffer>;
@@ -5,12 +7,16 @@ export interface CrossEntropyReference {
   readonly gradient: Float64Array<ArrayBuffer>;
 }
 
-/** nll = log Σ exp(logits) − logits[target]; d logits = (softmax − onehot) / N. A target below 0 is not trained. */
+/**
+ * nll = log Σ exp(logits) − logits[target]; d logits = (softmax − onehot) / N. A target below 0 is not trained. With `cap`
+ * the logits are soft-capped ones, and the gradient is that of what they were before.
+ */
 export function crossEntropyReference(
   logits: ArrayLike<number>,
   targets: ArrayLike<number>,
   vocab: number,
   inverseTrainedTokens: number,
+  cap: number | null = null,
 ): CrossEntropyReference {
   const loss = new Float64Array(targets.length * 2);
   const gradient = new Float64Array(targets.length * vocab);
@@ -24,7 +30,8 @@ export function crossEntropyReference(
     loss[2 * t + 1] = wanted === top ? 1 : 0;
     row.forEach((x, c) => {
       const onehot = c === targets[t] ? 1 : 0;
-      gradient[t * vocab + c] = (Math.exp(x - top) / sum - onehot) * inverseTrainedTokens;
+      gradient[t * vocab + c] =
+        (Math.exp(x - top) / sum - onehot) * inverseTrainedTokens * (cap === null ? 1 : softCapSlope(x, cap));
     });
   }
   return { loss, gradient };

@@ -25,7 +25,7 @@ const doraNormKernel = (doubleQuant: boolean) =>
       norm_at: 'u32',
       scale: 'f32',
     },
-    constants: { DOUBLE_QUANT: doubleQuant },
+    constants: { DOUBLE_QUANT: doubleQuant, SLAB_VECTORS: false },
   });
 
 export interface DoraOptions {

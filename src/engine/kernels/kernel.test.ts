@@ -52,7 +52,7 @@ describe('packUniform', () => {
 
 describe('kernelSource', () => {
   test('declares bindings, parameters and constants before the algorithm', () => {
-    const source = kernelSource(rmsNormKernel);
+    const source = kernelSource(rmsNormKernel(false));
     const declarations = source.slice(0, source.indexOf('@compute'));
     expect(declarations).toContain('const GROUP: u32 = 64u;');
     expect(declarations).toContain('struct Params { width: u32, weight_at: u32, epsilon: f32 }');
@@ -63,7 +63,7 @@ describe('kernelSource', () => {
 
   test('leaves no directive behind', () => {
     const gradient = lowRankGradientKernel({ segments: 2, aligned: true, split: true });
-    for (const kernel of [rmsNormKernel, swigluKernel, gradient]) {
+    for (const kernel of [rmsNormKernel(true), swigluKernel('gelu_tanh'), gradient]) {
       expect(kernelSource(kernel)).not.toMatch(/^\s*#|\{[a-z]\}/m);
     }
   });

@@ -12,24 +12,30 @@ interface Shape {
   readonly capacity?: number;
   /** Size of x: small values let ε decide. */
   readonly deviation?: number;
+  readonly residual?: boolean;
 }
 
-const rmsNormCase = ({ tokens, width, capacity = tokens, deviation = 3 }: Shape): KernelCase => ({
-  name: `rms_norm ${tokens} of ${capacity} × ${width} of size ${deviation}`,
+const rmsNormCase = ({ tokens, width, capacity = tokens, deviation = 3, residual = false }: Shape): KernelCase => ({
+  name: `rms_norm ${tokens} of ${capacity} × ${width} of size ${deviation}${residual ? ' residual' : ''}`,
   shaderFiles,
   run: (gpu, seed) =>
     withBench(gpu, { tokens, capacity }, async (bench) => {
       const random = new Random(seed);
       const x = random.normal(tokens * width, deviation);
       const norms = random.normal(width + 5);
+      const before = random.normal(tokens * width);
+      const rows = { width, capacity };
       const y = bench.output('y', capacity * width);
       rmsNorm(bench.plan, {
-        x: bench.inputRows('x', x, { width, capacity }),
+        x: bench.inputRows('x', x, rows),
         weight: { tensor: bench.input('weight', norms), at: 5, width, epsilon: EPSILON },
         y,
+        residual: residual ? bench.inputRows('residual', before, rows) : undefined,
       });
       await bench.run();
-      return { error: await bench.error(y, rmsNormReference(x, norms.subarray(5), EPSILON)), tolerance: F32 };
+      const reference = rmsNormReference(x, norms.subarray(5), EPSILON);
+      if (residual) for (let i = 0; i < reference.length; i++) reference[i] += before[i];
+      return { error: await bench.error(y, reference), tolerance: F32 };
     }),
 });
 
@@ -39,4 +45,5 @@ export const cases: KernelCase[] = [
   { tokens: 63, width: 130, capacity: 70 },
   { tokens: 65, width: 7, capacity: 66 },
   { tokens: 1000, width: 65 },
+  { tokens: 33, width: 70, capacity: 40, residual: true },
 ].map(rmsNormCase);

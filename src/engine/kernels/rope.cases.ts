@@ -32,6 +32,7 @@ const ropeCase = (shape: Shape): KernelCase => {
         const spec = {
           inverseFrequencies: Array.from({ length: half }, (_, i) => Math.fround(10_000 ** (-i / half))),
           attentionScaling: shape.scaling ?? 1,
+          long: null,
         };
         const table = (f: (angle: number) => number) =>
           Float32Array.from({ length: maxPositions * half }, (_, i) => {

@@ -10,6 +10,7 @@ function forward(size: BenchSize, tokens: number, width: number): KernelBench {
     bytes: 4 * 3 * tokens * width,
     record(plan, buffers) {
       swiglu(plan, {
+        activation: 'silu',
         gateUp: buffers.floats('gate, up', 2 * tokens * width),
         y: buffers.floats('y', tokens * width),
         width,
@@ -27,6 +28,7 @@ function backward(size: BenchSize, tokens: number, width: number): KernelBench {
     bytes: 4 * 6 * tokens * width,
     record(plan, buffers) {
       swigluBackward(plan, {
+        activation: 'silu',
         gateUp: buffers.floats('gate, up', 2 * tokens * width),
         dy: buffers.floats('dy', tokens * width),
         dGateUp: buffers.floats('d gate, up', 2 * tokens * width),

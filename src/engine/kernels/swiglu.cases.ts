@@ -1,5 +1,5 @@
 import { swigluBackwardReference, swigluReference } from './swiglu.reference.ts';
-import { swiglu, swigluBackward } from './swiglu.ts';
+import { type Activation, swiglu, swigluBackward } from './swiglu.ts';
 import { F32, type KernelCase, withBench, worst } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
@@ -9,10 +9,11 @@ interface Shape {
   readonly capacity?: number;
   /** Gates up to ±this, uniformly; normal by default. */
   readonly extreme?: number;
+  readonly activation?: Activation;
 }
 
-const title = ({ tokens, width, capacity = tokens, extreme }: Shape) =>
-  `${tokens} of ${capacity} × ${width}${extreme ? `, gates to ±${extreme}` : ''}`;
+const title = ({ tokens, width, capacity = tokens, extreme, activation }: Shape) =>
+  `${tokens} of ${capacity} × ${width}${extreme ? `, gates to ±${extreme}` : ''}${activation ? `, ${activation}` : ''}`;
 
 const gates = (random: Random, { tokens, width, extreme }: Shape) =>
   extreme ? random.uniform(tokens * width * 2, -extreme, extreme) : random.normal(tokens * width * 2, 2);
@@ -22,13 +23,13 @@ const swigluCase = (shape: Shape): KernelCase => ({
   shaderFiles: ['swiglu.wgsl', 'common/indexing.wgsl', 'common/activation.wgsl'],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
-      const { tokens, width, capacity = tokens } = shape;
+      const { tokens, width, capacity = tokens, activation = 'silu' } = shape;
       const gateUp = gates(new Random(seed), shape);
       const y = bench.output('y', capacity * width);
       const rows = { width: 2 * width, capacity };
-      swiglu(bench.plan, { gateUp: bench.inputRows('gate_up', gateUp, rows), y, width });
+      swiglu(bench.plan, { activation, gateUp: bench.inputRows('gate_up', gateUp, rows), y, width });
       await bench.run();
-      return { error: await bench.error(y, swigluReference(gateUp, width)), tolerance: F32 };
+      return { error: await bench.error(y, swigluReference(gateUp, width, activation)), tolerance: F32 };
     }),
 });
 
@@ -37,13 +38,14 @@ const swigluBackwardCase = (shape: Shape): KernelCase => ({
   shaderFiles: ['swiglu_backward.wgsl', 'common/indexing.wgsl', 'common/activation.wgsl'],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
-      const { tokens, width, capacity = tokens } = shape;
+      const { tokens, width, capacity = tokens, activation = 'silu' } = shape;
       const random = new Random(seed);
       const gateUp = gates(random, shape);
       const dy = random.normal(tokens * width);
       const dGateUp = bench.output('d_gate_up', capacity * width * 2);
       const activated = bench.output('activated', capacity * width);
       swigluBackward(bench.plan, {
+        activation,
         gateUp: bench.inputRows('gate_up', gateUp, { width: 2 * width, capacity }),
         dy: bench.inputRows('dy', dy, { width, capacity }),
         dGateUp,
@@ -52,8 +54,8 @@ const swigluBackwardCase = (shape: Shape): KernelCase => ({
       });
       await bench.run();
       const error = worst(
-        await bench.error(dGateUp, swigluBackwardReference(gateUp, dy, width)),
-        await bench.error(activated, swigluReference(gateUp, width)),
+        await bench.error(dGateUp, swigluBackwardReference(gateUp, dy, width, activation)),
+        await bench.error(activated, swigluReference(gateUp, width, activation)),
       );
       return { error, tolerance: F32 };
     }),
@@ -65,6 +67,9 @@ const SHAPES: readonly Shape[] = [
   { tokens: 63, width: 130 },
   { tokens: 65, width: 64, extreme: 100, capacity: 70 },
   { tokens: 1000, width: 7 },
+  { tokens: 7, width: 33, capacity: 9, activation: 'gelu_tanh' },
+  { tokens: 65, width: 64, extreme: 10, activation: 'gelu_tanh' },
+  { tokens: 3, width: 130, extreme: 1e15, activation: 'gelu_tanh' },
 ];
 
 export const cases: KernelCase[] = [...SHAPES.map(swigluCase), ...SHAPES.map(swigluBackwardCase)];

@@ -1,18 +1,33 @@
+import type { ModelSpec } from '../../formats/model_spec.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
 import { defineKernel, grid, input, output } from './kernel.ts';
 
-/** y [T, width] = silu(gate) · up; gate_up [T, 2·width] (Shazeer 2020). Relative error ≤ 1e-5. */
-export const swigluKernel = defineKernel({
-  name: 'swiglu',
-  shader: 'swiglu.wgsl',
-  bindings: { gate_up: input('f32'), y: output('f32') },
-  params: { width: 'u32' },
-  constants: {},
-});
+export type Activation = ModelSpec['activation'];
 
-export function swiglu(plan: PlanBuilder, { gateUp, y, width }: { gateUp: Tensor; y: Tensor; width: number }): void {
-  plan.dispatch(swigluKernel, {
+/**
+ * y [T, width] = f(gate) · up, f SiLU or GELU's tanh form (then it is called GeGLU); gate_up [T, 2·width] (Shazeer 2020).
+ * Relative error ≤ 1e-5.
+ */
+export function swigluKernel(activation: Activation) {
+  return defineKernel({
+    name: 'swiglu',
+    shader: 'swiglu.wgsl',
+    bindings: { gate_up: input('f32'), y: output('f32') },
+    params: { width: 'u32' },
+    constants: { GELU: activation === 'gelu_tanh' },
+  });
+}
+
+export interface SwigluOptions {
+  readonly activation: Activation;
+  readonly gateUp: Tensor;
+  readonly y: Tensor;
+  readonly width: number;
+}
+
+export function swiglu(plan: PlanBuilder, { activation, gateUp, y, width }: SwigluOptions): void {
+  plan.dispatch(swigluKernel(activation), {
     bindings: { gate_up: gateUp, y },
     params: { width },
     workgroups: (tokens) => grid(Math.ceil((tokens * width) / 64)),
@@ -21,15 +36,18 @@ export function swiglu(plan: PlanBuilder, { gateUp, y, width }: { gateUp: Tensor
 }
 
 /** d_gate_up [T, 2·width] from dy [T, width], and activated [T, width], swiglu's result again. Relative error ≤ 1e-5. */
-export const swigluBackwardKernel = defineKernel({
-  name: 'swiglu_backward',
-  shader: 'swiglu_backward.wgsl',
-  bindings: { gate_up: input('f32'), dy: input('f32'), d_gate_up: output('f32'), activated: output('f32') },
-  params: { width: 'u32' },
-  constants: {},
-});
+export function swigluBackwardKernel(activation: Activation) {
+  return defineKernel({
+    name: 'swiglu_backward',
+    shader: 'swiglu_backward.wgsl',
+    bindings: { gate_up: input('f32'), dy: input('f32'), d_gate_up: output('f32'), activated: output('f32') },
+    params: { width: 'u32' },
+    constants: { GELU: activation === 'gelu_tanh' },
+  });
+}
 
 export interface SwigluBackwardOptions {
+  readonly activation: Activation;
   readonly gateUp: Tensor;
   readonly dy: Tensor;
   readonly dGateUp: Tensor;
@@ -38,8 +56,8 @@ export interface SwigluBackwardOptions {
 }
 
 export function swigluBackward(plan: PlanBuilder, options: SwigluBackwardOptions): void {
-  const { gateUp, dy, dGateUp, activated, width } = options;
-  plan.dispatch(swigluBackwardKernel, {
+  const { activation, gateUp, dy, dGateUp, activated, width } = options;
+  plan.dispatch(swigluBackwardKernel(activation), {
     bindings: { gate_up: gateUp, dy, d_gate_up: dGateUp, activated },
     params: { width },
     workgroups: (tokens) => grid(Math.ceil((tokens * width) / 64)),

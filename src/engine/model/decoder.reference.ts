@@ -3,16 +3,19 @@
  * logits, losses and gradients are held against. Slow on purpose; for models of a few thousand weights.
  */
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import { inverseFrequenciesAt } from '../../formats/rope.ts';
 import { attentionBackwardReference, attentionForwardReference } from '../kernels/attention.reference.ts';
 import { crossEntropyReference } from '../kernels/cross_entropy.reference.ts';
 import { doraBackwardReference, doraNormReference, doraReference } from '../kernels/dora.reference.ts';
 import { embeddingReference } from '../kernels/embedding.reference.ts';
+import { type HeadNormShape, headNormBackwardReference, headNormReference } from '../kernels/head_norm.reference.ts';
 import { matmulGradientReference } from '../kernels/low_rank.reference.ts';
 import { matmulReference, matmulTransposedReference } from '../kernels/matmul_dense.reference.ts';
 import { linearReference } from '../kernels/matmul_nf4.reference.ts';
 import { rmsNormReference } from '../kernels/rms_norm.reference.ts';
 import { rmsNormBackwardReference } from '../kernels/rms_norm_backward.reference.ts';
 import { ropeReference } from '../kernels/rope.reference.ts';
+import { softCapReference } from '../kernels/soft_cap.reference.ts';
 import { swigluBackwardReference, swigluReference } from '../kernels/swiglu.reference.ts';
 import type { TokenBatch } from '../token_batch.ts';
 
@@ -62,13 +65,19 @@ export interface AdapterGradients {
 interface LayerRecord {
   readonly input: Matrix;
   readonly normed: Matrix;
+  /** Before the norms of heads. */
+  readonly rawQkv: Matrix;
   /** Rotated. */
   readonly qkv: Matrix;
   readonly attended: Matrix;
+  /** Before the norm after attention. */
+  readonly projected: Matrix;
   readonly middle: Matrix;
   readonly middleNormed: Matrix;
   readonly gateUp: Matrix;
   readonly activated: Matrix;
+  /** Before the norm after the MLP. */
+  readonly mlp: Matrix;
 }
 
 const add = (x: Matrix, y: Matrix): Matrix => x.map((value, i) => value + y[i]);
@@ -82,8 +91,7 @@ function takeColumns(x: Matrix, stride: number, at: number, width: number): Matr
 
 export function decoderReference(options: DecoderReferenceOptions): DecoderReferenceResult {
   const { spec, weights, adapters, batch, inverseTrainedTokens = 1 / batch.trainedTokens } = options;
-  refuseUncovered(spec);
-  const { heads, kvHeads, headDim, scale } = spec.attention;
+  const { heads, kvHeads, headDim } = spec.attention;
   const { epsilon, weightOffset, names } = spec.norm;
   const { hiddenSize, intermediateSize, vocabSize, linears } = spec;
   const gradients = new Map<string, AdapterGradients>();
@@ -173,48 +181,85 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
     }
     return dx;
   };
-  const attention = (layer: number) => ({ heads, kvHeads, headDim, scale, window: spec.layers[layer].window });
+  const attention = (layer: number) => ({ ...spec.attention, window: spec.layers[layer].window });
+  const length = Math.max(...batch.positions) + 1;
   const rotate = (layer: number, qkv: Matrix, inverse: boolean): Matrix => {
     const { rope } = spec.layers[layer];
     if (rope === null) return qkv;
     const shape = { stride: (heads + 2 * kvHeads) * headDim, heads: heads + kvHeads, headDim };
-    return ropeReference(qkv, batch.positions, spec.ropes[rope], shape, inverse);
+    const turn = { ...spec.ropes[rope], inverseFrequencies: inverseFrequenciesAt(spec.ropes[rope], length) };
+    return ropeReference(qkv, batch.positions, turn, shape, inverse);
+  };
+
+  const norm = (layer: number, name: string) => normWeight(`${prefix(layer)}${name}.weight`);
+  const normed = (layer: number, name: string, from: Matrix) => rmsNormReference(from, norm(layer, name), epsilon);
+  const dNormed = (layer: number, name: string, from: Matrix, dy: Matrix) =>
+    rmsNormBackwardReference(from, norm(layer, name), epsilon, dy);
+  /** A norm that not every model has, and its gradient. */
+  const ifNormed = (layer: number, name: string | null, from: Matrix) =>
+    name === null ? from : normed(layer, name, from);
+  const ifDNormed = (layer: number, name: string | null, from: Matrix, dy: Matrix) =>
+    name === null ? dy : dNormed(layer, name, from, dy);
+  const headNorms = (layer: number): HeadNormShape | null => {
+    if (names.query === null || names.key === null) return null;
+    return { heads, kvHeads, query: norm(layer, names.query), key: norm(layer, names.key), epsilon };
   };
 
   let x = embeddingReference(batch.ids, tensor(spec.tensors.embedding), hiddenSize, spec.embeddingScale ?? 1);
   const records = spec.layers.map((_, layer): LayerRecord => {
     const input = x;
-    const normed = rmsNormReference(input, normWeight(`${prefix(layer)}${names.beforeAttention}.weight`), epsilon);
-    const qkv = rotate(layer, forwardLinears(layer, linears.qkv, normed), false);
+    const inputNormed = normed(layer, names.beforeAttention, input);
+    const rawQkv = forwardLinears(layer, linears.qkv, inputNormed);
+    const shape = headNorms(layer);
+    const qkv = rotate(layer, shape ? headNormReference(rawQkv, shape) : rawQkv, false);
     const attended = attentionForwardReference(qkv, batch.documents, attention(layer)).o;
-    const middle = add(input, forwardLinear(layer, linears.output, attended));
-    const middleNormed = rmsNormReference(middle, normWeight(`${prefix(layer)}${names.beforeMlp}.weight`), epsilon);
+    const projected = forwardLinear(layer, linears.output, attended);
+    const middle = add(input, ifNormed(layer, names.afterAttention, projected));
+    const middleNormed = normed(layer, names.beforeMlp, middle);
     const gateUp = forwardLinears(layer, linears.gateUp, middleNormed);
-    const activated = swigluReference(gateUp, intermediateSize);
-    x = add(middle, forwardLinear(layer, linears.down, activated));
-    return { input, normed, qkv, attended, middle, middleNormed, gateUp, activated };
+    const activated = swigluReference(gateUp, intermediateSize, spec.activation);
+    const mlp = forwardLinear(layer, linears.down, activated);
+    x = add(middle, ifNormed(layer, names.afterMlp, mlp));
+    return {
+      input,
+      normed: inputNormed,
+      rawQkv,
+      qkv,
+      attended,
+      projected,
+      middle,
+      middleNormed,
+      gateUp,
+      activated,
+      mlp,
+    };
   });
 
   const finalWeight = normWeight(spec.tensors.finalNorm);
   const head = tensor(spec.tiedHead ? spec.tensors.embedding : spec.tensors.head);
-  const logits = matmulReference(rmsNormReference(x, finalWeight, epsilon), head, hiddenSize, vocabSize);
-  const entropy = crossEntropyReference(logits, batch.targets, vocabSize, inverseTrainedTokens);
+  const uncapped = matmulReference(rmsNormReference(x, finalWeight, epsilon), head, hiddenSize, vocabSize);
+  const cap = spec.finalSoftCap;
+  const logits = cap === null ? uncapped : softCapReference(uncapped, cap);
+  const entropy = crossEntropyReference(logits, batch.targets, vocabSize, inverseTrainedTokens, cap);
   const loss = entropy.loss.reduce((sum, value, i) => (i % 2 === 0 ? sum + value : sum), 0);
 
-  const dNormed = matmulTransposedReference(entropy.gradient, head, vocabSize, hiddenSize);
-  let dx = rmsNormBackwardReference(x, finalWeight, epsilon, dNormed);
+  const dFinal = matmulTransposedReference(entropy.gradient, head, vocabSize, hiddenSize);
+  let dx = rmsNormBackwardReference(x, finalWeight, epsilon, dFinal);
   for (let layer = records.length - 1; layer >= 0; layer--) {
     const record = records[layer];
-    const dActivated = backwardLinear(layer, linears.down, record.activated, dx);
-    const dGateUp = swigluBackwardReference(record.gateUp, dActivated, intermediateSize);
+    const dMlp = ifDNormed(layer, names.afterMlp, record.mlp, dx);
+    const dActivated = backwardLinear(layer, linears.down, record.activated, dMlp);
+    const dGateUp = swigluBackwardReference(record.gateUp, dActivated, intermediateSize, spec.activation);
     const dMiddleNormed = backwardLinears(layer, linears.gateUp, record.middleNormed, dGateUp);
-    const mlpWeight = normWeight(`${prefix(layer)}${names.beforeMlp}.weight`);
-    const dMiddle = add(dx, rmsNormBackwardReference(record.middle, mlpWeight, epsilon, dMiddleNormed));
-    const dAttended = backwardLinear(layer, linears.output, record.attended, dMiddle);
+    const dMiddle = add(dx, dNormed(layer, names.beforeMlp, record.middle, dMiddleNormed));
+    const dProjected = ifDNormed(layer, names.afterAttention, record.projected, dMiddle);
+    const dAttended = backwardLinear(layer, linears.output, record.attended, dProjected);
     const dRotated = attentionBackwardReference(record.qkv, batch.documents, attention(layer), dAttended);
-    const dInputNormed = backwardLinears(layer, linears.qkv, record.normed, rotate(layer, dRotated, true));
-    const attentionWeight = normWeight(`${prefix(layer)}${names.beforeAttention}.weight`);
-    dx = add(dMiddle, rmsNormBackwardReference(record.input, attentionWeight, epsilon, dInputNormed));
+    const dHeads = rotate(layer, dRotated, true);
+    const shape = headNorms(layer);
+    const dQkv = shape ? headNormBackwardReference(record.rawQkv, shape, dHeads) : dHeads;
+    const dInputNormed = backwardLinears(layer, linears.qkv, record.normed, dQkv);
+    dx = add(dMiddle, dNormed(layer, names.beforeAttention, record.input, dInputNormed));
   }
   return { loss, logits, gradients };
 }
@@ -224,17 +269,4 @@ export function linearPaths(spec: ModelSpec): { readonly path: string; readonly 
   return spec.layers.flatMap((_, layer) =>
     layerLinears(spec).map((linear) => ({ path: `${spec.tensors.layerPrefix}${layer}.${linear.name}`, linear })),
   );
-}
-
-function refuseUncovered(spec: ModelSpec): void {
-  const { names } = spec.norm;
-  const uncovered = {
-    'an activation other than SiLU': spec.activation !== 'silu',
-    'soft caps': spec.attention.softCap !== null || spec.finalSoftCap !== null,
-    'norms after attention or MLP': names.afterAttention !== null || names.afterMlp !== null,
-    'norms of queries and keys': names.query !== null || names.key !== null,
-  };
-  for (const [what, present] of Object.entries(uncovered)) {
-    if (present) throw new Error(`the reference decoder does not cover ${what}`);
-  }
 }

@@ -1,14 +1,15 @@
 /** What a decoder's plans are recorded from, and the sizes of its activations. */
 import type { LinearSpec, ModelSpec } from '../../formats/model_spec.ts';
 import type { AttentionShape } from '../kernels/attention.ts';
+import type { HeadNormOptions } from '../kernels/head_norm.ts';
 import type { GroupAdapter, LinearGroup } from '../kernels/matmul_nf4.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
-import type { RopeTables } from '../kernels/rope.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
 import type { FlatState } from '../train/flat_state.ts';
 import type { DoraNorms } from './dora.ts';
 import { groupAdapter, groupAdapters, type LoraOptions, linearGroups } from './lora.ts';
+import type { LengthRope } from './rope_tables.ts';
 import type { ModelWeights } from './weights.ts';
 
 /** A micro-batch's buffers, written before each run of a plan. */
@@ -27,7 +28,7 @@ export interface Decoder {
   readonly precision: Precision;
   /** Null without DoRA. */
   readonly doraNorms: DoraNorms | null;
-  readonly ropes: readonly RopeTables[];
+  readonly ropes: readonly LengthRope[];
   readonly inputs: BatchInputs;
 }
 
@@ -37,45 +38,42 @@ export interface LayerActivations {
   readonly input: Tensor;
   /** After RoPE. */
   readonly qkv: Tensor;
+  /** Queries and keys before their norms, where the model has such. */
+  readonly rawHeads: Tensor | null;
   readonly attention: Tensor;
   readonly lse: Tensor;
+  /** Attention's projection before the norm after it, where the model has one. */
+  readonly projected: Tensor | null;
   /** The residual stream between attention and MLP. */
   readonly middle: Tensor;
   readonly gateUp: Tensor;
+  /** The MLP's result before the norm after it, where the model has one. */
+  readonly mlp: Tensor | null;
   /** u = s · x·Aᵀ of each group with an adapter, by its first linear. */
   readonly lowRank: ReadonlyMap<LinearSpec, Tensor>;
   /** With DoRA the outputs of each group with an adapter before its magnitudes and biases, by its first linear. */
   readonly unscaled: ReadonlyMap<LinearSpec, Tensor>;
 }
 
-export class UnsupportedModelError extends Error {
-  override name = 'UnsupportedModelError';
-}
-
-/** Refuses what a ModelSpec can say and the kernels cannot do yet. */
-export function assertSupported(spec: ModelSpec): void {
-  const { names } = spec.norm;
-  const missing = [
-    spec.attention.softCap !== null && 'soft-capped attention',
-    spec.finalSoftCap !== null && 'soft-capped logits',
-    spec.activation !== 'silu' && `the ${spec.activation} activation`,
-    (names.afterAttention ?? names.afterMlp) !== null && 'norms after attention or MLP',
-    (names.query ?? names.key) !== null && 'query and key norms',
-  ].filter((reason) => reason !== false);
-  if (missing.length > 0) {
-    throw new UnsupportedModelError(
-      `${spec.modelType} needs ${missing.join(', ')}, which this version cannot train. Pick another model.`,
-    );
-  }
-}
-
 export function attentionShape(spec: ModelSpec, layer: number): AttentionShape {
-  const { heads, kvHeads, headDim, scale } = spec.attention;
-  return { heads, kvHeads, headDim, scale, window: spec.layers[layer].window };
+  return { ...spec.attention, window: spec.layers[layer].window };
 }
 
 export const qkvWidth = ({ attention: { heads, kvHeads, headDim } }: ModelSpec) => (heads + 2 * kvHeads) * headDim;
+/** Queries and keys of a row of qkv, side by side. */
+const headsWidth = ({ attention: { heads, kvHeads, headDim } }: ModelSpec) => (heads + kvHeads) * headDim;
 export const attentionWidth = ({ attention: { heads, headDim } }: ModelSpec) => heads * headDim;
+
+/** The norms of a layer's query and key heads, or null. */
+export function headNorms(
+  d: Decoder,
+  layer: number,
+): Pick<HeadNormOptions, 'heads' | 'kvHeads' | 'query' | 'key'> | null {
+  const { names } = d.spec.norm;
+  if (names.query === null || names.key === null) return null;
+  const { heads, kvHeads } = d.spec.attention;
+  return { heads, kvHeads, query: d.weights.norm(layer, names.query), key: d.weights.norm(layer, names.key) };
+}
 
 /** Linears of a layer that share an input, with their adapter. */
 export interface Group {
@@ -101,6 +99,7 @@ export function layerActivations(
   again = '',
 ): LayerActivations {
   const { spec } = d;
+  const { names } = spec.norm;
   const floats = (what: string, perToken: number) =>
     plan.tensor(`layer ${layer}${again} ${what}`, plan.capacity * perToken * 4);
   const lowRank = new Map<LinearSpec, Tensor>();
@@ -116,10 +115,13 @@ export function layerActivations(
   return {
     input,
     qkv: floats('q, k, v', qkvWidth(spec)),
+    rawHeads: names.query === null ? null : floats('q, k before norms', headsWidth(spec)),
     attention: floats('attention', attentionWidth(spec)),
     lse: floats('log Σ exp', spec.attention.heads),
+    projected: names.afterAttention === null ? null : floats('projected', spec.hiddenSize),
     middle: floats('middle', spec.hiddenSize),
     gateUp: floats('gate, up', 2 * spec.intermediateSize),
+    mlp: names.afterMlp === null ? null : floats('MLP', spec.hiddenSize),
     lowRank,
     unscaled,
   };

@@ -2,6 +2,7 @@
 import type { LinearSpec } from '../../formats/model_spec.ts';
 import { attentionBackward } from '../kernels/attention.ts';
 import { doraBackward } from '../kernels/dora.ts';
+import { headNormBackward } from '../kernels/head_norm.ts';
 import { lowRankBackward, lowRankGradient } from '../kernels/low_rank.ts';
 import { matmulNf4 } from '../kernels/matmul_nf4.ts';
 import { rmsNorm } from '../kernels/rms_norm.ts';
@@ -9,7 +10,15 @@ import { rmsNormBackward } from '../kernels/rms_norm_backward.ts';
 import { swigluBackward } from '../kernels/swiglu.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { attentionShape, attentionWidth, type Decoder, groupOf, type LayerActivations, qkvWidth } from './decoder.ts';
+import {
+  attentionShape,
+  attentionWidth,
+  type Decoder,
+  groupOf,
+  headNorms,
+  type LayerActivations,
+  qkvWidth,
+} from './decoder.ts';
 import { whole } from './decoder_forward.ts';
 
 interface GroupBackward {
@@ -72,12 +81,20 @@ export function layerBackward(
   const temporary = (what: string, perToken: number) => plan.tensor(`${layer} ${what}`, plan.capacity * perToken * 4);
   const norm1 = weights.norm(layer, spec.norm.names.beforeAttention);
   const norm2 = weights.norm(layer, spec.norm.names.beforeMlp);
+  /** The gradient before a norm that ends a branch; the residual stream's own where there is none. */
+  const beforeNorm = (what: string, name: string | null, x: Tensor | null): Tensor => {
+    if (name === null || !x) return gradient;
+    const dx = temporary(`d ${what}`, hidden);
+    rmsNormBackward(plan, { x, weight: weights.norm(layer, name), dy: gradient, dx, accumulate: false });
+    return dx;
+  };
 
+  const dMlp = beforeNorm('MLP', spec.norm.names.afterMlp, a.mlp);
   const dActivated = temporary('d activated', width);
-  const downGradient = groupBackward(plan, d, { layer, linears: [down], dy: gradient, activations: a }, dActivated);
+  const downGradient = groupBackward(plan, d, { layer, linears: [down], dy: dMlp, activations: a }, dActivated);
   const dGateUp = temporary('d gate, up', 2 * width);
   const activated = temporary('activated again', width);
-  swigluBackward(plan, { gateUp: a.gateUp, dy: dActivated, dGateUp, activated, width });
+  swigluBackward(plan, { activation: spec.activation, gateUp: a.gateUp, dy: dActivated, dGateUp, activated, width });
   downGradient(activated);
 
   const dNormed2 = temporary('d normed 2', hidden);
@@ -87,7 +104,8 @@ export function layerBackward(
   gateUpGradient(normed2);
 
   const dAttention = temporary('d attention', attentionWidth(spec));
-  groupBackward(plan, d, { layer, linears: [output], dy: gradient, activations: a }, dAttention)(a.attention);
+  const dProjected = beforeNorm('projected', spec.norm.names.afterAttention, a.projected);
+  groupBackward(plan, d, { layer, linears: [output], dy: dProjected, activations: a }, dAttention)(a.attention);
   const dQkv = temporary('d q, k, v', qkvWidth(spec));
   const { rope } = spec.layers[layer];
   attentionBackward(plan, {
@@ -101,6 +119,8 @@ export function layerBackward(
     dQkv,
     rope: rope === null ? undefined : { tables: d.ropes[rope], positions: d.inputs.positions },
   });
+  const norms = headNorms(d, layer);
+  if (norms && a.rawHeads) headNormBackward(plan, { qkv: dQkv, raw: a.rawHeads, ...norms });
   const first = layer === 0;
   const dNormed1 = first ? null : temporary('d normed 1', hidden);
   const qkvGradient = groupBackward(plan, d, { layer, linears: qkv, dy: dQkv, activations: a }, dNormed1);

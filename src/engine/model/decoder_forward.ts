@@ -3,6 +3,7 @@ import type { LinearSpec } from '../../formats/model_spec.ts';
 import { attentionForward } from '../kernels/attention.ts';
 import { doraForward } from '../kernels/dora.ts';
 import { embedding } from '../kernels/embedding.ts';
+import { headNorm } from '../kernels/head_norm.ts';
 import { lowRankForward } from '../kernels/low_rank.ts';
 import { matmulNf4 } from '../kernels/matmul_nf4.ts';
 import type { Columns } from '../kernels/matmul_reduce.ts';
@@ -11,7 +12,15 @@ import { rope } from '../kernels/rope.ts';
 import { swiglu } from '../kernels/swiglu.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { attentionShape, attentionWidth, type Decoder, groupOf, type LayerActivations, qkvWidth } from './decoder.ts';
+import {
+  attentionShape,
+  attentionWidth,
+  type Decoder,
+  groupOf,
+  headNorms,
+  type LayerActivations,
+  qkvWidth,
+} from './decoder.ts';
 
 /** All columns of a tensor with `stride` columns. */
 export const whole = (tensor: Tensor, stride: number): Columns => ({ tensor, stride, at: 0 });
@@ -72,8 +81,8 @@ function groupForward(
 }
 
 /**
- * One layer, from `a.input` to `output`; a null output stops before the last product, which a recomputed layer does not
- * need.
+ * One layer, from `a.input` to `output`; a null output stops before what a recomputed layer does not need: the last
+ * product, or the norm after it.
  */
 export function layerForward(
   plan: PlanBuilder,
@@ -91,24 +100,33 @@ export function layerForward(
   const normed1 = temporary('normed 1', hidden);
   rmsNorm(plan, { x: a.input, weight: weights.norm(layer, spec.norm.names.beforeAttention), y: normed1 });
   groupForward(plan, d, { layer, linears: qkv, x: whole(normed1, hidden), y: a.qkv, activations: a });
+  const norms = headNorms(d, layer);
+  if (norms && a.rawHeads) headNorm(plan, { qkv: a.qkv, raw: a.rawHeads, ...norms });
   ropeLayer(plan, d, layer, a.qkv);
   attentionForward(plan, { shape, qkv: a.qkv, documents: d.inputs.documents, o: a.attention, lse: a.lse });
-  groupForward(plan, d, {
-    layer,
-    linears: [attentionOutput],
-    x: whole(a.attention, attentionWidth(spec)),
-    y: a.middle,
-    activations: a,
-    residual: a.input,
-  });
+  const attended = whole(a.attention, attentionWidth(spec));
+  const projection = { layer, linears: [attentionOutput], x: attended, activations: a };
+  const { afterAttention, afterMlp } = spec.norm.names;
+  if (afterAttention !== null && a.projected) {
+    groupForward(plan, d, { ...projection, y: a.projected });
+    rmsNorm(plan, { x: a.projected, weight: weights.norm(layer, afterAttention), y: a.middle, residual: a.input });
+  } else {
+    groupForward(plan, d, { ...projection, y: a.middle, residual: a.input });
+  }
 
   const normed2 = temporary('normed 2', hidden);
   rmsNorm(plan, { x: a.middle, weight: weights.norm(layer, spec.norm.names.beforeMlp), y: normed2 });
   groupForward(plan, d, { layer, linears: gateUp, x: whole(normed2, hidden), y: a.gateUp, activations: a });
   const activated = temporary('activated', spec.intermediateSize);
-  swiglu(plan, { gateUp: a.gateUp, y: activated, width: spec.intermediateSize });
-  const x = whole(activated, spec.intermediateSize);
-  groupForward(plan, d, { layer, linears: [down], x, y: output, activations: a, residual: a.middle });
+  swiglu(plan, { activation: spec.activation, gateUp: a.gateUp, y: activated, width: spec.intermediateSize });
+  const last = { layer, linears: [down], x: whole(activated, spec.intermediateSize), activations: a };
+  if (afterMlp !== null && a.mlp) {
+    groupForward(plan, d, { ...last, y: a.mlp });
+    const weight = weights.norm(layer, afterMlp);
+    if (output) rmsNorm(plan, { x: a.mlp, weight, y: output, residual: a.middle });
+  } else {
+    groupForward(plan, d, { ...last, y: output, residual: a.middle });
+  }
 }
 
 /** Rotates queries and keys in place. */

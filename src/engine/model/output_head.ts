@@ -3,6 +3,7 @@ import { crossEntropy } from '../kernels/cross_entropy.ts';
 import { matmulDense } from '../kernels/matmul_dense.ts';
 import { rmsNorm } from '../kernels/rms_norm.ts';
 import { rmsNormBackward } from '../kernels/rms_norm_backward.ts';
+import { softCap } from '../kernels/soft_cap.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import { type ArenaTensor, type Tensor, view } from '../plan/tensor.ts';
 import type { Decoder } from './decoder.ts';
@@ -16,7 +17,7 @@ export function chunkTokens(vocab: number, capacity: number): number {
   return Math.min(fitting, Math.ceil(capacity / 64) * 64);
 }
 
-/** logits [count, vocab] of tokens first … first + count − 1 of the normed hidden state. */
+/** logits [count, vocab], soft-capped where the model does, of tokens first … first + count − 1 of the normed hidden state. */
 function headForward(
   plan: PlanBuilder,
   d: Decoder,
@@ -39,6 +40,8 @@ function headForward(
       rows: { first, count },
     });
   }
+  const { finalSoftCap: cap } = d.spec;
+  if (cap !== null) softCap(plan, { x: logits, width: vocabSize, rows: { first, count }, cap });
 }
 
 /** dHidden = dLogits·W for a chunk. */
@@ -89,6 +92,7 @@ export function lossAndGradient(plan: PlanBuilder, d: Decoder, x: Tensor, loss: 
       vocab: vocabSize,
       rows,
       gradient: gradient !== null,
+      cap: d.spec.finalSoftCap,
     });
     if (dHidden) headBackward(plan, d, logits, dHidden, rows.first, rows.count);
   }

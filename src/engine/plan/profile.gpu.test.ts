@@ -41,7 +41,7 @@ async function withPlan(pairs: number, options: AcquireOptions, use: (gpu: Gpu, 
     const y = builder.tensor(`normed ${i}`, TOKENS * WIDTH * 4);
     const z = builder.tensor(`activated ${i}`, (TOKENS * WIDTH * 4) / 2);
     rmsNorm(builder, { x, weight: { tensor: weight, at: 0, width: WIDTH, epsilon: 1e-6 }, y });
-    swiglu(builder, { gateUp: y, y: z, width: WIDTH / 2 });
+    swiglu(builder, { activation: 'silu', gateUp: y, y: z, width: WIDTH / 2 });
   }
   const arena = new Arena(gpu.ledger, [builder.layout()]);
   const plan = await builder.finish(arena, buffers[2]);

@@ -51,7 +51,7 @@ export function tinySpec({ layers = 2, tiedHead = true, vocabSize = 96 }: TinySh
       ],
       down: linear('mlp.down_proj', intermediateSize, hiddenSize),
     },
-    ropes: [{ inverseFrequencies: [1, 0.1, 0.01, 0.001], attentionScaling: 1 }],
+    ropes: [{ inverseFrequencies: [1, 0.1, 0.01, 0.001], attentionScaling: 1, long: null }],
     layers: Array.from({ length: layers }, () => ({ rope: 0, window: null })),
     embeddingScale: null,
     finalSoftCap: null,

@@ -11,6 +11,7 @@ import { ModelWeights } from '../model/weights.ts';
 import type { TokenBatch } from '../token_batch.ts';
 import type { WeightSource } from '../weight_source.ts';
 import type { TensorValues } from './flat_state.ts';
+import { KEEP_ALL, KEEP_NONE } from './kept_layers.ts';
 import { randomBatch, randomWeights, tinySpec } from './testing.ts';
 import { Trainer, type TrainerOptions } from './trainer.ts';
 
@@ -43,7 +44,7 @@ async function withTrainer<T>(
     init: true,
     capacity: 128,
     positions: 128,
-    gradientCheckpointing: false,
+    keepLayers: KEEP_ALL,
     precision: 'f32',
     tune: null,
     optimizer: OPTIMIZER,
@@ -199,16 +200,16 @@ describe('against the float64 decoder', () => {
     await matchesFloat64(tinySpec(), {}, lora, 9);
   });
 
-  for (const gradientCheckpointing of [false, true]) {
-    test(`DoRA, ${gradientCheckpointing ? 'recomputed' : 'kept'}`, async () => {
+  for (const keepLayers of [KEEP_ALL, KEEP_NONE]) {
+    test(`DoRA, ${keepLayers === KEEP_ALL ? 'kept' : 'recomputed'}`, async () => {
       const lora = { ...LORA, use_dora: true, rank_pattern: { k_proj: 3 }, alpha_pattern: { up_proj: 3 } };
-      await matchesFloat64(tinySpec(), { gradientCheckpointing }, lora, 14);
+      await matchesFloat64(tinySpec(), { keepLayers }, lora, 14);
       const some = {
         ...LORA,
         use_dora: true,
         target_modules: ['k_proj', 'v_proj', 'up_proj', 'layers.0.mlp.down_proj'],
       };
-      await matchesFloat64(tinySpec(), { gradientCheckpointing, doubleQuant: false }, some, 7);
+      await matchesFloat64(tinySpec(), { keepLayers, doubleQuant: false }, some, 7);
     });
   }
 });
@@ -259,17 +260,25 @@ describe('the same bits', () => {
     expect(first.log.every(({ gradNorm }) => gradNorm > 0)).toBe(true);
   });
 
-  test('with gradient checkpointing as without, in less memory', async () => {
+  test('however many layers keep their activations, in memory that grows with them', async () => {
     const spec = tinySpec({ layers: 6 });
-    const run = (gradientCheckpointing: boolean) =>
-      withTrainer(gpu, { spec, gradientCheckpointing }, async (trainer) => ({
-        result: await trained(trainer, batches),
-        activations: gpu.ledger.byCategory().activations,
-      }));
-    const kept = await run(false);
-    const recomputed = await run(true);
-    expect(recomputed.result).toEqual(kept.result);
-    expect(recomputed.activations).toBeLessThan(0.6 * kept.activations);
+    const run = (layers: number) =>
+      withTrainer(gpu, { spec, keepLayers: { layers } }, async (trainer) => {
+        const gradients = bits(await trainer.gradients(batches[0][0]));
+        const result = await trained(trainer, batches);
+        return { result, gradients, activations: gpu.ledger.byCategory().activations };
+      });
+    const [none, one, four, all] = [await run(0), await run(1), await run(4), await run(6)];
+    for (const { result, gradients } of [one, four, all]) {
+      expect(result).toEqual(none.result);
+      expect(gradients).toEqual(none.gradients);
+    }
+    expect([...none.gradients.values()].flat().some((word) => word !== 0)).toBe(true);
+    // The last layer's are there when its backward pass begins, kept or made again.
+    expect(one.activations).toBeLessThanOrEqual(none.activations);
+    expect(one.activations).toBeLessThan(four.activations);
+    expect(four.activations).toBeLessThan(all.activations);
+    expect(none.activations).toBeLessThan(0.6 * all.activations);
   });
 
   test('whatever lies in the memory that a step uses', async () => {

@@ -4,19 +4,21 @@ import { readBuffer } from '../device/readback.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
-import { assertSupported, type Decoder } from '../model/decoder.ts';
+import type { Decoder } from '../model/decoder.ts';
 import { createDoraNorms, startDora } from '../model/dora.ts';
 import { initialLora, isLoraA, type LoraInit, type LoraOptions, loraRuns } from '../model/lora.ts';
-import { createRopeTables } from '../model/rope_tables.ts';
+import { LengthRope } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { DispatchTime } from '../plan/profile.ts';
 import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
-import { type TuningHooks, tuneMatmuls } from '../tuning/tune_matmuls.ts';
+import type { TuningHooks } from '../tuning/tune_matmuls.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
-import { evaluationPlan, logitsPlan, optimizerPlan, trainPlan } from './plans.ts';
+import type { KeepLayers } from './kept_layers.ts';
+import { makePlans, type PlanSet } from './plan_set.ts';
+import { logitsPlan } from './plans.ts';
 
 export interface OptimizerOptions {
   readonly beta1: number;
@@ -40,7 +42,8 @@ export interface TrainerOptions {
   readonly capacity: number;
   /** The highest position + 1. */
   readonly positions: number;
-  readonly gradientCheckpointing: boolean;
+  /** Layers that keep their activations for the backward pass; fewer where the device has no room for them. */
+  readonly keepLayers: KeepLayers;
   /** What matmuls round their operands to; `f16` where the device multiplies matrices (see `gradient_check.ts`). */
   readonly precision: Precision;
   /** Measures which variants are fastest where that is not known yet; null: they are chosen by rule. */
@@ -101,10 +104,7 @@ export class Trainer {
   readonly #buffers: GPUBuffer[];
   readonly #stepUniform: GPUBuffer;
   readonly #logRing: BufferTensor;
-  readonly #arena: Arena;
-  readonly #train: Plan;
-  readonly #evaluation: Plan;
-  readonly #optimizer: Plan;
+  readonly #planSet: PlanSet;
   #probe: { plan: Plan; arena: Arena; logits: ArenaTensor; capacity: number } | null = null;
   #steps = 0;
   #pending: { slot: number; log: Omit<StepLog, 'lossSum' | 'hits' | 'gradNorm'> }[] = [];
@@ -118,10 +118,7 @@ export class Trainer {
       buffers: GPUBuffer[];
       stepUniform: GPUBuffer;
       logRing: BufferTensor;
-      arena: Arena;
-      train: Plan;
-      evaluation: Plan;
-      optimizer: Plan;
+      plans: PlanSet;
     },
   ) {
     this.#gpu = gpu;
@@ -130,21 +127,17 @@ export class Trainer {
     this.#buffers = parts.buffers;
     this.#stepUniform = parts.stepUniform;
     this.#logRing = parts.logRing;
-    this.#arena = parts.arena;
-    this.#train = parts.train;
-    this.#evaluation = parts.evaluation;
-    this.#optimizer = parts.optimizer;
+    this.#planSet = parts.plans;
   }
 
   /**
    * Places the adapter beside the model and makes all plans.
    *
-   * @throws UnsupportedModelError, GpuMemoryError; whatever was allocated is freed.
+   * @throws GpuMemoryError; whatever was allocated is freed.
    */
   static async create(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
     const { capacity, model } = options;
     const { spec } = model;
-    assertSupported(spec);
     const before = new Set(gpu.ledger.buffers());
     try {
       const runs = loraRuns(spec, options.lora);
@@ -178,7 +171,7 @@ export class Trainer {
         lora: options.lora,
         precision: options.precision,
         doraNorms: createDoraNorms(gpu, options.lora),
-        ropes: spec.ropes.map((rope) => createRopeTables(gpu, rope, options.positions)),
+        ropes: spec.ropes.map((rope) => new LengthRope(gpu, rope, options.positions)),
         inputs: {
           ids: buffer('ids', capacity * 4),
           targets: buffer('targets', capacity * 4),
@@ -187,21 +180,11 @@ export class Trainer {
         },
       };
       await startDora(gpu, decoder, stepUniform, options.adapter === null);
-      const checkpointed = spec.layers.map(() => options.gradientCheckpointing);
-      const record = () => [
-        trainPlan(gpu, decoder, logRing, capacity, checkpointed),
-        evaluationPlan(gpu, decoder, logRing, capacity),
-        optimizerPlan(gpu, decoder, { clip, logRing, borders }),
-      ];
-      let builders = record();
-      if (options.tune && (await tuneMatmuls(gpu, options.tune))) builders = record();
-      const arena = new Arena(
-        gpu.ledger,
-        builders.map((builder) => builder.layout()),
-      );
-      const [train, evaluation, optimizer] = await Promise.all(builders.map((b) => b.finish(arena, stepUniform)));
+      const { keepLayers: keep, tune } = options;
+      const optimizer = { clip, logRing, borders };
+      const plans = await makePlans(gpu, { decoder, optimizer, stepUniform, capacity, keep, tune });
       gpu.check();
-      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing, arena, train, evaluation, optimizer });
+      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing, plans });
     } catch (error) {
       for (const left of gpu.ledger.buffers()) if (!before.has(left)) gpu.ledger.destroy(left);
       throw error;
@@ -232,9 +215,9 @@ export class Trainer {
     this.#decoder.state.clearGradients();
     for (const [i, batch] of window.entries()) {
       this.#writeBatch(batch, { ...update, log_slot: slot, micro_batch: i, inverse_trained_tokens: 1 / trainedTokens });
-      await this.#train.run(batch.ids.length);
+      await this.#planSet.train.run(batch.ids.length);
     }
-    await this.#optimizer.run(1);
+    await this.#planSet.optimizer.run(1);
     this.#pending.push({ slot, log: { step, trainedTokens, learningRate } });
   }
 
@@ -252,7 +235,7 @@ export class Trainer {
     for (const batch of batches) {
       const values = { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: first ? 0 : 1, inverse_trained_tokens: 0 };
       this.#writeBatch(batch, values);
-      await this.#evaluation.run(batch.ids.length);
+      await this.#planSet.evaluation.run(batch.ids.length);
       tokens += batch.trainedTokens;
       first = false;
     }
@@ -283,7 +266,7 @@ export class Trainer {
     this.#decoder.state.clearGradients();
     const inverse = 1 / batch.trainedTokens;
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
-    await this.#train.run(batch.ids.length);
+    await this.#planSet.train.run(batch.ids.length);
     return this.#decoder.state.read('gradients');
   }
 
@@ -295,12 +278,17 @@ export class Trainer {
     this.#decoder.state.clearGradients();
     const inverse = 1 / batch.trainedTokens;
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
-    const train = await this.#train.profile(batch.ids.length);
-    return [...train, ...(await this.#optimizer.profile(1))];
+    const train = await this.#planSet.train.profile(batch.ids.length);
+    return [...train, ...(await this.#planSet.optimizer.profile(1))];
   }
 
   readAdapter(): Promise<Map<string, TensorValues>> {
     return this.#decoder.state.read('parameters');
+  }
+
+  /** Layers that keep their activations; the others compute them again. */
+  get keptLayers(): number {
+    return this.#planSet.keptLayers;
   }
 
   /** Dispatches by kernel since the start or the last reset. */
@@ -319,17 +307,16 @@ export class Trainer {
   dispose(): void {
     this.#disposeProbe();
     for (const plan of this.#plans()) plan.dispose();
-    this.#arena.dispose();
+    this.#planSet.arena.dispose();
     for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
-    for (const { cosines, sines } of this.#decoder.ropes) {
-      for (const tensor of [cosines, sines]) if (tensor.kind === 'buffer') this.#gpu.ledger.destroy(tensor.buffer);
-    }
+    for (const rope of this.#decoder.ropes) rope.dispose();
     this.#decoder.state.dispose();
     if (this.#decoder.doraNorms) this.#gpu.ledger.destroy(this.#decoder.doraNorms.tensor.buffer);
   }
 
   #plans(): Plan[] {
-    return [this.#train, this.#evaluation, this.#optimizer, ...(this.#probe ? [this.#probe.plan] : [])];
+    const { train, evaluation, optimizer } = this.#planSet;
+    return [train, evaluation, optimizer, ...(this.#probe ? [this.#probe.plan] : [])];
   }
 
   #disposeProbe(): void {
@@ -353,6 +340,8 @@ export class Trainer {
     write(inputs.targets, batch.targets);
     write(inputs.positions, batch.positions);
     write(inputs.documents, batch.documents);
+    const length = batch.positions.reduce((most, position) => Math.max(most, position + 1), 0);
+    for (const rope of this.#decoder.ropes) rope.fit(length);
     const data = new DataView(new ArrayBuffer(uniformBytes(STEP_FIELDS)));
     packUniform(STEP_FIELDS, { ...values, tokens }, data, 0);
     queue.writeBuffer(this.#stepUniform, 0, data.buffer);

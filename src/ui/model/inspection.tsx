@@ -58,7 +58,7 @@ function locationText(commit: string | null): string {
 }
 
 function titleOf(name: string): string {
-  if (name === 'UnknownArchitectureError' || name === 'UnsupportedModelError') return 'Not supported here yet';
+  if (name === 'UnknownArchitectureError') return 'Not supported here yet';
   if (name === 'ModelNotFoundError') return 'There is no such model';
   if (name === 'OfflineError') return 'The Hub cannot be reached';
   return 'This model cannot be used';

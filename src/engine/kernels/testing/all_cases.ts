@@ -5,6 +5,7 @@ import { cases as crossEntropy } from '../cross_entropy.cases.ts';
 import { cases as dora } from '../dora.cases.ts';
 import { cases as embedding } from '../embedding.cases.ts';
 import { cases as exact } from '../exact.cases.ts';
+import { cases as headNorm } from '../head_norm.cases.ts';
 import { cases as lowRank } from '../low_rank.cases.ts';
 import { cases as matmulDense } from '../matmul_dense.cases.ts';
 import { cases as matmulNf4 } from '../matmul_nf4.cases.ts';
@@ -12,6 +13,7 @@ import { cases as nf4Quantize } from '../nf4_quantize.cases.ts';
 import { cases as rmsNorm } from '../rms_norm.cases.ts';
 import { cases as rmsNormBackward } from '../rms_norm_backward.cases.ts';
 import { cases as rope } from '../rope.cases.ts';
+import { cases as softCap } from '../soft_cap.cases.ts';
 import { cases as swiglu } from '../swiglu.cases.ts';
 import type { KernelCase } from './harness.ts';
 
@@ -22,6 +24,7 @@ export const allCases: readonly KernelCase[] = [
   ...dora,
   ...embedding,
   ...exact,
+  ...headNorm,
   ...matmulDense,
   ...lowRank,
   ...matmulNf4,
@@ -29,6 +32,7 @@ export const allCases: readonly KernelCase[] = [
   ...rmsNorm,
   ...rmsNormBackward,
   ...rope,
+  ...softCap,
   ...swiglu,
 ];
 
