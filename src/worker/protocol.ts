@@ -55,12 +55,25 @@ export interface StepRecord {
   readonly mean_token_accuracy: number;
 }
 
+/** A row that is not trained on. */
+export interface LeftOut {
+  readonly file: string;
+  /** From 1; the row's number in a file without lines. */
+  readonly line: number;
+  /** Empty where the whole row is meant. */
+  readonly field: string;
+  /** Why, in a word of the program: `syntax`, `missing-field`, `nothing-to-train` … */
+  readonly kind: string;
+  readonly reason: string;
+}
+
 export interface DataSummary {
   readonly examples: number;
   readonly trainedTokens: number;
   readonly truncated: number;
-  /** Rows left out, with file line (from 1) and reason. */
-  readonly dropped: readonly { line: number; reason: string }[];
+  /** The first rows left out, with file, line (from 1), field, kind and reason. */
+  readonly dropped: readonly LeftOut[];
+  readonly droppedCount: number;
   /** What the user should know of the data: how many rows it concerns, and the first of them. */
   readonly notes: readonly { text: string; rows: number; firstLine: number }[];
   readonly microBatchesPerEpoch: number;

@@ -229,10 +229,12 @@ export class Trainer {
   }
 
   /** Σ negative log likelihood and trained tokens over batches, with the adapter as it stands. */
-  async evaluate(batches: Iterable<TokenBatch>): Promise<{ lossSum: number; tokens: number }> {
+  async evaluate(
+    batches: Iterable<TokenBatch> | AsyncIterable<TokenBatch>,
+  ): Promise<{ lossSum: number; tokens: number }> {
     let tokens = 0;
     let first = true;
-    for (const batch of batches) {
+    for await (const batch of batches) {
       const values = { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: first ? 0 : 1, inverse_trained_tokens: 0 };
       this.#writeBatch(batch, values);
       await this.#planSet.evaluation.run(batch.ids.length);
