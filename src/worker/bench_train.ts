@@ -193,6 +193,7 @@ function createTrainer(
   { rows, length, checkpointing, keep }: Shape,
 ): Promise<Trainer> {
   gpu.matmulChoices.force(forcedShape(variant));
+  gpu.pacing.force(variant.parts === undefined ? null : Number(variant.parts));
   return Trainer.create(gpu, {
     model,
     lora: {
