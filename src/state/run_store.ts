@@ -1,6 +1,6 @@
 /** The training run. Steps arrive faster than a screen can show them: they are collected and told ten times a second. */
 import { create } from 'zustand';
-import type { AdapterFile, MemoryCategory, StepRecord } from '../worker/protocol.ts';
+import type { AdapterFile, KeptActivations, MemoryCategory, StepRecord } from '../worker/protocol.ts';
 import type { ModelInfo, PreparingStage, TrainRequest } from '../worker/studio_protocol.ts';
 import { batched } from './batched.ts';
 import type { Failure } from './model_store.ts';
@@ -51,6 +51,7 @@ interface RunState {
   /** While the status is `starting`. */
   readonly stage: PreparingStage;
   readonly memory: Readonly<Record<MemoryCategory, number>> | null;
+  readonly kept: KeptActivations | null;
   /** Milliseconds of performance.now(): when the work was begun or gone on with, and what was done before that. */
   readonly since: number | null;
   readonly activeBefore: number;
@@ -73,6 +74,7 @@ const NONE: RunState = {
   latestEval: null,
   stage: 'compiling',
   memory: null,
+  kept: null,
   since: null,
   activeBefore: 0,
   anchor: null,
@@ -161,7 +163,7 @@ export function receiveForRun(signal: StudioSignal): void {
       useRun.setState({ stage: signal.stage });
       break;
     case 'memory':
-      useRun.setState({ memory: signal.bytes });
+      useRun.setState({ memory: signal.bytes, kept: signal.kept });
       break;
     case 'step':
       addStep(state, signal.record, signal.totalSteps, signal.tokensPerSecond);

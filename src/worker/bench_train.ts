@@ -147,7 +147,7 @@ async function trainLine(
 
   const profiles: DispatchTime[][] = [];
   for (let i = 0; i < PROFILES[device]; i++) profiles.push(await trainer.profile(batch));
-  const { keptLayers } = trainer;
+  const keptLayers = trainer.keptActivations.layers;
   trainer.dispose();
 
   const ms = summarize(times);

@@ -72,7 +72,7 @@ export async function parityRun(
       const keepLayers = keep_layers === undefined ? undefined : { layers: Number(keep_layers) };
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
       return withTrainer(gpu, run, { ...sizes(run, expected.run), keepLayers }, hooks, async (trainer, model) => {
-        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
         checks.push(...(await nf4Checks(model, expected.nf4)), ...(await probeChecks(trainer, expected)));
         trainer.resetDispatchCounts();
         await trainSteps(gpu, trainer, run, onStep, signal);

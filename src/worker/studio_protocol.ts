@@ -5,7 +5,7 @@
  * The worker holds one model, one dataset and one adapter at a time; `train` uses them.
  */
 import type { LoraConfig, QuantizationConfig, TrainingConfig } from '../formats/run_config.ts';
-import type { AdapterFile, AdapterInfo, DataSummary, MemoryCategory, StepRecord } from './protocol.ts';
+import type { AdapterFile, AdapterInfo, DataSummary, KeptActivations, MemoryCategory, StepRecord } from './protocol.ts';
 
 /** Where a model comes from. */
 export type ModelLocation =
@@ -163,7 +163,7 @@ export type StudioEvent =
     }
   /** What a run does before its trainer is made, told when it turns to it. */
   | { type: 'preparing'; runId: string; stage: PreparingStage }
-  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
+  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** `files` is the adapter folder (PEFT). */
