@@ -85,7 +85,7 @@ export async function parityRun(
         { ...sizes(run, expected.run), keepLayers, precision },
         hooks,
         async (trainer, model) => {
-          emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+          emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
           checks.push(...(await nf4Checks(model, expected.nf4)), ...(await probeChecks(trainer, expected, limits)));
           trainer.resetDispatchCounts();
           await trainSteps(gpu, trainer, run, onStep, signal);

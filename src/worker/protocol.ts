@@ -115,11 +115,18 @@ export interface QuantizedHashes {
   readonly absmaxBytes: string;
 }
 
+/** Layers of the model that keep their activations for the backward pass; the others compute them again. */
+export interface KeptActivations {
+  readonly layers: number;
+  readonly of: number;
+}
+
 export type WorkerEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
   | { type: 'loading'; runId: string; loadedBytes: number; totalBytes: number; tensor: string }
   | { type: 'data'; runId: string; summary: DataSummary }
-  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
+  /** `kept` where something trains. */
+  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept?: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** The run ended, at max_steps or by `stop`; `files` is the adapter folder (PEFT). */

@@ -13,7 +13,15 @@ import type {
   SystemPrompt,
   TrainingConfig,
 } from '../formats/run_config.ts';
-import type { AdapterFile, AdapterInfo, DataSummary, LeftOut, MemoryCategory, StepRecord } from './protocol.ts';
+import type {
+  AdapterFile,
+  AdapterInfo,
+  DataSummary,
+  KeptActivations,
+  LeftOut,
+  MemoryCategory,
+  StepRecord,
+} from './protocol.ts';
 
 /** Where a model comes from. */
 export type ModelLocation =
@@ -259,7 +267,7 @@ export type StudioEvent =
   | { type: 'preparing'; runId: string; stage: PreparingStage }
   /** What the run's matmuls round to, told where there was a choice. */
   | { type: 'precision'; runId: string; choice: PrecisionChoice }
-  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
+  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** `files` is the adapter folder (PEFT). */

@@ -65,7 +65,7 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
       config: { ...lora, base_model_name_or_path: model.info.name },
     });
   try {
-    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
     const totalSteps = training.max_steps;
     const { steps, stopped } = await runTraining({
       trainer,

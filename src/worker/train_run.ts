@@ -45,7 +45,7 @@ export async function trainRun(
     (gpu) => {
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
       return withTrainer(gpu, run, run, hooks, async (trainer) => {
-        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
         const totalSteps = config.training.max_steps;
         const { steps, stopped } = await runTraining({
           trainer,

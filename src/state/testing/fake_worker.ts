@@ -201,8 +201,13 @@ export class FakeWorker implements StudioWorker {
   async #train({ runId, request }: Of<'train'>): Promise<void> {
     const model = this.#model ?? FAKE_MODELS[0]!;
     const job = this.#job(runId);
-    const { max_steps, eval_steps, learning_rate } = request.training;
-    this.#say({ type: 'memory', runId, bytes: memoryOf(model, true) });
+    const { max_steps, eval_steps, learning_rate, gradient_checkpointing } = request.training;
+    this.#say({
+      type: 'memory',
+      runId,
+      bytes: memoryOf(model, true),
+      kept: { layers: gradient_checkpointing ? 0 : 30, of: 30 },
+    });
     await this.#wait(600);
     let step = 0;
     // Timers are not finer than some milliseconds: very fast runs tell several steps at once.
