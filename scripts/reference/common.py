@@ -64,10 +64,10 @@ def quantize(weight, double):
 
 
 def quantize_linears(model, double):
-    """Replaces every linear but lm_head by its NF4 round trip; returns {module.part: tensor}."""
+    """Replaces every linear but lm_head and those of a vision part by its NF4 round trip; returns {module.part: tensor}."""
     states = {}
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and name != 'lm_head':
+        if isinstance(module, torch.nn.Linear) and name != 'lm_head' and 'vision' not in name:
             deq, state = quantize(module.weight, double)
             module.weight.data.copy_(deq.to(module.weight.device))
             states.update({f'{name}.{k}': v.contiguous() for k, v in state.items()})
