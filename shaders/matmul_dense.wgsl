@@ -87,21 +87,18 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
 }
 
 #if MATRIX
-struct RawB8 { low: RawB, high: RawB }
-fn fetch_b8(n: u32, k: u32) -> RawB8 {
+struct RawVectors { low: RawB, high: RawB }
 #if TRANSPOSED
-  return RawB8(fetch_b(n, k), fetch_b(n + 4u, k));
-#else
-  return RawB8(fetch_b(n, k), fetch_b(n, k + 4u));
-#endif
+fn fetch_vectors(n: u32, k: u32) -> RawVectors { return RawVectors(fetch_b(n, k), fetch_b(n + 4u, k)); }
+fn put_vectors(own: vec2<u32>, raw: RawVectors, n: u32, k: u32) {
+  put_b(own, halves(within_f16(decode_b(raw.low, n, k)), within_f16(decode_b(raw.high, n + 4u, k))));
 }
-fn decode_b8(raw: RawB8, n: u32, k: u32) -> vec4<u32> {
-#if TRANSPOSED
-  return halves(within_f16(decode_b(raw.low, n, k)), within_f16(decode_b(raw.high, n + 4u, k)));
 #else
-  return halves(within_f16(decode_b(raw.low, n, k)), within_f16(decode_b(raw.high, n, k + 4u)));
-#endif
+fn fetch_vectors(n: u32, k: u32) -> RawVectors { return RawVectors(fetch_b(n, k), fetch_b(n, k + 4u)); }
+fn put_vectors(own: vec2<u32>, raw: RawVectors, n: u32, k: u32) {
+  put_b(own, halves(within_f16(decode_b(raw.low, n, k)), within_f16(decode_b(raw.high, n, k + 4u))));
 }
+#endif
 #include "common/matmul_matrix_tile.wgsl"
 #else
 #include "common/matmul_tile.wgsl"

@@ -57,6 +57,8 @@ fn row_of(k: u32) -> Row {
 }
 #endif
 
+#if MATRIX
+#else
 // Zeros beyond the depth; beyond a row's end, its last weights.
 #if ALIGNED
 alias RawB = vec3<u32>;
@@ -99,6 +101,7 @@ fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
   return select(vec4<f32>(0.0), raw, vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(params.depth));
 #endif
 }
+#endif
 #endif
 
 #if LORA
@@ -157,7 +160,7 @@ var<private> y_begin: u32;
 #if BIAS
 // A linear without bias among ones with has bias_at = 0.
 fn bias_of(n: u32) -> f32 {
-  return select(0.0, bitcast<f32>(slab[segment.bias_at + n]), segment.bias_at != 0u);
+  return select(0.0, bitcast<f32>(word(segment.bias_at + n)), segment.bias_at != 0u);
 }
 #endif
 
@@ -192,27 +195,32 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
 }
 
 #if MATRIX
-// Eight weights of one block, the word that holds them and what their absmax is made of.
-alias RawB8 = vec3<u32>;
-fn fetch_b8(n: u32, k: u32) -> RawB8 {
+// Weights come in runs of 32, which share an absmax.
+alias RawVectors = CodeRun;
 #if TRANSPOSED
+fn fetch_vectors(n: u32, k: u32) -> CodeRun {
   let row = row_of(k);
-  return fetch_packed(row.nf4, row.first + min(n, params.width - 8u));
-#else
-  return fetch_packed(segment.nf4, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 8u));
-#endif
+  return fetch_run(row.nf4, row.first + min(n, params.width - 32u));
 }
-fn decode_b8(raw: RawB8, n: u32, k: u32) -> vec4<u32> {
-#if TRANSPOSED
+fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
   let row = row_of(k);
-  let i = row.first + min(n, params.width - 8u);
-  let absmax = decode_absmax(raw.yz, i, row.offset);
-#else
-  let i = min(n, segment.width - 1u) * params.depth + min(k, params.depth - 8u);
-  let absmax = decode_absmax(raw.yz, i, offset);
-#endif
-  return select(vec4<u32>(0u), halves(absmax * decode_codes(raw.x), absmax * decode_codes(raw.x >> 16u)), k < params.depth);
+  let absmax = select(0.0, decode_absmax(raw.absmax, row.first + min(n, params.width - 32u), row.offset), k < params.depth);
+#for v 4
+  put_b(own + vec2<u32>({v}u * 8u, 0u), halves(absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u)));
+#endfor
 }
+#else
+fn fetch_vectors(n: u32, k: u32) -> CodeRun {
+  return fetch_run(segment.nf4, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 32u));
+}
+fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
+  let i = min(n, segment.width - 1u) * params.depth + min(k, params.depth - 32u);
+  let absmax = select(0.0, decode_absmax(raw.absmax, i, offset), k < params.depth);
+#for v 4
+  put_b(own + vec2<u32>(0u, {v}u * 8u), halves(absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u)));
+#endfor
+}
+#endif
 #include "common/matmul_matrix_tile.wgsl"
 #else
 #include "common/matmul_tile.wgsl"

@@ -2,20 +2,21 @@
 // f32. A workgroup's TILE_M × TILE_N outputs are shared out to subgroups of SUB_M × SUB_N blocks each; accumulators are
 // named variables of one function, since matrices in indexed arrays leave the registers.
 //
-// The file that includes this one defines, with m, n and k where the vector starts (k a multiple of 8, or n if not
-// B_ALONG_K),
+// The file that includes this one defines, with m, n and k where the vector starts,
 //   alias RawA, fn fetch_a(m, k) -> RawA       A[m][k … k+3], as it lies in memory
 //   fn decode_a(raw, m, k) -> vec4<f32>
-//   alias RawB8, fn fetch_b8(n, k) -> RawB8    B[k … k+7][n] if B_ALONG_K, else B[k][n … n+7], as it lies in memory
-//   fn decode_b8(raw, n, k) -> vec4<u32>       eight f16
+//   alias RawVectors, fn fetch_vectors(n, k) -> RawVectors
+//                                              B_RUN numbers along k if B_ALONG_K, else along n, as they lie in memory
+//   fn put_vectors(own, raw, n, k)             hands them to put_b, eight f16 at a time, own their place in the tile
 //   fn store(m, n, value: vec4<f32>)           outputs [m][n … n+3]
 // Outside the operands, anywhere, fetch gives something that decodes to finite numbers; along k, beyond the depth, B
 // decodes to zeros. With LOW_RANK there is a second product behind the first:
 //   fn low_rank_a(m, k) -> vec4<f32>           [m][k … k+3]
 //   fn low_rank_b(n, k) -> vec4<f32>           B[k … k+3][n] if B_ALONG_K, else B[k][n … n+3]
 //
-// Gradients are small numbers: mean losses divide them by the tokens of a whole window. TRANSPOSED multiplies A by a power
-// of two near that number, which lifts them into the range of f16, and divides the result by it.
+// With TRANSPOSED, A holds gradients: it is lifted, and the result lowered.
+#include "common/matrices.wgsl"
+
 const SUBGROUPS_N = TILE_N / (16u * SUB_N);
 const THREADS = 32u * (TILE_M / (16u * SUB_M)) * SUBGROUPS_N;
 
@@ -29,26 +30,22 @@ const B_ROWS = select(TILE_K, 16u, B_ALONG_K);
 var<workgroup> a_tile: array<array<vec4<u32>, 16u * A_ROW>, TILE_M / 16u>;
 var<workgroup> b_tile: array<array<vec4<u32>, B_ROWS * B_ROW>, TILE_N / 16u>;
 
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sums = subgroup_matrix_result<f32, 16, 16>;
-
 #for s A_STAGES
 var<private> next_a_{s}_0: RawA;
 var<private> next_a_{s}_1: RawA;
 #endfor
 #for s B_STAGES
-var<private> next_b_{s}: RawB8;
+var<private> next_b_{s}: RawVectors;
 #endfor
 
 // Where a vector of A lies in the tile: (along m, along k), in elements. Neighbours read along a row.
 fn place_a(i: u32) -> vec2<u32> { return vec2<u32>(i / STEP_VECTORS, i % STEP_VECTORS * 8u); }
-// The same of B: (along n, along k).
+// The same of a run of B: (along n, along k).
 fn place_b(i: u32) -> vec2<u32> {
 #if B_ALONG_K
-  return vec2<u32>(i / STEP_VECTORS, i % STEP_VECTORS * 8u);
+  return vec2<u32>(i / (TILE_K / B_RUN), i % (TILE_K / B_RUN) * B_RUN);
 #else
-  return vec2<u32>(i % (TILE_N / 8u) * 8u, i / (TILE_N / 8u));
+  return vec2<u32>(i % (TILE_N / B_RUN) * B_RUN, i / (TILE_N / B_RUN));
 #endif
 }
 
@@ -63,25 +60,6 @@ fn put_b(at: vec2<u32>, value: vec4<u32>) {
 #endif
 }
 
-#if TRANSPOSED
-// 2^−floor(log2(1 / tokens)) and its inverse, by their exponents.
-fn lift() -> f32 {
-  return bitcast<f32>((254u - clamp(bitcast<u32>(step.inverse_trained_tokens) >> 23u, 1u, 253u)) << 23u);
-}
-fn lower() -> f32 {
-  return bitcast<f32>(clamp(bitcast<u32>(step.inverse_trained_tokens) >> 23u, 1u, 253u) << 23u);
-}
-#else
-fn lift() -> f32 { return 1.0; }
-fn lower() -> f32 { return 1.0; }
-#endif
-
-// Eight f16 of what is no larger than f16 can hold.
-fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
-}
-fn within_f16(x: vec4<f32>) -> vec4<f32> { return clamp(x, vec4<f32>(-65504.0), vec4<f32>(65504.0)); }
-
 fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
 #for s A_STAGES
   {
@@ -93,13 +71,13 @@ fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
 #for s B_STAGES
   {
     let at = vec2<u32>(n0, k0) + place_b(lane + {s}u * THREADS);
-    next_b_{s} = fetch_b8(at.x, at.y);
+    next_b_{s} = fetch_vectors(at.x, at.y);
   }
 #endfor
 }
 
 fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
-  let scale = lift();
+  let scale = select(1.0, lift(), TRANSPOSED);
 #for s A_STAGES
   {
     let own = place_a(lane + {s}u * THREADS);
@@ -112,7 +90,7 @@ fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
   {
     let own = place_b(lane + {s}u * THREADS);
     let at = vec2<u32>(n0, k0) + own;
-    put_b(own, decode_b8(next_b_{s}, at.x, at.y));
+    put_vectors(own, next_b_{s}, at.x, at.y);
   }
 #endfor
 }
@@ -123,7 +101,7 @@ const LOW_RANK_LIFT = 256.0;
 
 // Sixteen columns of the low-rank product, from k0.
 fn stage_low_rank(m0: u32, n0: u32, k0: u32, lane: u32) {
-  let scale = lift() / LOW_RANK_LIFT;
+  let scale = select(1.0, lift(), TRANSPOSED) / LOW_RANK_LIFT;
   for (var i = lane; i < TILE_M * 2u; i += THREADS) {
     let own = vec2<u32>(i / 2u, i % 2u * 8u);
     let m = m0 + own.x;
@@ -203,7 +181,7 @@ fn compute_tile(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32
     workgroupBarrier();
   }
   // Through workgroup memory, a block of its own for each subgroup: what is in a matrix can only be stored whole.
-  let scale = lower();
+  let scale = select(1.0, lower(), TRANSPOSED);
   let in_subgroup = lane % 32u;
 #for i SUB_M
 #for j SUB_N

@@ -10,18 +10,27 @@ var<workgroup> dynamic_map: array<f32, 256>;
 // Where a tensor lies in the slab, in words.
 struct Nf4 { codes_at: u32, absmax_at: u32, nested_at: u32 }
 
+// The slab is read by words, by kernels that take long runs of codes too as vectors.
+fn word(i: u32) -> u32 {
+#if SLAB_VECTORS
+  return slab[i >> 2u][i & 3u];
+#else
+  return slab[i];
+#endif
+}
+
 // Copies the tables to workgroup memory; a barrier must follow.
 fn load_tables(lane: u32, threads: u32) {
-  for (var i = lane; i < 16u; i += threads) { codebook[i] = bitcast<f32>(slab[i]); }
+  for (var i = lane; i < 16u; i += threads) { codebook[i] = bitcast<f32>(word(i)); }
 #if DOUBLE_QUANT
-  for (var i = lane; i < 256u; i += threads) { dynamic_map[i] = bitcast<f32>(slab[CODEBOOK_WORDS + i]); }
+  for (var i = lane; i < 256u; i += threads) { dynamic_map[i] = bitcast<f32>(word(CODEBOOK_WORDS + i)); }
 #endif
 }
 
 // What double quantization subtracted before the second level: 0 without.
 fn absmax_offset(tensor: Nf4) -> f32 {
 #if DOUBLE_QUANT
-  return bitcast<f32>(slab[tensor.nested_at]);
+  return bitcast<f32>(word(tensor.nested_at));
 #else
   return 0.0;
 #endif
@@ -32,9 +41,9 @@ fn absmax_offset(tensor: Nf4) -> f32 {
 fn fetch_absmax(tensor: Nf4, i: u32) -> vec2<u32> {
   let block = i >> 6u;
 #if DOUBLE_QUANT
-  return vec2<u32>(slab[tensor.absmax_at + (block >> 2u)], slab[tensor.nested_at + 1u + (block >> 8u)]);
+  return vec2<u32>(word(tensor.absmax_at + (block >> 2u)), word(tensor.nested_at + 1u + (block >> 8u)));
 #else
-  return vec2<u32>(slab[tensor.absmax_at + block], 0u);
+  return vec2<u32>(word(tensor.absmax_at + block), 0u);
 #endif
 }
 
@@ -48,13 +57,13 @@ fn decode_absmax(raw: vec2<u32>, i: u32, offset: f32) -> f32 {
 }
 
 fn weight_at(tensor: Nf4, i: u32, offset: f32) -> f32 {
-  let code = (slab[tensor.codes_at + (i >> 3u)] >> (((i ^ 1u) & 7u) * 4u)) & 15u;
+  let code = (word(tensor.codes_at + (i >> 3u)) >> (((i ^ 1u) & 7u) * 4u)) & 15u;
   return codebook[code] * decode_absmax(fetch_absmax(tensor, i), i, offset);
 }
 
 // Elements i … i+3 of one block, i a multiple of 4, as they lie there: the word with their codes, then their absmax.
 fn fetch_packed(tensor: Nf4, i: u32) -> vec3<u32> {
-  return vec3<u32>(slab[tensor.codes_at + (i >> 3u)], fetch_absmax(tensor, i));
+  return vec3<u32>(word(tensor.codes_at + (i >> 3u)), fetch_absmax(tensor, i));
 }
 
 fn decode_packed(raw: vec3<u32>, i: u32, offset: f32) -> vec4<f32> {
@@ -65,3 +74,11 @@ fn decode_packed(raw: vec3<u32>, i: u32, offset: f32) -> vec4<f32> {
 fn decode_codes(half: u32) -> vec4<f32> {
   return vec4<f32>(codebook[(half >> 4u) & 15u], codebook[half & 15u], codebook[(half >> 12u) & 15u], codebook[(half >> 8u) & 15u]);
 }
+
+#if SLAB_VECTORS
+// Elements i … i+31 of one block, i a multiple of 32: their codes, then what their absmax is made of.
+struct CodeRun { codes: vec4<u32>, absmax: vec2<u32> }
+fn fetch_run(tensor: Nf4, i: u32) -> CodeRun {
+  return CodeRun(slab[(tensor.codes_at + (i >> 3u)) >> 2u], fetch_absmax(tensor, i));
+}
+#endif

@@ -34,6 +34,8 @@ describe('the words of bench', () => {
         models: null,
         batches: null,
         checkpointing: null,
+        keepLayers: null,
+        activationMib: null,
         steps: 8,
         rank: 16,
         targetModules: 'all-linear',
@@ -56,6 +58,8 @@ describe('the words of bench', () => {
       steps: 5,
       targetModules: ['q_proj', 'v_proj'],
     });
+    expect(bench('train', '--keep-layers', '0').bench.keepLayers).toBe(0);
+    expect(bench('train', '--activation-budget', '512').bench.activationMib).toBe(512);
     expect(bench('--sweep').bench.kinds).toEqual(['train']);
     expect(bench('--only', 'rms_norm', '--variant', 'tile=LARGE').bench).toMatchObject({
       kinds: ['kernels'],
@@ -78,6 +82,8 @@ describe('the words of bench', () => {
     [['--samples', 'many'], /--samples is a number from 1/],
     [['--size', 'huge'], /--size is small or full/],
     [['--checkpointing', 'yes'], /--checkpointing is on or off or both/],
+    [['--keep-layers', 'all'], /--keep-layers is a number/],
+    [['--keep-layers', '2', '--checkpointing', 'on'], /one of --checkpointing, --keep-layers and --activation-budget/],
     [['--variant', 'LARGE'], /--variant is KEY=VALUE/],
     [['--out', 'x'], /bench has no option --out/],
   ])('refuses %j', (words, message) => {
@@ -155,6 +161,7 @@ function report(kernelMs: number, trainMs: number): BenchReport {
         rows: 2,
         length: 32,
         checkpointing: false,
+        keptLayers: 2,
         ms: spread(trainMs),
         tokensPerSecond: 64000 / trainMs,
         pipelinedMs: trainMs * 0.9,
@@ -173,6 +180,7 @@ function report(kernelMs: number, trainMs: number): BenchReport {
         groups: [{ group: 'attention', ms: 4, share: 0.4, dispatches: 8 }],
         kernels: [{ kernel: 'attention_forward', group: 'attention', ms: 4, dispatches: 8, tflops: 1 }],
         profiledMs: 10,
+        longestDispatch: { kernel: 'attention_forward', ms: 3.5 },
         attentionComputed: 0.05,
         attentionMeasured: 0.4,
       },
@@ -210,6 +218,7 @@ describe('the report', () => {
     expect(text).toMatch(/^tiny 2×32 +12 +10\.8 – 13\.2 +10\.8 +5,333 +25 % +20 % +120 +60 +1\.5$/m);
     expect(text).toContain('memory at the peak, MiB: weights 1,024, activations 512');
     expect(text).toContain('the step takes 2 ms more (gaps between dispatches)');
+    expect(text).toContain('longest dispatch: attention_forward, 3.5 ms');
     expect(text).toContain('attention: 5.0 % of the operations, 40 % of the profiled time');
     expect(text).toContain('  adamw 8: ShaderError: adamw did not compile');
   });

@@ -15,11 +15,14 @@ export const BENCH_USAGE = `  npm run bench -- [kernels|train|load]… [--json F
       --size small|full       shapes (default: small where a CPU plays the GPU)
       --samples N             of a kernel (default 7)
       --only NAME,…           kernels whose name contains one of these
-      --variant KEY=VALUE,…   forces variants of matmuls, such as tile=LARGE,splits=2 (parity takes it too)
+      --variant KEY=VALUE,…   forces variants of matmuls, such as tile=LARGE,splits=2 (parity takes it too,
+                              keep_layers=N and parts=N)
       --tune on|off           measure variants before training as the page does (default), or take them by rule
       --model NAME,…          tiny, SmolLM2-135M, SmolLM2-360M, Llama-3.2-1B
       --batch ROWSxLENGTH,…   such as 1x512,4x512
       --checkpointing on|off|both
+      --keep-layers N         so many layers keep their activations, the others compute them again
+      --activation-budget N   as many layers keep them as fit in N MiB of activations and logits
       --steps N               timed steps (default 8)
       --rank N, --target-modules NAME,…   of LoRA (default 16, all-linear)
       --sweep                 train on one document of 512 … 8,192 tokens
@@ -35,6 +38,8 @@ export const BENCH_OPTIONS = {
   model: { type: 'string', multiple: true },
   batch: { type: 'string', multiple: true },
   checkpointing: { type: 'string' },
+  'keep-layers': { type: 'string' },
+  'activation-budget': { type: 'string' },
   steps: { type: 'string' },
   tune: { type: 'string' },
   precision: { type: 'string' },
@@ -63,6 +68,9 @@ export function parseBench(words: readonly string[], values: Values): BenchInvoc
     if (!kind) throw new UsageError(`bench takes ${BENCH_KINDS.join(', ')}; not ${JSON.stringify(word)}.`);
     return kind;
   });
+  if ([values.checkpointing, values['keep-layers'], values['activation-budget']].filter(Boolean).length > 1) {
+    throw new UsageError('Give one of --checkpointing, --keep-layers and --activation-budget.');
+  }
   const only = list(values.only);
   const targets = list(values['target-modules']);
   return {
@@ -79,13 +87,15 @@ export function parseBench(words: readonly string[], values: Values): BenchInvoc
       batches: list(values.batch)?.map(batch) ?? null,
       checkpointing:
         choice('checkpointing', values.checkpointing, { on: [true], off: [false], both: [false, true] }) ?? null,
+      keepLayers: values['keep-layers'] === '0' ? 0 : optionalCount('keep-layers', values['keep-layers']),
+      activationMib: optionalCount('activation-budget', values['activation-budget']),
       steps: count('steps', values.steps, 8),
       tune: choice('tune', values.tune, { on: true, off: false } as const) ?? true,
       precision: choice('precision', values.precision, { f32: 'f32', f16: 'f16' } as const) ?? null,
       rank: count('rank', values.rank, 16),
       targetModules: targets === null || targets.includes('all-linear') ? 'all-linear' : targets,
       sweep: values.sweep ?? false,
-      peakTflops: values['peak-tflops'] === undefined ? null : count('peak-tflops', values['peak-tflops'], 0),
+      peakTflops: optionalCount('peak-tflops', values['peak-tflops']),
     },
   };
 }
@@ -126,6 +136,9 @@ function count(option: string, text: string | undefined, otherwise: number): num
     throw new UsageError(`--${option} is a number from 1, not ${JSON.stringify(text)}.`);
   return Number(text);
 }
+
+const optionalCount = (option: string, text: string | undefined) =>
+  text === undefined ? null : count(option, text, 0);
 
 function choice<T>(option: string, text: string | undefined, choices: Readonly<Record<string, T>>): T | undefined {
   if (text === undefined) return undefined;

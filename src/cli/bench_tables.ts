@@ -149,11 +149,12 @@ function describeTraining(line: TrainLine): string[] {
   const unit = flopUnit(Math.max(...line.kernels.map(({ tflops }) => tflops)));
   return [
     '',
-    `${line.name}: loss ${line.firstLoss.toFixed(4)} → ${line.lastLoss.toFixed(4)}; made in ${digits(line.createSeconds)} s`,
+    `${line.name}: loss ${line.firstLoss.toFixed(4)} → ${line.lastLoss.toFixed(4)}; made in ${digits(line.createSeconds)} s; layers with kept activations: ${line.keptLayers}`,
     `  memory at the peak, MiB: ${memory.join(', ')}`,
     `  CPU until a step is enqueued: ${digits(line.encodeMs.median)} ms (${range(line.encodeMs)})`,
     `  profiled dispatches: ${digits(line.profiledMs)} ms of ${digits(line.ms.median)} ms a step; the step takes ` +
       `${digits(Math.abs(gap))} ms ${gap >= 0 ? 'more (gaps between dispatches)' : 'less (dispatches overlap, or passes of their own cost)'}`,
+    `  longest dispatch: ${line.longestDispatch.kernel}, ${digits(line.longestDispatch.ms)} ms`,
     `  attention: ${percent(line.attentionComputed)} of the operations, ${percent(line.attentionMeasured)} of the profiled time`,
     ...indent(
       table(

@@ -45,7 +45,13 @@ const trainingSchema = v.looseObject({
   train_sampling_strategy: v.optional(v.picklist(['sequential', 'random']), 'random'),
   packing: v.optional(v.boolean(), false),
   assistant_only_loss: v.optional(v.boolean(), false),
+  /** Computes every layer's activations again in the backward pass. */
   gradient_checkpointing: v.optional(v.boolean(), false),
+  /**
+   * Bytes of GPU memory for activations and logits: as many layers as fit keep their activations, the others compute
+   * them again. Without it all layers keep them. Has no effect with gradient_checkpointing.
+   */
+  activation_memory_budget: v.optional(positiveInteger),
   seed: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff)), 42),
   logging_steps: v.optional(positiveInteger, 1),
   eval_steps: v.optional(positiveInteger),

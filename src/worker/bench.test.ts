@@ -14,6 +14,8 @@ const REQUEST: BenchRequest = {
   models: null,
   batches: null,
   checkpointing: null,
+  keepLayers: null,
+  activationMib: null,
   steps: 8,
   tune: false,
   precision: null,
@@ -44,14 +46,18 @@ it('trains the peer’s shapes by default, a tiny one where a CPU plays the GPU,
   const full = trainingShapes(REQUEST, 'full');
   expect([...full.keys()]).toEqual(['SmolLM2-135M', 'SmolLM2-360M', 'Llama-3.2-1B']);
   expect(full.get('SmolLM2-360M')).toEqual([
-    { rows: 4, length: 512, checkpointing: false },
-    { rows: 4, length: 512, checkpointing: true },
+    { rows: 4, length: 512, checkpointing: false, keep: null },
+    { rows: 4, length: 512, checkpointing: true, keep: null },
   ]);
   expect([...trainingShapes(REQUEST, 'small').keys()]).toEqual(['tiny']);
   const sweep = trainingShapes({ ...REQUEST, sweep: true }, 'full').get('SmolLM2-135M');
   expect(sweep?.map(({ length }) => length)).toEqual([512, 1024, 2048, 4096, 8192]);
   const asked = { ...REQUEST, models: ['tiny'], batches: [{ rows: 3, length: 7 }], checkpointing: [true] };
-  expect([...trainingShapes(asked, 'full')]).toEqual([['tiny', [{ rows: 3, length: 7, checkpointing: true }]]]);
+  expect([...trainingShapes(asked, 'full')]).toEqual([
+    ['tiny', [{ rows: 3, length: 7, checkpointing: true, keep: null }]],
+  ]);
+  const some = trainingShapes({ ...asked, checkpointing: null, keepLayers: 1 }, 'full').get('tiny');
+  expect(some).toEqual([{ rows: 3, length: 7, checkpointing: false, keep: { layers: 1 } }]);
 });
 
 it('makes rows that are documents of their own, trained everywhere', () => {
@@ -66,11 +72,12 @@ it('makes rows that are documents of their own, trained everywhere', () => {
 it('sums profiles by kernel and group', () => {
   const kernel = (name: string) => ({ name, shader: '', bindings: {}, params: {}, constants: {} });
   const profile = [
-    { kernel: kernel('adamw'), flops: 0, milliseconds: 1 },
-    { kernel: kernel('attention_forward'), flops: 3e9, milliseconds: 2 },
-    { kernel: kernel('attention_forward'), flops: 3e9, milliseconds: 1 },
+    { kernel: kernel('adamw'), flops: 0, milliseconds: 1, longest: 1 },
+    { kernel: kernel('attention_forward'), flops: 3e9, milliseconds: 2, longest: 2 },
+    { kernel: kernel('attention_forward'), flops: 3e9, milliseconds: 1, longest: 1 },
   ];
-  const { groups, kernels, profiledMs } = sumProfiles([profile, profile]);
+  const { groups, kernels, profiledMs, longestDispatch } = sumProfiles([profile, profile]);
+  expect(longestDispatch).toEqual({ kernel: 'attention_forward', ms: 2 });
   expect(profiledMs).toBe(4);
   expect(groups).toEqual([
     { group: 'attention', ms: 3, share: 0.75, dispatches: 2 },
@@ -83,9 +90,9 @@ it('computes attention’s share of a step', () => {
   const spec = benchModel('SmolLM2-135M');
   // 7 products of 9·64·T² a layer against 4·N·T.
   const product = 576 * 512 * 30;
-  expect(attentionShare(spec, 4, 512, false)).toBeCloseTo((7 * product) / (7 * product + 4 * 134.5e6), 3);
-  expect(attentionShare(spec, 1, 8192, false)).toBeGreaterThan(0.6);
-  expect(attentionShare(spec, 1, 8192, true)).toBeGreaterThan(0.6);
+  expect(attentionShare(spec, 4, 512, 30)).toBeCloseTo((7 * product) / (7 * product + 4 * 134.5e6), 3);
+  expect(attentionShare(spec, 1, 8192, 30)).toBeGreaterThan(0.6);
+  expect(attentionShare(spec, 1, 8192, 0)).toBeGreaterThan(0.6);
 });
 
 it('selects benches by a part of their name', () => {

@@ -24,6 +24,9 @@ export interface BenchRequest {
   readonly models: readonly string[] | null;
   readonly batches: readonly BenchBatch[] | null;
   readonly checkpointing: readonly boolean[] | null;
+  /** So many layers keep their activations, or as many as fit in so many MiB, instead of checkpointing all or none. */
+  readonly keepLayers: number | null;
+  readonly activationMib: number | null;
   /** Timed steps. */
   readonly steps: number;
   /** Measures matmul variants before training, as the page does; else they are chosen by rule. */
@@ -120,6 +123,8 @@ export interface TrainLine {
   readonly rows: number;
   readonly length: number;
   readonly checkpointing: boolean;
+  /** Layers that kept their activations; the others computed them again. */
+  readonly keptLayers: number;
   /** Milliseconds a step, the queue empty before and after: what the peer is measured by. */
   readonly ms: Spread;
   readonly tokensPerSecond: number;
@@ -147,6 +152,8 @@ export interface TrainLine {
   readonly kernels: readonly KernelShare[];
   /** Sum of the profiled dispatches; what the step takes beyond it is gaps between dispatches, and the other way round. */
   readonly profiledMs: number;
+  /** The longest dispatch of the profiled steps, or part of one that is cut. */
+  readonly longestDispatch: { readonly kernel: string; readonly ms: number };
   /** Attention's share of the step's floating-point operations, and of the profiled time. */
   readonly attentionComputed: number;
   readonly attentionMeasured: number;

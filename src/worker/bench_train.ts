@@ -7,6 +7,7 @@ import { hasMatrices } from '../engine/kernels/matmul_tile.ts';
 import { ModelWeights } from '../engine/model/weights.ts';
 import type { DispatchTime } from '../engine/plan/profile.ts';
 import type { TokenBatch } from '../engine/token_batch.ts';
+import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
 import { type StepLog, Trainer } from '../engine/train/trainer.ts';
 import { forcedShape } from '../engine/tuning/matmul_choices.ts';
 import { loraScale, selectLoraTargets } from '../formats/lora.ts';
@@ -27,14 +28,19 @@ const SMALL_SWEEP_LENGTHS = [32, 64, 128];
 
 interface Shape extends BenchBatch {
   readonly checkpointing: boolean;
+  /** What was asked for instead of all or none. */
+  readonly keep: Exclude<KeepLayers, { totalBytes: number }> | null;
 }
 
 /** By model, since its weights are loaded once. */
-export function trainingShapes(
-  { sweep, models, batches, checkpointing }: BenchRequest,
-  size: 'small' | 'full',
-): Map<string, Shape[]> {
+export function trainingShapes(request: BenchRequest, size: 'small' | 'full'): Map<string, Shape[]> {
+  const { sweep, models, batches, keepLayers, activationMib } = request;
   const small = size === 'small';
+  const keep =
+    keepLayers !== null ? { layers: keepLayers } : activationMib !== null ? { bytes: activationMib * 2 ** 20 } : null;
+  const checkpointing = keep ? [false] : request.checkpointing;
+  const combine = (rows: readonly BenchBatch[], choices: readonly boolean[]): Shape[] =>
+    rows.flatMap((batch) => choices.map((on) => ({ ...batch, checkpointing: on, keep })));
   if (sweep) {
     const rows = (small ? SMALL_SWEEP_LENGTHS : SWEEP_LENGTHS).map((length) => ({ rows: 1, length }));
     const names = models ?? [small ? 'tiny' : 'SmolLM2-135M'];
@@ -60,8 +66,11 @@ export function trainingShapes(
   );
 }
 
-const combine = (batches: readonly BenchBatch[], checkpointing: readonly boolean[]): Shape[] =>
-  batches.flatMap((batch) => checkpointing.map((on) => ({ ...batch, checkpointing: on })));
+/** `checkpointed`, `4 layers kept` or `512 MiB of activations`, behind a shape's name. */
+function keepName({ checkpointing, keep }: Shape): string {
+  if (keep) return 'layers' in keep ? ` ${keep.layers} layers kept` : ` in ${keep.bytes / 2 ** 20} MiB`;
+  return checkpointing ? ' checkpointed' : '';
+}
 
 export function benchTraining(context: BenchContext): Promise<TrainLine[]> {
   return withClockProbe(context.gpu, (probe) => trainLines(context, probe));
@@ -78,8 +87,7 @@ async function trainLines(context: BenchContext, probe: ClockProbe): Promise<Tra
       const weights = await ModelWeights.load(gpu, spec, syntheticWeights(spec, SEED), { doubleQuant: true, signal });
       for (const shape of shapes) {
         if (signal.aborted) break;
-        const { rows, length, checkpointing } = shape;
-        const name = `${model} ${rows}×${length}${checkpointing ? ' checkpointed' : ''}`;
+        const name = `${model} ${shape.rows}×${shape.length}${keepName(shape)}`;
         say(`train ${name}`);
         const line = await attempt(`train ${name}`, () => trainLine(context, probe, { name, model }, weights, shape));
         if (line) lines.push(line);
@@ -95,15 +103,16 @@ async function trainLine(
   probe: ClockProbe,
   { name, model }: { readonly name: string; readonly model: string },
   weights: ModelWeights,
-  { rows, length, checkpointing }: Shape,
+  shape: Shape,
 ): Promise<TrainLine> {
   const { spec } = weights;
+  const { rows, length } = shape;
   const device = gpu.capabilities.software ? 'software' : 'gpu';
   const tokens = rows * length;
   const batch = randomRows(rows, length, spec.vocabSize, SEED);
   gpu.ledger.resetPeak();
   const started = performance.now();
-  const trainer = await createTrainer(gpu, request, weights, { rows, length, checkpointing });
+  const trainer = await createTrainer(gpu, request, weights, shape);
   const createSeconds = (performance.now() - started) / 1000;
   const idle = () => gpu.device.queue.onSubmittedWorkDone();
 
@@ -138,17 +147,19 @@ async function trainLine(
 
   const profiles: DispatchTime[][] = [];
   for (let i = 0; i < PROFILES[device]; i++) profiles.push(await trainer.profile(batch));
+  const { keptLayers } = trainer;
   trainer.dispose();
 
   const ms = summarize(times);
   const tflops = (4 * multipliedParameters(spec) * tokens) / 1e9 / ms.median;
-  const { groups, kernels, profiledMs } = sumProfiles(profiles);
+  const { groups, kernels, profiledMs, longestDispatch } = sumProfiles(profiles);
   return {
     name,
     model,
     rows,
     length,
-    checkpointing,
+    checkpointing: shape.checkpointing,
+    keptLayers,
     ms,
     tokensPerSecond: (tokens * 1000) / ms.median,
     pipelinedMs,
@@ -167,7 +178,8 @@ async function trainLine(
     groups,
     kernels,
     profiledMs,
-    attentionComputed: attentionShare(spec, rows, length, checkpointing),
+    longestDispatch,
+    attentionComputed: attentionShare(spec, rows, length, keptLayers),
     attentionMeasured: groups.find(({ group }) => group === 'attention')?.share ?? 0,
   };
 }
@@ -178,7 +190,7 @@ function createTrainer(
   gpu: Gpu,
   { rank, targetModules, tune, variant, precision }: BenchRequest,
   model: ModelWeights,
-  { rows, length, checkpointing }: Shape,
+  { rows, length, checkpointing, keep }: Shape,
 ): Promise<Trainer> {
   gpu.matmulChoices.force(forcedShape(variant));
   return Trainer.create(gpu, {
@@ -192,7 +204,7 @@ function createTrainer(
     seed: SEED,
     capacity: rows * length,
     positions: length,
-    gradientCheckpointing: checkpointing,
+    keepLayers: keep ?? (checkpointing ? KEEP_NONE : KEEP_ALL),
     precision: precision ?? (hasMatrices(gpu.capabilities) ? 'f16' : 'f32'),
     tune: tune ? {} : null,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
@@ -223,6 +235,7 @@ export function sumProfiles(profiles: readonly (readonly DispatchTime[])[]): {
   groups: GroupLine[];
   kernels: KernelShare[];
   profiledMs: number;
+  longestDispatch: TrainLine['longestDispatch'];
 } {
   const byKernel = new Map<string, { kernel: string; group: string; ms: number; dispatches: number; flops: number }>();
   for (const { kernel, milliseconds, flops } of profiles.flat()) {
@@ -250,19 +263,22 @@ export function sumProfiles(profiles: readonly (readonly DispatchTime[])[]): {
     dispatches: Math.round(dispatches),
     tflops: ms > 0 ? flops / 1e9 / ms : 0,
   }));
-  return { groups, kernels, profiledMs };
+  const longest = profiles.flat().reduce((most, one) => (one.longest > most.longest ? one : most));
+  return { groups, kernels, profiledMs, longestDispatch: { kernel: longest.kernel.name, ms: longest.longest } };
 }
 
 /**
  * Attention's part of a step's operations: 2 products forward and 5 backward over the causal half, against 4·N a token;
- * with checkpointing both once more forward, N without the head.
+ * both once more forward in layers that keep nothing, N without the head.
  */
-export function attentionShare(spec: ModelSpec, rows: number, length: number, checkpointing: boolean): number {
+export function attentionShare(spec: ModelSpec, rows: number, length: number, keptLayers: number): number {
   const { heads, headDim } = spec.attention;
-  const product = heads * headDim * length * length * rows * spec.layers.length;
-  const head = spec.vocabSize * spec.hiddenSize;
+  const layers = spec.layers.length;
+  const recomputed = layers - keptLayers;
+  const product = heads * headDim * length * length * rows;
   const parameters = multipliedParameters(spec);
-  const attention = product * (checkpointing ? 9 : 7);
-  const rest = rows * length * (4 * parameters + (checkpointing ? 2 * (parameters - head) : 0));
+  const layerParameters = (parameters - spec.vocabSize * spec.hiddenSize) / layers;
+  const attention = product * (7 * layers + 2 * recomputed);
+  const rest = rows * length * (4 * parameters + 2 * recomputed * layerParameters);
   return attention / (attention + rest);
 }

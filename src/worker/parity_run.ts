@@ -66,9 +66,12 @@ export async function parityRun(
       emit({ type: 'device', runId, adapter });
     },
     (gpu) => {
-      gpu.matmulChoices.force(forcedShape(command.variant ?? {}));
+      const { keep_layers, parts, ...shape } = command.variant ?? {};
+      gpu.matmulChoices.force(forcedShape(shape));
+      gpu.pacing.force(parts === undefined ? null : Number(parts));
+      const keepLayers = keep_layers === undefined ? undefined : { layers: Number(keep_layers) };
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
-      return withTrainer(gpu, run, sizes(run, expected.run), hooks, async (trainer, model) => {
+      return withTrainer(gpu, run, { ...sizes(run, expected.run), keepLayers }, hooks, async (trainer, model) => {
         emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
         checks.push(...(await nf4Checks(model, expected.nf4)), ...(await probeChecks(trainer, expected)));
         trainer.resetDispatchCounts();

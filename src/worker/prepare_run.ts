@@ -13,6 +13,7 @@ import { readModelConfig } from '../formats/model_config.ts';
 import type { LinearSpec, ModelSpec } from '../formats/model_spec.ts';
 import { checkAdapter, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RunConfig } from '../formats/run_config.ts';
+import { containedChat } from './contained_chat.ts';
 import type { Locator } from './locations.ts';
 import type { DataSummary } from './protocol.ts';
 
@@ -49,10 +50,11 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
     checkAdapter(adapter, spec, config.lora);
   }
   const tokenizer = await Tokenizer.load(folder);
+  const openChat = containedChat(locator.createTemplateWorker);
   const load = async (path: string): Promise<PreparedDataset> => {
     const { folder: directory, name } = locator.file(path);
     const source = await directory.open(name);
-    const dataset = await prepareDataset({ source, tokenizer, config: config.training, signal });
+    const dataset = await prepareDataset({ source, tokenizer, config: config.training, openChat, signal });
     checkVocabulary(dataset.examples, spec);
     return dataset;
   };

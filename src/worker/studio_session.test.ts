@@ -28,10 +28,10 @@ it.each([
   { target_modules: '.*(v|down)_proj', told: ['down_proj', 'v_proj'] },
 ])('tells what an adapter adapts: $target_modules', async ({ target_modules, told }) => {
   const events: StudioEvent[] = [];
-  const session = new StudioSession(
-    (event) => events.push(event),
-    async () => undefined,
-  );
+  const session = new StudioSession((event) => events.push(event), {
+    requestGpu: async () => undefined,
+    createTemplateWorker: () => ({ post() {}, terminate() {} }),
+  });
   await session.handle({ type: 'open-adapter', runId: 'a', files: adapterFiles(target_modules) });
   expect(events).toMatchObject([{ type: 'adapter-ready', target_modules: told, tensors: 4 }]);
 });

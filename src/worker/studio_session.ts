@@ -6,6 +6,8 @@ import { droppedFolder } from '../hub/dropped_folder.ts';
 import { PauseGate } from '../hub/gate.ts';
 import { HUB_URL } from '../hub/hosts.ts';
 import { searchModels } from '../hub/search.ts';
+import { containedChat } from './contained_chat.ts';
+import type { WorkerPorts } from './ports.ts';
 import { type LoadedData, openData, previewRows } from './studio_data.ts';
 import { inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
 import type { StudioCommand, StudioEvent } from './studio_protocol.ts';
@@ -32,9 +34,12 @@ interface Work {
 /** Bytes of an adapter's zip. */
 const ZIP_CAP = 4 * 2 ** 30;
 
+/** What the session needs from where it runs. */
+type StudioPorts = Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'>;
+
 export class StudioSession {
   readonly #emit: (event: StudioEvent) => void;
-  readonly #requestGpu: () => Promise<GPU | undefined>;
+  readonly #ports: StudioPorts;
   readonly #work = new Map<string, Work>();
   #gpu: Gpu | null = null;
   #hubUrl = HUB_URL;
@@ -45,9 +50,9 @@ export class StudioSession {
   /** The run that has the GPU's memory: a model being loaded or a training. */
   #exclusive: string | null = null;
 
-  constructor(emit: (event: StudioEvent) => void, requestGpu: () => Promise<GPU | undefined>) {
+  constructor(emit: (event: StudioEvent) => void, ports: StudioPorts) {
     this.#emit = emit;
-    this.#requestGpu = requestGpu;
+    this.#ports = ports;
   }
 
   async handle(command: StudioCommand): Promise<void> {
@@ -129,7 +134,12 @@ export class StudioSession {
       }
       case 'open-data':
         this.#data = null;
-        this.#data = await openData(this.#needModel(), command.file, command.settings, { runId, emit, signal });
+        this.#data = await openData(this.#needModel(), command.file, command.settings, {
+          runId,
+          emit,
+          signal,
+          openChat: containedChat(this.#ports.createTemplateWorker),
+        });
         return;
       case 'rows': {
         const rows = previewRows(this.#needData(), this.#needModel().tokenizer, command.from, command.count);
@@ -173,7 +183,7 @@ export class StudioSession {
   /** The device, asked for again after it was lost; the model went with it then. */
   async #device(): Promise<Gpu> {
     if (this.#gpu) return this.#gpu;
-    const gpu = await acquireGpu(await this.#requestGpu());
+    const gpu = await acquireGpu(await this.#ports.requestGpu());
     await restoreChoices(gpu);
     this.#gpu = gpu;
     void gpu.lost.then(() => {

@@ -1,7 +1,9 @@
 /** A training run in the studio: over the loaded model and data, with pause, and an adapter at the end. */
 import type { Example } from '../data/batch.ts';
 import { type BatchPlan, flatten, planBatches } from '../data/batching.ts';
+import { assumedMemoryBytes } from '../engine/device/allocation.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import { Trainer } from '../engine/train/trainer.ts';
@@ -41,8 +43,12 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const batchSize = training.per_device_train_batch_size;
   const capacity = Math.max(...[plan, ...(evalPlan ? [evalPlan] : [])].map((one) => mostTokens(one, batchSize)));
   const settings = { lora, training, targets, adapter };
+  const options = trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) });
+  // Nobody has said what may be used: no more than a page may count on.
+  const whatFits = { totalBytes: assumedMemoryBytes(gpu.capabilities.maxBufferBytes) };
   const trainer = await Trainer.create(gpu, {
-    ...trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) }),
+    ...options,
+    keepLayers: options.keepLayers === KEEP_ALL ? whatFits : options.keepLayers,
     tune: {
       onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
       onDone: () => emit({ type: 'preparing', runId, stage: 'compiling' }),

@@ -1,6 +1,7 @@
 /** From a prepared run to a model and a trainer on the GPU. */
 import type { Gpu } from '../engine/device/gpu.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
+import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import { loraScale } from '../formats/lora.ts';
 import type { LinearSpec } from '../formats/model_spec.ts';
@@ -11,6 +12,8 @@ import type { PreparedRun } from './prepare_run.ts';
 export interface RunSizes {
   readonly capacity: number;
   readonly positions: number;
+  /** Instead of what the run's settings say. */
+  readonly keepLayers?: KeepLayers;
 }
 
 export interface TrainerSettings {
@@ -29,7 +32,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
     seed: training.seed,
     capacity: sizes.capacity,
     positions: sizes.positions,
-    gradientCheckpointing: training.gradient_checkpointing,
+    keepLayers: sizes.keepLayers ?? keepLayers(training),
     precision: 'f32',
     // A run from the command line computes the same whatever was measured before.
     tune: null,
@@ -41,6 +44,11 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
       maxGradNorm: training.max_grad_norm,
     },
   };
+}
+
+function keepLayers({ gradient_checkpointing, activation_memory_budget }: TrainingConfig): KeepLayers {
+  if (gradient_checkpointing) return KEEP_NONE;
+  return activation_memory_budget === undefined ? KEEP_ALL : { bytes: activation_memory_budget };
 }
 
 /** Loads the model, makes the trainer, runs `use` and disposes of both. */

@@ -16,7 +16,8 @@ export class GpuMemoryError extends Error {
   override name = 'GpuMemoryError';
 }
 
-const readable = (bytes: number) =>
+/** A size in words. */
+export const readable = (bytes: number) =>
   bytes < 2 ** 20
     ? `${bytes} bytes`
     : bytes < 2 ** 30

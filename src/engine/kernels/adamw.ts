@@ -29,6 +29,7 @@ export function gradNormPartials(plan: PlanBuilder, options: GradNormPartialsOpt
     bindings: { gradients, partials },
     params: { elements, first_partial: firstPartial },
     workgroups: () => grid(Math.ceil(elements / NORM_SPAN)),
+    flopsPerToken: 2 * elements,
   });
 }
 
@@ -90,5 +91,7 @@ export function adamw(plan: PlanBuilder, options: AdamwOptions): void {
     bindings: { parameters, gradients, moment1, moment2, clip },
     params: { elements },
     workgroups: () => grid(Math.ceil(elements / GROUP)),
+    // The optimizer's plan runs for one token.
+    flopsPerToken: 16 * elements,
   });
 }

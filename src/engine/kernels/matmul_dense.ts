@@ -7,6 +7,9 @@ import { defineKernel, type ElementType, inout, input, output } from './kernel.t
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
 import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
 
+/** Weights that a matrix tile reads at a time. */
+const RUN = 8;
+
 export interface MatmulDenseVariant {
   readonly tile: Tile;
   readonly dtype: FloatDtype;
@@ -45,7 +48,7 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
       plane: 'u32',
     },
     constants: {
-      ...tileConstants(v.tile, capabilities),
+      ...tileConstants(v.tile, capabilities, RUN),
       DTYPE: DTYPE_CODE[v.dtype],
       WIDE_DTYPE: v.dtype === 'F32',
       TRANSPOSED: v.transposed,
@@ -78,8 +81,7 @@ export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): voi
   const rows = options.rows ?? { first: 0, count: plan.capacity };
   const op = transposed ? 'matmul_dense_dx' : 'matmul_dense';
   const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
-  // Matrices are read eight numbers at a time.
-  const precision = aligned && depth % 8 === 0 && width % 8 === 0 ? plan.precision : 'f32';
+  const precision = aligned && depth % RUN === 0 && width % RUN === 0 ? plan.precision : 'f32';
   const shape = options.shape ?? plan.matmulShape({ op, rows: rows.count, widths: [width], depth, precision });
   const { tile, splits } = shape;
   const split = splits > 1;

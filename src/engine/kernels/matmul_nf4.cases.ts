@@ -263,7 +263,7 @@ export const cases: KernelCase[] = (
     {
       tile: MATRIX_LARGE,
       tokens: 150,
-      inFeatures: 200,
+      inFeatures: 224,
       outFeatures: [136, 24],
       doubleQuant: true,
       lora: 20,
@@ -275,18 +275,18 @@ export const cases: KernelCase[] = (
     {
       tile: MATRIX_LARGE,
       tokens: 65,
-      inFeatures: 136,
+      inFeatures: 160,
       outFeatures: [72, 40],
       doubleQuant: true,
       lora: 8,
       transposed: true,
     },
     { tile: MATRIX_LARGE, tokens: 33, inFeatures: 128, outFeatures: [64], transposed: true, splits: 2 },
-    { tile: MATRIX_MEDIUM, tokens: 65, inFeatures: 328, outFeatures: [72], residual: true, lora: 16, splits: 3 },
+    { tile: MATRIX_MEDIUM, tokens: 65, inFeatures: 352, outFeatures: [76], residual: true, lora: 16, splits: 3 },
     {
       tile: MATRIX_MEDIUM,
       tokens: 70,
-      inFeatures: 72,
+      inFeatures: 96,
       outFeatures: [136, 64, 8],
       doubleQuant: true,
       lora: 16,
@@ -294,7 +294,7 @@ export const cases: KernelCase[] = (
       transposed: true,
       capacity: 80,
     },
-    { tile: MATRIX_SMALL, tokens: 7, inFeatures: 72, outFeatures: [40, 16], bias: true, lora: 3, doubleQuant: true },
-    { tile: MATRIX_SMALL, tokens: 100, inFeatures: 264, outFeatures: [80], transposed: true, lora: 8, splits: 2 },
+    { tile: MATRIX_SMALL, tokens: 7, inFeatures: 96, outFeatures: [40, 16], bias: true, lora: 3, doubleQuant: true },
+    { tile: MATRIX_SMALL, tokens: 100, inFeatures: 288, outFeatures: [80], transposed: true, lora: 8, splits: 2 },
   ] satisfies Shape[]
 ).map(nf4Case);

@@ -3,7 +3,7 @@ import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
 import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
+import { isMatrix, type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
 
 /** A quantized linear inside a layer's slab: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
@@ -57,6 +57,9 @@ export interface MatmulNf4Variant {
   readonly residual: boolean;
 }
 
+/** Weights that a matrix tile reads at a time: a row is whole runs, and a block of 64 is two. */
+const RUN = 32;
+
 const SEGMENT_FIELDS = [
   'begin',
   'width',
@@ -81,7 +84,7 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
   const lowRank = v.loraVectors ? 'vec4<f32>' : 'f32';
   const bindings: Record<string, Binding> = {
     x: input(floats),
-    slab: input('u32'),
+    slab: input(isMatrix(v.tile) ? 'vec4<u32>' : 'u32'),
     y: output(floats),
     ...(v.lora ? { u: input(lowRank), lora: input(lowRank) } : {}),
     ...(v.residual ? { residual: input(floats) } : {}),
@@ -106,7 +109,8 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
     bindings,
     params,
     constants: {
-      ...tileConstants(v.tile, capabilities),
+      ...tileConstants(v.tile, capabilities, RUN),
+      SLAB_VECTORS: isMatrix(v.tile),
       SEGMENTS: v.segments,
       DOUBLE_QUANT: v.doubleQuant,
       TRANSPOSED: v.transposed,
@@ -152,9 +156,8 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
     ...[x.stride, x.at, y.stride, y.at, group.inFeatures],
     ...group.linears.map(({ outFeatures }) => outFeatures),
   );
-  // Matrices are read eight numbers at a time.
-  const eights = [group.inFeatures, ...group.linears.map(({ outFeatures }) => outFeatures)].every((n) => n % 8 === 0);
-  const precision = aligned && eights ? plan.precision : 'f32';
+  const wholeRuns = (transposed ? width : depth) % RUN === 0 && group.linears.every(({ codesAt }) => codesAt % 4 === 0);
+  const precision = aligned && wholeRuns ? plan.precision : 'f32';
   const shape = options.shape ?? plan.matmulShape({ op, rows: plan.capacity, widths, depth, precision });
   const { tile, splits } = shape;
   const split = splits > 1;

@@ -42,7 +42,7 @@ export const SOFTWARE: RegisterTile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 
 
 export const MATRIX_LARGE: MatrixTile = { TILE_M: 128, TILE_N: 128, TILE_K: 32, SUB_M: 4, SUB_N: 4 };
 export const MATRIX_MEDIUM: MatrixTile = { TILE_M: 64, TILE_N: 64, TILE_K: 64, SUB_M: 2, SUB_N: 2 };
-export const MATRIX_SMALL: MatrixTile = { TILE_M: 64, TILE_N: 32, TILE_K: 64, SUB_M: 2, SUB_N: 2 };
+export const MATRIX_SMALL: MatrixTile = { TILE_M: 64, TILE_N: 64, TILE_K: 32, SUB_M: 4, SUB_N: 2 };
 export const ALL_TILES = {
   DEEP,
   LARGE,
@@ -92,23 +92,26 @@ export function hasMatrices(capabilities: Capabilities): boolean {
   );
 }
 
-/** What a kernel over this tile must enable. */
-export const tileRequirements = (tile: Tile): readonly string[] =>
-  isMatrix(tile) ? ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] : [];
+/** What a kernel that multiplies matrices must enable. */
+export const MATRIX_EXTENSIONS: readonly string[] = ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'];
+
+export const tileRequirements = (tile: Tile): readonly string[] => (isMatrix(tile) ? MATRIX_EXTENSIONS : []);
 
 /**
  * The constants of a kernel over this tile. A GPU gets its inner loop and its stores written out, which is faster; where
  * a CPU plays the GPU that only takes long to compile.
+ *
+ * @param run weights that a matrix tile reads at a time
  */
-export function tileConstants(tile: Tile, { software }: Capabilities): Record<string, number | boolean> {
+export function tileConstants(tile: Tile, { software }: Capabilities, run: number): Record<string, number | boolean> {
   if (isMatrix(tile)) {
-    const vectors = (rows: number) => (rows * tile.TILE_K) / 8 / tileThreads(tile);
     return {
       ...tile,
       MATRIX: true,
       K_STEPS: tile.TILE_K / 16,
-      A_STAGES: vectors(tile.TILE_M),
-      B_STAGES: vectors(tile.TILE_N),
+      A_STAGES: (tile.TILE_M * tile.TILE_K) / 8 / tileThreads(tile),
+      B_STAGES: (tile.TILE_N * tile.TILE_K) / run / tileThreads(tile),
+      B_RUN: run,
     };
   }
   const blocks = ((tile.TILE_M + tile.TILE_N) * tile.TILE_K) / 16;

@@ -58,6 +58,19 @@ export function placeTensors(lifetimes: ReadonlyMap<ArenaTensor, Lifetime>, chun
   return { places, chunks };
 }
 
+/** Bytes of each chunk of an arena for these layouts: the most that one of them needs. */
+function chunkBytes(layouts: readonly Layout[]): Map<string, number> {
+  const sizes = new Map<string, number>();
+  for (const layout of layouts) {
+    for (const [chunk, bytes] of layout.chunks) sizes.set(chunk, Math.max(sizes.get(chunk) ?? 0, bytes));
+  }
+  return sizes;
+}
+
+/** Bytes of an arena for these layouts, known before it is made. */
+export const arenaBytes = (layouts: readonly Layout[]): number =>
+  [...chunkBytes(layouts).values()].reduce((sum, bytes) => sum + bytes, 0);
+
 /** The buffers behind one or more layouts. */
 export class Arena {
   readonly #ledger: MemoryLedger;
@@ -65,11 +78,7 @@ export class Arena {
 
   constructor(ledger: MemoryLedger, layouts: readonly Layout[]) {
     this.#ledger = ledger;
-    const sizes = new Map<string, number>();
-    for (const layout of layouts) {
-      for (const [chunk, bytes] of layout.chunks) sizes.set(chunk, Math.max(sizes.get(chunk) ?? 0, bytes));
-    }
-    for (const [chunk, size] of sizes) {
+    for (const [chunk, size] of chunkBytes(layouts)) {
       const request: BufferRequest = {
         label: `arena ${chunk}`,
         size,

@@ -10,6 +10,7 @@ import { ModelWeights } from '../model/weights.ts';
 import type { TokenBatch } from '../token_batch.ts';
 import type { WeightSource } from '../weight_source.ts';
 import type { TensorValues } from './flat_state.ts';
+import { KEEP_ALL, KEEP_NONE, type KeepLayers } from './kept_layers.ts';
 import { randomBatch, randomWeights, richSpec, tinySpec } from './testing.ts';
 import { Trainer, type TrainerOptions } from './trainer.ts';
 
@@ -40,7 +41,7 @@ async function withTrainer<T>(
     seed: 3,
     capacity: 128,
     positions: 128,
-    gradientCheckpointing: false,
+    keepLayers: KEEP_ALL,
     precision: 'f32',
     tune: null,
     optimizer: OPTIMIZER,
@@ -181,24 +182,32 @@ describe('the same bits', () => {
     expect(first.log.every(({ gradNorm }) => gradNorm > 0)).toBe(true);
   });
 
-  test('with gradient checkpointing as without, in less memory', async () => {
+  test('however many layers keep their activations, in memory that grows with them', async () => {
     const spec = tinySpec({ layers: 6 });
-    const run = (gradientCheckpointing: boolean) =>
-      withTrainer(gpu, { spec, gradientCheckpointing }, async (trainer) => ({
-        result: await trained(trainer, batches),
-        activations: gpu.ledger.byCategory().activations,
-      }));
-    const kept = await run(false);
-    const recomputed = await run(true);
-    expect(recomputed.result).toEqual(kept.result);
-    expect(recomputed.activations).toBeLessThan(0.6 * kept.activations);
+    const run = (layers: number) =>
+      withTrainer(gpu, { spec, keepLayers: { layers } }, async (trainer) => {
+        const gradients = bits(await trainer.gradients(batches[0][0]));
+        const result = await trained(trainer, batches);
+        return { result, gradients, activations: gpu.ledger.byCategory().activations };
+      });
+    const [none, one, four, all] = [await run(0), await run(1), await run(4), await run(6)];
+    for (const { result, gradients } of [one, four, all]) {
+      expect(result).toEqual(none.result);
+      expect(gradients).toEqual(none.gradients);
+    }
+    expect([...none.gradients.values()].flat().some((word) => word !== 0)).toBe(true);
+    // The last layer's are there when its backward pass begins, kept or made again.
+    expect(one.activations).toBeLessThanOrEqual(none.activations);
+    expect(one.activations).toBeLessThan(four.activations);
+    expect(four.activations).toBeLessThan(all.activations);
+    expect(none.activations).toBeLessThan(0.6 * all.activations);
   });
 
   test('with gradient checkpointing as without, of all that other architectures add', async () => {
     const spec = richSpec();
-    const run = (gradientCheckpointing: boolean) =>
-      withTrainer(gpu, { spec, gradientCheckpointing }, (trainer) => trained(trainer, batches));
-    expect(await run(true)).toEqual(await run(false));
+    const run = (keepLayers: KeepLayers) =>
+      withTrainer(gpu, { spec, keepLayers }, (trainer) => trained(trainer, batches));
+    expect(await run(KEEP_NONE)).toEqual(await run(KEEP_ALL));
   });
 
   test('whatever lies in the memory that a step uses', async () => {

@@ -9,13 +9,15 @@ import { initialLora, type LoraOptions, loraRuns } from '../model/lora.ts';
 import { LengthRope } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan } from '../plan/execution.ts';
 import type { DispatchTime } from '../plan/profile.ts';
 import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
-import { type TuningHooks, tuneMatmuls } from '../tuning/tune_matmuls.ts';
+import type { TuningHooks } from '../tuning/tune_matmuls.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
-import { evaluationPlan, logitsPlan, optimizerPlan, trainPlan } from './plans.ts';
+import type { KeepLayers } from './kept_layers.ts';
+import { makePlans, type PlanSet } from './plan_set.ts';
+import { logitsPlan } from './plans.ts';
 
 export interface OptimizerOptions {
   readonly beta1: number;
@@ -36,7 +38,8 @@ export interface TrainerOptions {
   readonly capacity: number;
   /** The highest position + 1. */
   readonly positions: number;
-  readonly gradientCheckpointing: boolean;
+  /** Layers that keep their activations for the backward pass; fewer where the device has no room for them. */
+  readonly keepLayers: KeepLayers;
   /** What matmuls round their operands to; `f16` where the device multiplies matrices (see `gradient_check.ts`). */
   readonly precision: Precision;
   /** Measures which variants are fastest where that is not known yet; null: they are chosen by rule. */
@@ -84,10 +87,7 @@ export class Trainer {
   readonly #buffers: GPUBuffer[];
   readonly #stepUniform: GPUBuffer;
   readonly #logRing: BufferTensor;
-  readonly #arena: Arena;
-  readonly #train: Plan;
-  readonly #evaluation: Plan;
-  readonly #optimizer: Plan;
+  readonly #planSet: PlanSet;
   #probe: { plan: Plan; arena: Arena; logits: ArenaTensor; capacity: number } | null = null;
   #steps = 0;
   #pending: { slot: number; log: Omit<StepLog, 'lossSum' | 'hits' | 'gradNorm'> }[] = [];
@@ -101,10 +101,7 @@ export class Trainer {
       buffers: GPUBuffer[];
       stepUniform: GPUBuffer;
       logRing: BufferTensor;
-      arena: Arena;
-      train: Plan;
-      evaluation: Plan;
-      optimizer: Plan;
+      plans: PlanSet;
     },
   ) {
     this.#gpu = gpu;
@@ -113,10 +110,7 @@ export class Trainer {
     this.#buffers = parts.buffers;
     this.#stepUniform = parts.stepUniform;
     this.#logRing = parts.logRing;
-    this.#arena = parts.arena;
-    this.#train = parts.train;
-    this.#evaluation = parts.evaluation;
-    this.#optimizer = parts.optimizer;
+    this.#planSet = parts.plans;
   }
 
   /**
@@ -166,21 +160,10 @@ export class Trainer {
           documents: buffer('documents', capacity * 8),
         },
       };
-      const checkpointed = spec.layers.map(() => options.gradientCheckpointing);
-      const record = () => [
-        trainPlan(gpu, decoder, logRing, capacity, checkpointed),
-        evaluationPlan(gpu, decoder, logRing, capacity),
-        optimizerPlan(gpu, state, clip, logRing),
-      ];
-      let builders = record();
-      if (options.tune && (await tuneMatmuls(gpu, options.tune))) builders = record();
-      const arena = new Arena(
-        gpu.ledger,
-        builders.map((builder) => builder.layout()),
-      );
-      const [train, evaluation, optimizer] = await Promise.all(builders.map((b) => b.finish(arena, stepUniform)));
+      const { keepLayers: keep, tune } = options;
+      const plans = await makePlans(gpu, { decoder, logRing, clip, stepUniform, capacity, keep, tune });
       gpu.check();
-      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing, arena, train, evaluation, optimizer });
+      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing, plans });
     } catch (error) {
       for (const left of gpu.ledger.buffers()) if (!before.has(left)) gpu.ledger.destroy(left);
       throw error;
@@ -208,9 +191,9 @@ export class Trainer {
     this.#decoder.state.clearGradients();
     for (const [i, batch] of window.entries()) {
       this.#writeBatch(batch, { ...update, log_slot: slot, micro_batch: i, inverse_trained_tokens: 1 / trainedTokens });
-      await this.#train.run(batch.ids.length);
+      await this.#planSet.train.run(batch.ids.length);
     }
-    await this.#optimizer.run(1);
+    await this.#planSet.optimizer.run(1);
     this.#pending.push({ slot, log: { step, trainedTokens, learningRate } });
   }
 
@@ -228,7 +211,7 @@ export class Trainer {
     for (const batch of batches) {
       const values = { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: first ? 0 : 1, inverse_trained_tokens: 0 };
       this.#writeBatch(batch, values);
-      await this.#evaluation.run(batch.ids.length);
+      await this.#planSet.evaluation.run(batch.ids.length);
       tokens += batch.trainedTokens;
       first = false;
     }
@@ -259,7 +242,7 @@ export class Trainer {
     this.#decoder.state.clearGradients();
     const inverse = 1 / batch.trainedTokens;
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
-    await this.#train.run(batch.ids.length);
+    await this.#planSet.train.run(batch.ids.length);
     return this.#decoder.state.read('gradients');
   }
 
@@ -271,12 +254,17 @@ export class Trainer {
     this.#decoder.state.clearGradients();
     const inverse = 1 / batch.trainedTokens;
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
-    const train = await this.#train.profile(batch.ids.length);
-    return [...train, ...(await this.#optimizer.profile(1))];
+    const train = await this.#planSet.train.profile(batch.ids.length);
+    return [...train, ...(await this.#planSet.optimizer.profile(1))];
   }
 
   readAdapter(): Promise<Map<string, TensorValues>> {
     return this.#decoder.state.read('parameters');
+  }
+
+  /** Layers that keep their activations; the others compute them again. */
+  get keptLayers(): number {
+    return this.#planSet.keptLayers;
   }
 
   /** Dispatches by kernel since the start or the last reset. */
@@ -295,14 +283,15 @@ export class Trainer {
   dispose(): void {
     this.#disposeProbe();
     for (const plan of this.#plans()) plan.dispose();
-    this.#arena.dispose();
+    this.#planSet.arena.dispose();
     for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
     for (const rope of this.#decoder.ropes) rope.dispose();
     this.#decoder.state.dispose();
   }
 
   #plans(): Plan[] {
-    return [this.#train, this.#evaluation, this.#optimizer, ...(this.#probe ? [this.#probe.plan] : [])];
+    const { train, evaluation, optimizer } = this.#planSet;
+    return [train, evaluation, optimizer, ...(this.#probe ? [this.#probe.plan] : [])];
   }
 
   #disposeProbe(): void {

@@ -19,7 +19,8 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | 'targ
   per_device_train_batch_size: 'Sequences at once. More is faster and takes more memory.',
   gradient_accumulation_steps: 'Batches that make one update: a larger batch without more memory.',
   train_sampling_strategy: 'Random shuffles the rows; sequential takes them in file order.',
-  gradient_checkpointing: 'Less memory for activations, about a third more time.',
+  gradient_checkpointing:
+    'Computes every layer twice: least memory, about a third more time. Off: only as many layers as memory needs.',
   seed: 'The same seed gives the same run.',
   max_length: 'Longer rows are cut to this many tokens.',
   packing: 'Puts short rows together into full sequences; rows do not see each other.',

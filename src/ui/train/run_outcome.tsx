@@ -35,6 +35,6 @@ const TITLES: Readonly<Record<string, string>> = {
 
 const ADVICE: Readonly<Record<string, string>> = {
   NonFiniteLossError: 'A learning_rate of a third, or some warmup_steps, usually mends it.',
-  GpuMemoryError: 'A shorter max_length, a smaller batch or gradient_checkpointing needs less.',
+  GpuMemoryError: 'A shorter max_length or a smaller batch needs less.',
   DeviceLostError: 'Load the model again; close other pages that use the GPU.',
 };

@@ -41,8 +41,9 @@ export interface TestGroupOptions {
 export function randomGroup(random: Random, options: TestGroupOptions): TestGroup {
   const { inFeatures, outFeatures, doubleQuant } = options;
   const words: number[] = [...bitsOf(NF4_CODEBOOK), ...bitsOf(DYNAMIC_MAP)];
-  const append = (range: Uint32Array) => {
-    for (let gap = random.integer(0, 4); gap > 0; gap--) words.push(random.word());
+  // Codes lie at whole vectors, as in a layer's slab; the rest anywhere.
+  const append = (range: Uint32Array, alignment = 1) => {
+    for (let gap = random.integer(0, 4); gap > 0 || words.length % alignment > 0; gap--) words.push(random.word());
     const at = words.length;
     for (const word of range) words.push(word);
     return at;
@@ -53,7 +54,7 @@ export function randomGroup(random: Random, options: TestGroupOptions): TestGrou
     const values = random.normal(inFeatures * width).map((x, i) => x * (1 + ((i >> 6) % 5)));
     const { codes, absmax } = nf4QuantizeReference(values);
     const nested = doubleQuant ? doubleQuantizeReference(absmax) : null;
-    const codesAt = append(packCodes(codes));
+    const codesAt = append(packCodes(codes), 4);
     const absmaxAt = append(nested ? packBytes(nested.quantized) : bitsOf(absmax));
     const nestedAt = nested ? append(bitsOf(Float32Array.of(nested.offset, ...nested.nestedAbsmax))) : 0;
     const has = options.bias && (l === 0 || l < outFeatures.length - 1);

@@ -1,0 +1,108 @@
+/** All plans of a run over one arena, with as many layers' activations kept as is asked for, or as there is room for. */
+import { allocate, OutOfGpuMemoryError } from '../device/allocation.ts';
+import type { Gpu } from '../device/gpu.ts';
+import { GpuMemoryError, readable } from '../device/ledger.ts';
+import type { Decoder } from '../model/decoder.ts';
+import { Arena, arenaBytes } from '../plan/arena.ts';
+import type { Plan } from '../plan/execution.ts';
+import type { PlanBuilder } from '../plan/plan.ts';
+import type { BufferTensor } from '../plan/tensor.ts';
+import { type TuningHooks, tuneMatmuls } from '../tuning/tune_matmuls.ts';
+import { chooseKeptLayers, type KeepLayers, recomputedLayers } from './kept_layers.ts';
+import { evaluationPlan, optimizerPlan, trainPlan } from './plans.ts';
+
+export interface PlanSet {
+  readonly arena: Arena;
+  readonly train: Plan;
+  readonly evaluation: Plan;
+  readonly optimizer: Plan;
+  /** Layers that keep their activations; the others compute them again. */
+  readonly keptLayers: number;
+}
+
+export interface PlanSetOptions {
+  readonly decoder: Decoder;
+  readonly logRing: BufferTensor;
+  readonly clip: BufferTensor;
+  readonly stepUniform: GPUBuffer;
+  /** The most tokens of a micro-batch. */
+  readonly capacity: number;
+  readonly keep: KeepLayers;
+  readonly tune: TuningHooks | null;
+}
+
+/** A run's plans as recorded: what they need is known, nothing is allocated. */
+export class PlanRecorder {
+  readonly #gpu: Gpu;
+  readonly #options: PlanSetOptions;
+  readonly #others: readonly [evaluation: PlanBuilder, optimizer: PlanBuilder];
+  readonly #train = new Map<number, PlanBuilder>();
+
+  constructor(gpu: Gpu, options: PlanSetOptions) {
+    const { decoder, logRing, clip, capacity } = options;
+    this.#gpu = gpu;
+    this.#options = options;
+    this.#others = [evaluationPlan(gpu, decoder, logRing, capacity), optimizerPlan(gpu, decoder.state, clip, logRing)];
+  }
+
+  /** Training, evaluation, optimizer. */
+  builders(kept: number): readonly [PlanBuilder, PlanBuilder, PlanBuilder] {
+    const { decoder, logRing, capacity } = this.#options;
+    let train = this.#train.get(kept);
+    if (!train) {
+      const recomputed = recomputedLayers(decoder.spec.layers.length, kept);
+      train = trainPlan(this.#gpu, decoder, logRing, capacity, recomputed);
+      this.#train.set(kept, train);
+    }
+    return [train, ...this.#others];
+  }
+
+  /** Bytes of the arena, activations and logits, where so many layers keep theirs: exactly what is then allocated. */
+  bytes(kept: number): number {
+    return arenaBytes(this.builders(kept).map((builder) => builder.layout()));
+  }
+}
+
+/** What a retry may need of what there was no room for. */
+const LESS = 0.75;
+
+/**
+ * Where the device has no room for the layers that {@link KeepLayers} asks for, fewer are kept, down to none.
+ *
+ * @throws GpuMemoryError when there is no room even then.
+ */
+export async function makePlans(gpu: Gpu, options: PlanSetOptions): Promise<PlanSet> {
+  const { decoder, stepUniform, keep, tune } = options;
+  const layers = decoder.spec.layers.length;
+  let recorder = new PlanRecorder(gpu, options);
+  // Recording asks for variants; what asks is then measured, and recorded with what was learned.
+  recorder.builders(layers);
+  if (tune && (await tuneMatmuls(gpu, tune))) recorder = new PlanRecorder(gpu, options);
+  const bytes = (kept: number) => recorder.bytes(kept);
+  let keptLayers =
+    'layers' in keep
+      ? Math.min(layers, keep.layers)
+      : chooseKeptLayers(layers, 'bytes' in keep ? keep.bytes : keep.totalBytes - gpu.ledger.total(), bytes);
+  for (;;) {
+    const builders = recorder.builders(keptLayers);
+    try {
+      const arena = await allocate(gpu, () => new Arena(gpu.ledger, layoutsOf(builders)));
+      const [train, evaluation, optimizer] = await Promise.all(builders.map((b) => b.finish(arena, stepUniform)));
+      return { arena, train, evaluation, optimizer, keptLayers };
+    } catch (error) {
+      if (!(error instanceof OutOfGpuMemoryError)) throw error;
+      if (keptLayers === 0) throw noRoom(bytes(0), error);
+      keptLayers = chooseKeptLayers(keptLayers - 1, LESS * bytes(keptLayers), bytes);
+    }
+  }
+}
+
+const layoutsOf = (builders: readonly PlanBuilder[]) => builders.map((builder) => builder.layout());
+
+const noRoom = (bytes: number, cause: Error) =>
+  new GpuMemoryError(
+    `A step needs ${readable(bytes)} of GPU memory beside the model, with every layer computed again for the backward ` +
+      'pass, and the GPU has no room for it. Lower max_length or per_device_train_batch_size, close other programs ' +
+      'that use the GPU, or pick a smaller model.',
+    { cause },
+  );
