@@ -71,7 +71,8 @@ export class Plan {
         await this.#probe(command, size, job, submitter);
       }
       const { parts, partMs, timed } = pacing.pace(job);
-      const dispatches = await this.#encoded(command, size, parts);
+      // Waiting costs more than encoding: nearly every dispatch is whole.
+      const dispatches = parts === 1 ? [whole(command, size)] : await this.#encoded(command, size, parts);
       if (timed) submitter.flush();
       for (const dispatch of dispatches) {
         if (timed) pacing.record(job, partOf(job, dispatch.size), await submitter.time(dispatch));
@@ -101,13 +102,8 @@ export class Plan {
 
   /** Runs the plan in one pass of one submit and times it as a whole: for plans of well under a second. */
   time(tokens: number): Promise<PlanTime> {
-    const whole = [...this.#jobs(tokens)].map(({ command: { pipeline, bindGroup }, size }) => ({
-      pipeline,
-      bindGroup,
-      size,
-      part: null,
-    }));
-    return timeCommands(this.#gpu, whole);
+    const commands = [...this.#jobs(tokens)].map(({ command, size }) => whole(command, size));
+    return timeCommands(this.#gpu, commands);
   }
 
   dispose(): void {
@@ -144,12 +140,19 @@ export class Plan {
   }
 
   async #encoded(command: PlanCommand, size: Grid, parts: number): Promise<EncodedDispatch[]> {
-    const { kernel, pipeline, bindGroup } = command;
+    const { kernel, bindGroup } = command;
     const boxes = splitGrid(size, parts);
-    if (boxes.length === 1) return [{ pipeline, bindGroup, size, part: null }];
+    if (boxes.length === 1) return [whole(command, size)];
     const inParts = await this.#gpu.pipelines.getInParts(kernel);
     return boxes.map((box) => ({ pipeline: inParts, bindGroup, size: box.size, part: this.#parts.slot(box, size) }));
   }
 }
+
+const whole = ({ pipeline, bindGroup }: PlanCommand, size: Grid): EncodedDispatch => ({
+  pipeline,
+  bindGroup,
+  size,
+  part: null,
+});
 
 const partOf = ({ work, workgroups }: Job, size: Grid) => (work * workgroupsOf(size)) / workgroups;
