@@ -237,7 +237,7 @@ def train(model, params, steps, training, pad, total, log=lambda entry: None):
 
 
 def scrub_adapter(folder):
-    """Drops PEFT's README, this machine's path and the random order of a set from a saved adapter."""
+    """Drops PEFT's README, this machine's path, the random order of a set and what kept a vision part out from a saved adapter."""
     readme, config = os.path.join(folder, 'README.md'), os.path.join(folder, 'adapter_config.json')
     if os.path.exists(readme):
         os.remove(readme)
@@ -245,6 +245,7 @@ def scrub_adapter(folder):
         c = json.load(f)
     c['base_model_name_or_path'] = 'model'
     c['target_modules'] = sorted(c['target_modules'])
+    c['exclude_modules'] = None
     with open(config, 'w') as f:
         json.dump(c, f, indent=2)
 
