@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { expectedTensors } from './check_checkpoint.ts';
 import { openCheckpoint } from './checkpoint.ts';
 import { ModelConfigError } from './config_reader.ts';
-import { selectLoraTargets } from './lora.ts';
+import { adaptedLinears } from './lora.ts';
 import { parseModelConfig } from './model_config.ts';
 import { layerLinears, type ModelSpec } from './model_spec.ts';
 import { memoryFolder, rawSafetensors } from './testing.ts';
@@ -224,9 +224,10 @@ describe('phi3', () => {
       ['mlp.gate_up_proj', 64, 384],
       ['mlp.down_proj', 192, 64],
     ]);
-    expect(selectLoraTargets(spec, ['gate_up_proj', 'qkv_proj']).map(({ name }) => name)).toEqual([
-      'self_attn.qkv_proj',
-      'mlp.gate_up_proj',
+    const lora = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: ['gate_up_proj', 'qkv_proj'] };
+    expect([...adaptedLinears(spec, lora).keys()].slice(0, 2)).toEqual([
+      'model.layers.0.self_attn.qkv_proj',
+      'model.layers.0.mlp.gate_up_proj',
     ]);
     expect(windows(spec)).toEqual(Array(6).fill(null));
     expect(windows(phi3({ sliding_window: 2_047 }))).toEqual(Array(6).fill(2_047));

@@ -5,6 +5,7 @@
  * The worker holds one model, one dataset and one adapter at a time; `train` uses them.
  */
 import type { PrecisionChoice } from '../engine/train/gradient_check.ts';
+import type { continuedLora } from '../formats/peft.ts';
 import type { LoraConfig, QuantizationConfig, TrainingConfig } from '../formats/run_config.ts';
 import type { AdapterFile, AdapterInfo, DataSummary, MemoryCategory, StepRecord } from './protocol.ts';
 
@@ -161,10 +162,10 @@ export type StudioEvent =
       type: 'adapter-ready';
       runId: string;
       name: string;
-      r: number;
-      lora_alpha: number;
-      use_rslora: boolean;
-      target_modules: readonly string[];
+      /** What a run that goes on from it must set. */
+      lora: ReturnType<typeof continuedLora>;
+      /** Last parts of the names of the linears that it adapts. */
+      modules: readonly string[];
       tensors: number;
     }
   /** What a run does before its trainer is made, told when it turns to it. */

@@ -9,7 +9,7 @@ import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
-import { selectLoraTargets } from '../formats/lora.ts';
+import { adaptedLinears } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
 import type { PauseGate } from '../hub/gate.ts';
 import { mostTokens } from './prepare_run.ts';
@@ -38,13 +38,13 @@ export interface StudioRun {
 export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const { runId, request, model, data, adapter, gate, signal, emit } = run;
   const { lora, training } = request;
-  const targets = selectLoraTargets(model.spec, lora.target_modules);
+  const adapters = adaptedLinears(model.spec, lora);
   if (adapter) checkAdapter(adapter, model.spec, lora);
   const plan = planBatches(data.training, training);
   const evalPlan = validationPlan(data.validation, training);
   const batchSize = training.per_device_train_batch_size;
   const capacity = Math.max(...[plan, ...(evalPlan ? [evalPlan] : [])].map((one) => mostTokens(one, batchSize)));
-  const settings = { lora, training, targets, adapter };
+  const settings = { lora, training, adapters, adapter };
   const options = trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) });
   // Nobody has said what may be used: no more than a page may count on.
   const whatFits = { totalBytes: assumedMemoryBytes(gpu.capabilities.maxBufferBytes) };
@@ -63,13 +63,7 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const files = async () =>
     writePeftAdapter({
       tensors: await trainer.readAdapter(),
-      config: {
-        r: lora.r,
-        lora_alpha: lora.lora_alpha,
-        use_rslora: lora.use_rslora,
-        target_modules: lora.target_modules,
-        base_model_name_or_path: model.info.name,
-      },
+      config: { ...lora, base_model_name_or_path: model.info.name },
     });
   try {
     emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });

@@ -46,7 +46,7 @@ export function compareWithF32(f32: LossAndGradients, f16: LossAndGradients): Pr
 
 /**
  * The precision a run should have, tried on one of its micro-batches. A new adapter's B is zero, which would hide half
- * of the gradients: it is tried with small random numbers in its place.
+ * of the gradients: it is tried with small random numbers in its place (not with DoRA, whose magnitudes come from it).
  *
  * @throws whatever Trainer.create throws; nothing stays allocated.
  */
@@ -56,7 +56,7 @@ export async function choosePrecision(
   batch: TokenBatch,
 ): Promise<PrecisionChoice> {
   if (!hasMatrices(gpu.capabilities)) return { precision: 'f32', errors: null };
-  const adapter = options.adapter ?? withoutZeros(options);
+  const adapter = options.adapter ?? (options.lora.dora ? null : withoutZeros(options));
   const measure = async (precision: Precision): Promise<LossAndGradients> => {
     const capacity = batch.ids.length;
     const trainer = await Trainer.create(gpu, {
@@ -83,11 +83,11 @@ const SMALL = 0.02;
 /** PEFT's start with B like A, but small. */
 function withoutZeros({ model, lora, seed }: Pick<TrainerOptions, 'model' | 'lora' | 'seed'>) {
   const tensors = loraRuns(model.spec, lora).flat();
-  const start = initialLora(tensors, seed);
+  const start = initialLora(tensors, seed, true);
   const asA = tensors
     .filter(({ name }) => name.endsWith('.lora_B'))
     .map((tensor) => ({ ...tensor, name: tensor.name.replace(/B$/, 'A') }));
-  for (const [name, { shape, data }] of initialLora(asA, seed + 1)) {
+  for (const [name, { shape, data }] of initialLora(asA, seed + 1, true)) {
     start.set(name.replace(/A$/, 'B'), { shape, data: data.map((x) => x * SMALL) });
   }
   return start;
