@@ -65,10 +65,10 @@ def quantize(weight, double):
 
 
 def quantize_linears(model, double):
-    """Replaces every linear but lm_head by its NF4 round trip; returns {module.part: tensor}."""
+    """Replaces every linear but lm_head and those of a vision part by its NF4 round trip; returns {module.part: tensor}."""
     states = {}
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and name != 'lm_head':
+        if isinstance(module, torch.nn.Linear) and name != 'lm_head' and 'vision' not in name:
             deq, state = quantize(module.weight, double)
             module.weight.data.copy_(deq.to(module.weight.device))
             states.update({f'{name}.{k}': v.contiguous() for k, v in state.items()})
@@ -246,7 +246,7 @@ def train(model, params, steps, training, pad, total, log=lambda entry: None, pe
 
 
 def scrub_adapter(folder):
-    """Drops PEFT's README, this machine's path and the random order of a set from a saved adapter."""
+    """Drops PEFT's README, this machine's path, the random order of a set and what kept a vision part out from a saved adapter."""
     readme, config = os.path.join(folder, 'README.md'), os.path.join(folder, 'adapter_config.json')
     if os.path.exists(readme):
         os.remove(readme)
@@ -254,6 +254,7 @@ def scrub_adapter(folder):
         c = json.load(f)
     c['base_model_name_or_path'] = 'model'
     c['target_modules'] = sorted(c['target_modules'])
+    c['exclude_modules'] = None
     with open(config, 'w') as f:
         json.dump(c, f, indent=2)
 

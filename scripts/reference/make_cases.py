@@ -143,6 +143,12 @@ CASES = {
                     rope_parameters=dict(full_attention=dict(rope_type='linear', factor=4.0, rope_theta=1000000.0),
                                          sliding_attention=dict(rope_type='default', rope_theta=10000.0))),
         lora=lora(r=4), training=small()),
+    # The text part of a model that also sees: nested config, other tensor names, tensors that nothing reads.
+    'gemma3-nested': dict(
+        type='gemma3', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=40, dtype='bfloat16', stir=True, new_rope=True, quantization=quantization(True),
+        vision=dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1, image_size=28, patch_size=14),
+        config=dims(32, 80, 2, 2, 1, head_dim=16, query_pre_attn_scalar=16, sliding_window=20, layer_types=['sliding_attention', 'full_attention']),
+        lora=lora(r=4), training=small()),
     # Ranks and alphas of their own by expression, path or name, for modules and layers; a layer's o_proj alone; gaussian start. Keys
     # that overlap stand in alphabetical order: PEFT sorts them when it saves, and the first that matches counts.
     'llama-patterns': dict(
@@ -249,8 +255,11 @@ def make(out, name, spec, corpus, chat):
     torch.manual_seed(spec['seed'])
     tc, lc = spec['training'], spec['lora']
     tok = tokenizer(corpus, spec['vocab'], spec.get('template'))
-    config = AutoConfig.for_model(spec['type'], vocab_size=len(tok), bos_token_id=None, eos_token_id=tok.eos_token_id,
-                                  pad_token_id=tok.pad_token_id, **{'max_position_embeddings': 512, **spec['config']})
+    fields = {'vocab_size': len(tok), 'bos_token_id': None, 'eos_token_id': tok.eos_token_id, 'pad_token_id': tok.pad_token_id,
+              'max_position_embeddings': 512, **spec['config']}
+    if 'vision' in spec:
+        fields = {'text_config': fields, 'vision_config': spec['vision'], 'mm_tokens_per_image': 4}
+    config = AutoConfig.for_model(spec['type'], **fields)
     model = AutoModelForCausalLM.from_config(config, attn_implementation='eager').to(DEVICE)
     for n, p in model.named_parameters():   # biases away from zero, so that a missing one shows
         if n.endswith('.bias'):
@@ -269,6 +278,8 @@ def make(out, name, spec, corpus, chat):
     model = AutoModelForCausalLM.from_pretrained(d + '/model', dtype=torch.float32, attn_implementation='eager').to(DEVICE)
     save_file(quantize_linears(model, spec['quantization']['bnb_4bit_use_double_quant']), d + '/expected/nf4.safetensors')
     own = {k: lc[k] for k in ('use_rslora', 'use_dora', 'rank_pattern', 'alpha_pattern', 'layers_to_transform', 'init_lora_weights') if k in lc}
+    if 'vision' in spec:
+        own['exclude_modules'] = '.*vision.*'
     pm = get_peft_model(model, LoraConfig(r=lc['r'], lora_alpha=lc['lora_alpha'], target_modules=lc['target_modules'], **own,
                                           lora_dropout=0.0, bias='none', task_type='CAUSAL_LM')).to(DEVICE)
     for n, p in pm.named_parameters():

@@ -42,9 +42,11 @@ describe.each(supported)('%s', (name) => {
   test('model: config and checkpoint fit, nothing is left over, every value is finite', async () => {
     const folder = diskFolder(join(caseFolder(name), 'model'));
     const spec = await readModelConfig(folder);
-    const checkpoint = await openCheckpoint(folder);
+    const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
-    expect([...checkpoint.tensors.keys()].sort()).toEqual(
+    // A vision part, and older names of what has newer ones.
+    const beside = /^(vision_tower|multi_modal_projector|language_model)\./;
+    expect([...checkpoint.tensors.keys()].filter((key) => !beside.test(key)).sort()).toEqual(
       expectedTensors(spec)
         .map((tensor) => tensor.name)
         .sort(),

@@ -108,6 +108,8 @@ describe('gemma2', () => {
       attention: { softCap: null },
       finalSoftCap: 5,
     });
+    // Another field is the gate's.
+    expect(gemma2({ hidden_act: 'gelu', hidden_activation: null }).activation).toBe('gelu_tanh');
     expect(gemma2({ query_pre_attn_scalar: 144 }).attention.scale).toBe(1 / 12);
     expect(gemma2({ hidden_size: 640 }).embeddingScale).toBe(Math.fround(Math.sqrt(640)));
     expect(biases(gemma2({ attention_bias: true, mlp_bias: true }))).toEqual(['q', 'k', 'v', 'o']);
