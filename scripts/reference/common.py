@@ -9,6 +9,7 @@ import os
 
 import torch
 import torch.nn.functional as F
+from peft.optimizers import create_loraplus_optimizer
 
 torch.backends.cuda.matmul.allow_tf32 = False
 torch.backends.cudnn.allow_tf32 = False
@@ -19,6 +20,7 @@ NF4 = torch.tensor([-1.0, -0.6961928009986877, -0.5250730514526367, -0.394917488
                     0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
                     0.7229568362236023, 1.0], dtype=torch.float32)
 ALL_LINEAR = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
+FUSED_LINEAR = ['qkv_proj', 'o_proj', 'gate_up_proj', 'down_proj']
 
 
 def dynamic_map():
@@ -159,20 +161,29 @@ def collate(batch, pad):
     return out
 
 
-def mask4d(segments, dtype):
+def mask4d(segments, dtype, window=None):
     s = torch.tensor(segments, device=DEVICE)
     length = s.shape[1]
     i = torch.arange(length, device=DEVICE)
     ok = (s[:, :, None] == s[:, None, :]) & (i[:, None] >= i[None, :])[None]
     ok |= torch.eye(length, dtype=torch.bool, device=DEVICE)[None]
+    if window:
+        ok &= (i[:, None] - i[None, :] < window)[None]
     mask = torch.zeros(ok.shape, dtype=dtype, device=DEVICE)
     return mask.masked_fill_(~ok, torch.finfo(dtype).min)[:, None]
 
 
 def forward(model, ids, positions, segments):
-    """Logits [rows, length, vocab]; attention stays inside a document."""
+    """Logits [rows, length, vocab]; attention stays inside a document and, where the model has one, the window."""
+    config = model.config.get_text_config()
+    window = getattr(config, 'sliding_window', None)
+    mask = mask4d(segments, model.dtype)
+    if 'sliding_attention' in (getattr(config, 'layer_types', None) or []):
+        mask = {'full_attention': mask, 'sliding_attention': mask4d(segments, model.dtype, window)}
+    elif window and config.model_type in ('mistral', 'phi3'):
+        mask = mask4d(segments, model.dtype, window)
     return model(input_ids=torch.tensor(ids, device=DEVICE), position_ids=torch.tensor(positions, device=DEVICE),
-                 attention_mask=mask4d(segments, model.dtype), use_cache=False).logits
+                 attention_mask=mask, use_cache=False).logits
 
 
 def nll_sum(logits, labels):
@@ -197,14 +208,21 @@ def lr_factor(t, total, training):
     return max(0.0, 1 - f) if kind == 'linear' else max(0.0, 0.5 * (1 + math.cos(math.pi * f)))
 
 
-def adamw(params, training):
+def adamw(params, training, peft_model=None):
+    """PyTorch's AdamW; with `loraplus_lr_ratio` PEFT's own LoRA+ optimizer, whose decay is weight_decay for A and B alike."""
     betas = (training.get('adam_beta1', .9), training.get('adam_beta2', .999))
-    return torch.optim.AdamW(params, lr=training['learning_rate'], betas=betas, eps=1e-8, weight_decay=training.get('weight_decay', 0.0))
+    shared = dict(lr=training['learning_rate'], betas=betas, eps=1e-8)
+    decay = training.get('weight_decay', 0.0)
+    if training.get('loraplus_lr_ratio', 1) != 1:
+        return create_loraplus_optimizer(peft_model, torch.optim.AdamW, loraplus_lr_ratio=training['loraplus_lr_ratio'],
+                                         loraplus_weight_decay=decay, **shared)
+    return torch.optim.AdamW(params, weight_decay=decay, **shared)
 
 
-def train(model, params, steps, training, pad, total, log=lambda entry: None):
+def train(model, params, steps, training, pad, total, log=lambda entry: None, peft_model=None):
     """Runs the given windows; `model` is the causal LM below PEFT. Returns the steps' entries and the collated batches."""
-    optimizer = adamw(params, training)
+    optimizer = adamw(params, training, peft_model)
+    rates = [group['lr'] for group in optimizer.param_groups]
     entries, seen = [], []
     for t, window in enumerate(steps):
         batches = [collate(b, pad) for b in window]
@@ -215,9 +233,10 @@ def train(model, params, steps, training, pad, total, log=lambda entry: None):
             (nll / count).backward()
             loss += nll.item()
         norm = torch.nn.utils.clip_grad_norm_(params, training['max_grad_norm']).item()
-        lr = training['learning_rate'] * lr_factor(t, total, training)
-        for group in optimizer.param_groups:
-            group['lr'] = lr
+        factor = lr_factor(t, total, training)
+        lr = training['learning_rate'] * factor
+        for group, rate in zip(optimizer.param_groups, rates):
+            group['lr'] = rate * factor
         optimizer.step()
         optimizer.zero_grad()
         entries.append({'step': t + 1, 'loss': loss / count, 'grad_norm': norm, 'learning_rate': lr, 'num_tokens': count})

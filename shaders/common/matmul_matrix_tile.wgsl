@@ -14,8 +14,9 @@
 //   fn low_rank_a(m, k) -> vec4<f32>           [m][k … k+3]
 //   fn low_rank_b(n, k) -> vec4<f32>           B[k … k+3][n] if B_ALONG_K, else B[k][n … n+3]
 //
-// Gradients are small numbers: mean losses divide them by the tokens of a whole window. TRANSPOSED multiplies A by a power
-// of two near that number, which lifts them into the range of f16, and divides the result by it.
+// With TRANSPOSED, A holds gradients: it is lifted, and the result lowered.
+#include "common/matrices.wgsl"
+
 const SUBGROUPS_N = TILE_N / (16u * SUB_N);
 const THREADS = 32u * (TILE_M / (16u * SUB_M)) * SUBGROUPS_N;
 
@@ -28,10 +29,6 @@ const B_ROW = select(3u, STEP_VECTORS + 1u, B_ALONG_K);
 const B_ROWS = select(TILE_K, 16u, B_ALONG_K);
 var<workgroup> a_tile: array<array<vec4<u32>, 16u * A_ROW>, TILE_M / 16u>;
 var<workgroup> b_tile: array<array<vec4<u32>, B_ROWS * B_ROW>, TILE_N / 16u>;
-
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sums = subgroup_matrix_result<f32, 16, 16>;
 
 #for s A_STAGES
 var<private> next_a_{s}_0: RawA;
@@ -63,25 +60,6 @@ fn put_b(at: vec2<u32>, value: vec4<u32>) {
 #endif
 }
 
-#if TRANSPOSED
-// 2^−floor(log2(1 / tokens)) and its inverse, by their exponents.
-fn lift() -> f32 {
-  return bitcast<f32>((254u - clamp(bitcast<u32>(step.inverse_trained_tokens) >> 23u, 1u, 253u)) << 23u);
-}
-fn lower() -> f32 {
-  return bitcast<f32>(clamp(bitcast<u32>(step.inverse_trained_tokens) >> 23u, 1u, 253u) << 23u);
-}
-#else
-fn lift() -> f32 { return 1.0; }
-fn lower() -> f32 { return 1.0; }
-#endif
-
-// Eight f16 of what is no larger than f16 can hold.
-fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
-}
-fn within_f16(x: vec4<f32>) -> vec4<f32> { return clamp(x, vec4<f32>(-65504.0), vec4<f32>(65504.0)); }
-
 fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
 #for s A_STAGES
   {
@@ -99,7 +77,7 @@ fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
 }
 
 fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
-  let scale = lift();
+  let scale = select(1.0, lift(), TRANSPOSED);
 #for s A_STAGES
   {
     let own = place_a(lane + {s}u * THREADS);
@@ -123,7 +101,7 @@ const LOW_RANK_LIFT = 256.0;
 
 // Sixteen columns of the low-rank product, from k0.
 fn stage_low_rank(m0: u32, n0: u32, k0: u32, lane: u32) {
-  let scale = lift() / LOW_RANK_LIFT;
+  let scale = select(1.0, lift(), TRANSPOSED) / LOW_RANK_LIFT;
   for (var i = lane; i < TILE_M * 2u; i += THREADS) {
     let own = vec2<u32>(i / 2u, i % 2u * 8u);
     let m = m0 + own.x;
@@ -203,7 +181,7 @@ fn compute_tile(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32
     workgroupBarrier();
   }
   // Through workgroup memory, a block of its own for each subgroup: what is in a matrix can only be stored whole.
-  let scale = lower();
+  let scale = select(1.0, lower(), TRANSPOSED);
   let in_subgroup = lane % 32u;
 #for i SUB_M
 #for j SUB_N

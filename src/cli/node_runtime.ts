@@ -6,6 +6,7 @@ import type { Adapter } from './chromium_flags.ts';
 import { requestDawn } from './dawn.ts';
 import { diskFolder } from './disk_folder.ts';
 import type { Runtime } from './runtime.ts';
+import { createTemplateThread } from './template_thread.ts';
 
 const NO_ADAPTER_ADVICE =
   'Dawn found no graphics adapter. Install a Vulkan driver: that of your GPU, or Mesa 25 or newer for the software one ' +
@@ -18,6 +19,7 @@ export function nodeRuntime(options: { adapter: Adapter; toggles: readonly strin
       throw new Error('In Node folders are read from disk.');
     },
     requestGpu: () => requestDawn(options.adapter, options.toggles),
+    createTemplateWorker: createTemplateThread,
   };
   return {
     locate: (directory) => ({ kind: 'disk', path: directory }),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseRunConfig } from '../formats/run_config.ts';
 import { type BatchPlan, collate, flatten, flattenPadded, planBatches } from './batching.ts';
+import { renderHere } from './chat_renderer.ts';
 import { diskFolder, GOLDEN_CASES, goldenCase, memoryFile } from './fixtures/testing.ts';
 import { prepareDataset } from './prepare.ts';
 import { Tokenizer } from './tokenizer.ts';
@@ -32,7 +33,7 @@ describe('golden cases', () => {
     const expected: Expected = JSON.parse(readFileSync(join(folder, 'expected/expected.json'), 'utf8'));
     const tokenizer = await Tokenizer.load(diskFolder(join(folder, 'model')));
     const source = memoryFile(readFileSync(join(folder, 'data.jsonl')));
-    const { examples, summary } = await prepareDataset({ source, tokenizer, config: training });
+    const { examples, summary } = await prepareDataset({ source, tokenizer, config: training, openChat: renderHere });
     expect(summary.examples).toBe(expected.examples);
     expect(summary.rows).toBe(summary.examples + summary.dropped.length);
     // Its turns end in plain text, which the tokenizer joins with what stands beside it.

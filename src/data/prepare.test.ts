@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { renderHere } from './chat_renderer.ts';
 import { chatTemplateCases, jsonl, memoryFile, smallTokenizer } from './fixtures/testing.ts';
 import { EmptyDatasetError, type PrepareOptions, prepareDataset } from './prepare.ts';
 import { RowError } from './rows.ts';
@@ -11,6 +12,7 @@ const prepare = (content: string | Uint8Array, change: Partial<PrepareOptions> =
     source: memoryFile(content),
     tokenizer,
     config: { max_length: 24, assistant_only_loss: true },
+    openChat: renderHere,
     ...change,
   });
 const messages = (...contents: string[]) => ({

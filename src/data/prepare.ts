@@ -1,7 +1,7 @@
 /** A dataset file → examples, in file order, with an account of what became of every row. */
 import type { RangeSource } from '../formats/range_source.ts';
 import { type Example, IGNORE_INDEX } from './batch.ts';
-import type { RenderChat } from './chat_template.ts';
+import type { OpenChat } from './chat_renderer.ts';
 import { readJsonl } from './jsonl.ts';
 import { type DropCode, type MaskConfig, RowPreparer } from './masks.ts';
 import { parseRow, RowError, type RowKind } from './rows.ts';
@@ -61,8 +61,8 @@ export interface PrepareOptions {
   readonly source: RangeSource;
   readonly tokenizer: Tokenizer;
   readonly config: MaskConfig;
-  /** In the place of the model's own chat template. */
-  readonly render?: RenderChat;
+  /** Where the model's chat template is rendered. */
+  readonly openChat: OpenChat;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: PrepareProgress) => void;
 }
@@ -87,7 +87,7 @@ const SLICE_MS = 50;
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
   const { source, tokenizer, config, signal, onProgress } = options;
-  const preparer = new RowPreparer(tokenizer, config, options.render);
+  const preparer = new RowPreparer(tokenizer, config, options.openChat);
   const examples: Example[] = [];
   const dropped: DroppedRow[] = [];
   const notes = new Map<string, { rows: number; firstLine: number }>();
@@ -109,7 +109,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
     expected ??= row.kind;
     counts.rows++;
     kinds[row.kind]++;
-    const prepared = preparer.prepare(row);
+    const prepared = await preparer.prepare(row);
     if (prepared.kind === 'dropped') {
       dropped.push({ line: row.line, code: prepared.code, reason: prepared.reason });
       continue;

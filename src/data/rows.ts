@@ -6,6 +6,8 @@
 export interface Message {
   readonly role: string;
   readonly content: string;
+  /** What an assistant thought before it answered, for templates that print it. */
+  readonly reasoning_content?: string;
 }
 
 export type DataRow =

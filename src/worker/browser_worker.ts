@@ -1,5 +1,6 @@
 /** The Web Worker's entry: commands in, events out. */
 import { httpFolder } from '../hub/http_folder.ts';
+import { createBrowserTemplateWorker } from './browser_template_worker.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { Command, WorkerEvent } from './protocol.ts';
 import { runCommand } from './session.ts';
@@ -10,6 +11,7 @@ const ports: WorkerPorts = {
     throw new Error('A page cannot open a folder by its path on disk. Drop the folder, or serve it over HTTP.');
   },
   requestGpu: async () => navigator.gpu,
+  createTemplateWorker: createBrowserTemplateWorker,
 };
 
 const running = new Map<string, AbortController>();

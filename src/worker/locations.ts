@@ -2,6 +2,7 @@
 import type { Folder } from '../formats/range_source.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { FolderLocation } from './protocol.ts';
+import type { CreateTemplateWorker } from './template_protocol.ts';
 
 /** Opens the folders and files that a RunConfig names. */
 export class Locator {
@@ -14,6 +15,11 @@ export class Locator {
     this.#ports = ports;
     this.#base = base;
     this.#folders = folders;
+  }
+
+  /** For the model's chat template. */
+  get createTemplateWorker(): CreateTemplateWorker {
+    return this.#ports.createTemplateWorker;
   }
 
   folder(path: string): Folder {

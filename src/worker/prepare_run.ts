@@ -8,11 +8,12 @@ import { type PreparedDataset, prepareDataset } from '../data/prepare.ts';
 import { Tokenizer } from '../data/tokenizer.ts';
 import { checkCheckpoint } from '../formats/check_checkpoint.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/checkpoint.ts';
-import { selectLoraTargets } from '../formats/lora.ts';
+import { type AdaptedLinear, adaptedLinears } from '../formats/lora.ts';
 import { readModelConfig } from '../formats/model_config.ts';
-import type { LinearSpec, ModelSpec } from '../formats/model_spec.ts';
+import type { ModelSpec } from '../formats/model_spec.ts';
 import { checkAdapter, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RunConfig } from '../formats/run_config.ts';
+import { containedChat } from './contained_chat.ts';
 import type { Locator } from './locations.ts';
 import type { DataSummary } from './protocol.ts';
 
@@ -25,7 +26,7 @@ export interface PreparedRun {
   readonly spec: ModelSpec;
   readonly checkpoint: Checkpoint;
   readonly tokenizer: Tokenizer;
-  readonly targets: readonly LinearSpec[];
+  readonly adapters: ReadonlyMap<string, AdaptedLinear>;
   readonly adapter: PeftAdapter | null;
   readonly plan: BatchPlan;
   readonly evalPlan: BatchPlan | null;
@@ -40,7 +41,7 @@ export interface PreparedRun {
 export async function prepareRun(config: RunConfig, locator: Locator, signal: AbortSignal): Promise<PreparedRun> {
   const folder = locator.folder(config.model);
   const spec = await readModelConfig(folder);
-  const targets = selectLoraTargets(spec, config.lora.target_modules);
+  const adapters = adaptedLinears(spec, config.lora);
   const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
   checkCheckpoint(spec, checkpoint);
   let adapter: PeftAdapter | null = null;
@@ -49,10 +50,11 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
     checkAdapter(adapter, spec, config.lora);
   }
   const tokenizer = await Tokenizer.load(folder);
+  const openChat = containedChat(locator.createTemplateWorker);
   const load = async (path: string): Promise<PreparedDataset> => {
     const { folder: directory, name } = locator.file(path);
     const source = await directory.open(name);
-    const dataset = await prepareDataset({ source, tokenizer, config: config.training, signal });
+    const dataset = await prepareDataset({ source, tokenizer, config: config.training, openChat, signal });
     checkVocabulary(dataset.examples, spec);
     return dataset;
   };
@@ -68,7 +70,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
     spec,
     checkpoint,
     tokenizer,
-    targets,
+    adapters,
     adapter,
     plan,
     evalPlan,

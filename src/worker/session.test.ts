@@ -7,6 +7,9 @@ import type { FolderLocation, WorkerEvent } from './protocol.ts';
 import { runCommand } from './session.ts';
 
 const noGpu = async () => undefined;
+const createTemplateWorker = () => {
+  throw new Error('No conversation gets this far.');
+};
 
 async function events(ports: WorkerPorts): Promise<WorkerEvent[]> {
   const seen: WorkerEvent[] = [];
@@ -18,7 +21,7 @@ async function events(ports: WorkerPorts): Promise<WorkerEvent[]> {
 
 it('ends a run that cannot begin with one named event', async () => {
   const openFolder = () => memoryFolder('model', { 'config.json': '{"model_type": "mamba"}' });
-  const [event, ...rest] = await events({ openFolder, requestGpu: noGpu });
+  const [event, ...rest] = await events({ openFolder, requestGpu: noGpu, createTemplateWorker });
   expect(rest).toEqual([]);
   expect(event).toMatchObject({ type: 'failed', runId: 'r1', name: 'UnknownArchitectureError' });
 });
@@ -27,7 +30,7 @@ it('survives what is thrown without being an error', async () => {
   const openFolder = () => {
     throw 'a string';
   };
-  expect(await events({ openFolder, requestGpu: noGpu })).toEqual([
+  expect(await events({ openFolder, requestGpu: noGpu, createTemplateWorker })).toEqual([
     { type: 'failed', runId: 'r1', name: 'Error', message: 'a string' },
   ]);
 });
@@ -42,7 +45,7 @@ it('says that it was stopped, not that something was aborted', async () => {
   await runCommand(
     { type: 'parity', runId: 'r2', base },
     (e) => seen.push(e),
-    { openFolder, requestGpu: noGpu },
+    { openFolder, requestGpu: noGpu, createTemplateWorker },
     signal,
   );
   expect(seen).toMatchObject([{ type: 'failed', runId: 'r2', name: 'StoppedError' }]);
@@ -56,6 +59,7 @@ it('finds folders below the base, elsewhere and by full address', () => {
       return memoryFolder('any', {});
     },
     requestGpu: noGpu,
+    createTemplateWorker,
   };
   const disk = new Locator(ports, { kind: 'disk', path: '/runs/a' }, { '../b': { kind: 'disk', path: '/elsewhere' } });
   for (const path of ['model', '/models/x', 'C:\\models', '../b']) disk.folder(path);

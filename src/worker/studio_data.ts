@@ -1,6 +1,7 @@
 /** The studio's dataset: prepared examples, a validation split, and rows as the model sees them. */
 import type { Example } from '../data/batch.ts';
 import { planBatches } from '../data/batching.ts';
+import type { OpenChat } from '../data/chat_renderer.ts';
 import { prepareDataset } from '../data/prepare.ts';
 import { permutation } from '../data/random.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
@@ -28,6 +29,8 @@ export interface DataPorts {
   readonly runId: string;
   readonly emit: (event: StudioEvent) => void;
   readonly signal: AbortSignal;
+  /** Where the model's chat template is rendered. */
+  readonly openChat: OpenChat;
 }
 
 /** Reads a file with the model's tokenizer and template. Rejects with the named errors of `data`. */
@@ -35,7 +38,7 @@ export async function openData(
   { tokenizer, spec }: LoadedModel,
   file: File,
   settings: DataSettings,
-  { runId, emit, signal }: DataPorts,
+  { runId, emit, signal, openChat }: DataPorts,
 ): Promise<LoadedData> {
   const source = await droppedFolder(file.name, [{ path: file.name, file }]).open(file.name);
   let reported = Number.NEGATIVE_INFINITY;
@@ -43,6 +46,7 @@ export async function openData(
     source,
     tokenizer,
     config: settings,
+    openChat,
     signal,
     onProgress: ({ rows, bytesRead, bytes }) => {
       const now = performance.now();

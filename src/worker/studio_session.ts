@@ -1,11 +1,13 @@
 /** What the studio's worker holds, and what each command does to it. Never rejects: every failure is an event. */
 import { unzipSync } from 'fflate';
 import { acquireGpu, type Gpu } from '../engine/device/gpu.ts';
-import { type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
+import { continuedLora, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import { droppedFolder } from '../hub/dropped_folder.ts';
 import { PauseGate } from '../hub/gate.ts';
 import { HUB_URL } from '../hub/hosts.ts';
 import { searchModels } from '../hub/search.ts';
+import { containedChat } from './contained_chat.ts';
+import type { WorkerPorts } from './ports.ts';
 import { type LoadedData, openData, previewRows } from './studio_data.ts';
 import { inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
 import type { StudioCommand, StudioEvent } from './studio_protocol.ts';
@@ -32,9 +34,12 @@ interface Work {
 /** Bytes of an adapter's zip. */
 const ZIP_CAP = 4 * 2 ** 30;
 
+/** What the session needs from where it runs. */
+type StudioPorts = Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'>;
+
 export class StudioSession {
   readonly #emit: (event: StudioEvent) => void;
-  readonly #requestGpu: () => Promise<GPU | undefined>;
+  readonly #ports: StudioPorts;
   readonly #work = new Map<string, Work>();
   #gpu: Gpu | null = null;
   #hubUrl = HUB_URL;
@@ -45,9 +50,9 @@ export class StudioSession {
   /** The run that has the GPU's memory: a model being loaded or a training. */
   #exclusive: string | null = null;
 
-  constructor(emit: (event: StudioEvent) => void, requestGpu: () => Promise<GPU | undefined>) {
+  constructor(emit: (event: StudioEvent) => void, ports: StudioPorts) {
     this.#emit = emit;
-    this.#requestGpu = requestGpu;
+    this.#ports = ports;
   }
 
   async handle(command: StudioCommand): Promise<void> {
@@ -129,7 +134,12 @@ export class StudioSession {
       }
       case 'open-data':
         this.#data = null;
-        this.#data = await openData(this.#needModel(), command.file, command.settings, { runId, emit, signal });
+        this.#data = await openData(this.#needModel(), command.file, command.settings, {
+          runId,
+          emit,
+          signal,
+          openChat: containedChat(this.#ports.createTemplateWorker),
+        });
         return;
       case 'rows': {
         const rows = previewRows(this.#needData(), this.#needModel().tokenizer, command.from, command.count);
@@ -139,18 +149,10 @@ export class StudioSession {
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
         this.#adapter = adapter;
-        const { r, lora_alpha, use_rslora } = adapter.config;
-        const tensors = adapter.tensors.size;
-        emit({
-          type: 'adapter-ready',
-          runId,
-          name: adapter.name,
-          r,
-          lora_alpha,
-          use_rslora,
-          target_modules: modulesOf(adapter),
-          tensors,
-        });
+        const lora = continuedLora(adapter);
+        const modules = [...new Set(lora.target_modules.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
+        const { name, tensors } = adapter;
+        emit({ type: 'adapter-ready', runId, name, lora, modules, tensors: tensors.size });
         return;
       }
       case 'train': {
@@ -173,7 +175,7 @@ export class StudioSession {
   /** The device, asked for again after it was lost; the model went with it then. */
   async #device(): Promise<Gpu> {
     if (this.#gpu) return this.#gpu;
-    const gpu = await acquireGpu(await this.#requestGpu());
+    const gpu = await acquireGpu(await this.#ports.requestGpu());
     await restoreChoices(gpu);
     this.#gpu = gpu;
     void gpu.lost.then(() => {
@@ -208,16 +210,6 @@ export class StudioSession {
     if (!this.#data) throw new StudioOrderError('No data is loaded. Drop a file in the Data step.');
     return this.#data;
   }
-}
-
-/**
- * Last parts of the linears' names: as the configuration lists them; where it has no list (PEFT also takes a pattern), as
- * the tensors are called.
- */
-function modulesOf({ config: { target_modules }, tensors }: PeftAdapter): string[] {
-  const listed = Array.isArray(target_modules) ? target_modules : [];
-  const paths = listed.length > 0 ? listed : [...tensors.keys()].map((key) => key.slice(0, key.lastIndexOf('.')));
-  return [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
 }
 
 /** A zip that the studio or another program wrote, or the two files of a PEFT adapter. */

@@ -1,11 +1,12 @@
 import { attentionBackwardReference, attentionForwardReference } from './attention.reference.ts';
 import { type AttentionShape, attentionBackward, attentionForward } from './attention.ts';
-import { ATTENTION_VARIANTS } from './attention_variant.ts';
+import { ATTENTION_MATRIX, ATTENTION_VARIANTS, type AttentionPass } from './attention_variant.ts';
 import { ropeReference } from './rope.reference.ts';
 import { randomDocuments } from './testing/documents.ts';
 import {
   type Bench,
   type CaseResult,
+  F16_SOFTMAX,
   F32,
   type KernelCase,
   placeReference,
@@ -22,6 +23,14 @@ const common = [
   'common/soft_cap.wgsl',
 ];
 
+const matrix = ['common/attention.wgsl', 'common/attention_matrix.wgsl', 'common/matrices.wgsl'];
+
+/** What a pass is made of. */
+function files({ variant }: Shape, pass: AttentionPass): string[] {
+  if (variant === ATTENTION_MATRIX) return [`attention_matrix_${pass}.wgsl`, ...matrix];
+  return [`attention_${pass}.wgsl`, ...(pass === 'forward' ? [] : ['common/attention_gradient.wgsl']), ...common];
+}
+
 interface Shape {
   readonly tokens: number;
   readonly capacity?: number;
@@ -34,7 +43,7 @@ interface Shape {
   /** Size of queries and keys: large ones make the softmax sharp. */
   readonly deviation?: number;
   /** The shape's and device's own by default. */
-  readonly variant?: keyof typeof ATTENTION_VARIANTS;
+  readonly variant?: keyof typeof ATTENTION_VARIANTS | typeof ATTENTION_MATRIX;
   readonly prefetch?: boolean;
 }
 
@@ -62,7 +71,11 @@ const title = (shape: BackwardShape) => {
 
 /** A forced variant, its loops not written out and without its prefetch unless asked for: compiled in a third of the time. */
 const forced = ({ variant, prefetch = false }: Shape) =>
-  variant ? { variant: { ...ATTENTION_VARIANTS[variant], UNROLL: prefetch ? 2 : 1, PREFETCH: prefetch } } : {};
+  variant === ATTENTION_MATRIX
+    ? { variant }
+    : variant
+      ? { variant: { ...ATTENTION_VARIANTS[variant], UNROLL: prefetch ? 2 : 1, PREFETCH: prefetch } }
+      : {};
 
 function inputs(shape: Shape, seed: number) {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window = null, documents = 1, deviation = 1 } = shape;
@@ -89,7 +102,8 @@ function inputs(shape: Shape, seed: number) {
 
 const forwardCase = (shape: Shape): KernelCase => ({
   name: `attention_forward ${title(shape)}`,
-  shaderFiles: ['attention_forward.wgsl', ...common],
+  shaderFiles: files(shape, 'forward'),
+  matrices: shape.variant === ATTENTION_MATRIX,
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench): Promise<CaseResult> => {
       const { tokens, heads, headDim } = shape;
@@ -109,7 +123,7 @@ const forwardCase = (shape: Shape): KernelCase => ({
       const lseRows = { width: tokens, capacity: heads, stride: capacity };
       return {
         error: worst(await bench.error(o, reference.o), await bench.error(lse, placeReference(reference.lse, lseRows))),
-        tolerance: F32,
+        tolerance: shape.variant === ATTENTION_MATRIX ? F16_SOFTMAX : F32,
       };
     }),
 });
@@ -144,12 +158,11 @@ function ropeInputs(bench: Bench, { tokens, capacity = tokens, rotary = 0 }: Bac
 const backwardCase = (shape: BackwardShape): KernelCase => ({
   name: `attention_backward ${title(shape)}`,
   shaderFiles: [
-    'attention_backward_query.wgsl',
-    'attention_backward_key_value.wgsl',
+    ...files(shape, 'backward_query'),
+    ...files(shape, 'backward_key_value'),
     ...(shape.parts ? ['attention_backward_sum.wgsl'] : []),
-    'common/attention_gradient.wgsl',
-    ...common,
   ],
+  matrices: shape.variant === ATTENTION_MATRIX,
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench): Promise<CaseResult> => {
       const { tokens, heads, headDim } = shape;
@@ -188,7 +201,7 @@ const backwardCase = (shape: BackwardShape): KernelCase => ({
             turned ? ropeReference(gradient, turned.positions, turned.spec, rotated, true) : gradient,
           ),
         ),
-        tolerance: F32,
+        tolerance: shape.variant === ATTENTION_MATRIX ? F16_SOFTMAX : F32,
       };
     }),
 });
@@ -223,6 +236,15 @@ const VARIANTS = (Object.keys(ATTENTION_VARIANTS) as (keyof typeof ATTENTION_VAR
 );
 const acrossTiles = { tokens: 261, capacity: 263, heads: 3, kvHeads: 1, headDim: 16, window: 150, documents: 2 };
 
+/** Heads of whole blocks: one, some, eight; more than one tile either way; what is seen in part and by all. */
+const MATRIX_SHAPES: readonly Shape[] = [
+  acrossTiles,
+  { tokens: 7, heads: 2, kvHeads: 1, headDim: 64, capacity: 9 },
+  { tokens: 130, heads: 4, kvHeads: 2, headDim: 64, deviation: 2, documents: 3 },
+  { tokens: 100, heads: 2, kvHeads: 2, headDim: 80, softCap: 20 },
+  { tokens: 200, heads: 2, kvHeads: 1, headDim: 128, window: 70, capacity: 210 },
+];
+
 export const cases: KernelCase[] = [
   ...SHAPES.map(forwardCase),
   ...SHAPES.map(backwardCase),
@@ -230,6 +252,9 @@ export const cases: KernelCase[] = [
   backwardCase({ tokens: 300, heads: 1, kvHeads: 1, headDim: 8 }),
   ...VARIANTS.map((variant) => forwardCase({ ...acrossTiles, variant, prefetch: variant === 'WIDE' })),
   ...VARIANTS.map((variant) => backwardCase({ ...acrossTiles, variant, prefetch: variant === 'SMALL' })),
+  ...MATRIX_SHAPES.map((shape) => forwardCase({ ...shape, variant: ATTENTION_MATRIX })),
+  ...MATRIX_SHAPES.map((shape) => backwardCase({ ...shape, variant: ATTENTION_MATRIX })),
+  backwardCase({ ...acrossTiles, variant: ATTENTION_MATRIX, parts: 3, rotary: 16 }),
   backwardCase({ ...acrossTiles, headDim: 8, parts: 3, rotary: 4 }),
   backwardCase({ tokens: 63, heads: 4, kvHeads: 4, headDim: 8, parts: 4 }),
   backwardCase({ tokens: 35, heads: 4, kvHeads: 2, headDim: 10, parts: 2, rotary: 10 }),

@@ -1,6 +1,8 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
 import {
+  ATTENTION_MATRIX,
+  type AttentionPass,
   type AttentionVariant,
   attentionConstants,
   attentionRows,
@@ -8,6 +10,7 @@ import {
   chooseAttentionVariant,
 } from './attention_variant.ts';
 import { defineKernel, type ElementType, grid, inout, input, output, type ParamType } from './kernel.ts';
+import { MATRIX_EXTENSIONS } from './matmul_tile.ts';
 import { type RopeTables, rope } from './rope.ts';
 
 export interface AttentionShape {
@@ -54,18 +57,24 @@ function params({ heads, kvHeads, headDim, scale, window, softCap }: AttentionSh
 
 const isCapped = ({ softCap }: AttentionShape): boolean => typeof softCap === 'number';
 
+/** The pass's shader, and what it enables. */
+const files = (variant: AttentionVariant, pass: AttentionPass) => ({
+  shader: variant === ATTENTION_MATRIX ? `attention_matrix_${pass}.wgsl` : `attention_${pass}.wgsl`,
+  requires: variant === ATTENTION_MATRIX ? MATRIX_EXTENSIONS : [],
+});
+
 const elements = (headDim: number): ElementType => (headDim % 4 === 0 ? 'vec4<f32>' : 'f32');
 
 /**
  * o [T, heads · headDim] = softmax(scale · q·kᵀ, soft-capped)·v, causal, within documents (documents [T, 2]: first token, one after
  * the last) and the window, grouped-query; lse [heads, capacity]. qkv [T, (heads + 2·kvHeads)·headDim]. Scores are
- * never stored (Dao 2023). Relative error ≤ 1e-5.
+ * never stored (Dao 2023). Relative error ≤ 1e-5, by matrices 5e-3.
  */
 export function attentionForwardKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
   const type = elements(headDim);
   return defineKernel({
     name: 'attention_forward',
-    shader: 'attention_forward.wgsl',
+    ...files(variant, 'forward'),
     bindings: { qkv: input(type), documents: input('vec2<u32>'), o: output(type), lse: output('f32') },
     params: PARAMS,
     constants: { ...attentionConstants(headDim, variant, { SCORES: 1, OUTS: 1 }), CAPPED: capped },
@@ -85,7 +94,7 @@ export interface AttentionForwardOptions {
 export function attentionForward(plan: PlanBuilder, options: AttentionForwardOptions): void {
   const { shape, qkv, documents, o, lse } = options;
   const { capacity, capabilities } = plan;
-  const variant = options.variant ?? chooseAttentionVariant('forward', shape, capacity, capabilities);
+  const variant = options.variant ?? chooseAttentionVariant('forward', shape, capacity, capabilities, plan.precision);
   plan.dispatch(attentionForwardKernel(shape.headDim, variant, isCapped(shape)), {
     bindings: { qkv, documents, o, lse },
     params: params(shape, capacity),
@@ -96,13 +105,13 @@ export function attentionForward(plan: PlanBuilder, options: AttentionForwardOpt
 
 /**
  * The query part of d_qkv, laid out as qkv, and delta [heads, capacity] = Σ_d do·o. One workgroup owns each output: no
- * atomics. Relative error ≤ 1e-5.
+ * atomics. Relative error ≤ 1e-5, by matrices 5e-3.
  */
 export function attentionBackwardQueryKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
   const type = elements(headDim);
   return defineKernel({
     name: 'attention_backward_query',
-    shader: 'attention_backward_query.wgsl',
+    ...files(variant, 'backward_query'),
     bindings: {
       qkv: input(type),
       documents: input('vec2<u32>'),
@@ -119,13 +128,13 @@ export function attentionBackwardQueryKernel(headDim: number, variant: Attention
 
 /**
  * The key and value parts of d_qkv, summed over each group's query heads; split, partial sums of each query head and
- * part of the queries instead, for {@link attentionBackwardSumKernel}. Relative error ≤ 1e-5.
+ * part of the queries instead, for {@link attentionBackwardSumKernel}. Relative error ≤ 1e-5, by matrices 5e-3.
  */
 function backwardKeyValueDefinition(headDim: number, variant: AttentionVariant, capped: boolean, split: boolean) {
   const type = elements(headDim);
   return {
     name: 'attention_backward_key_value',
-    shader: 'attention_backward_key_value.wgsl',
+    ...files(variant, 'backward_key_value'),
     bindings: {
       qkv: input(type),
       documents: input('vec2<u32>'),
@@ -154,7 +163,7 @@ export function attentionBackwardPartialsKernel(headDim: number, variant: Attent
 
 /**
  * Adds partials [T, heads, parts, 2, headDim] over groups and parts into the key and value parts of d_qkv; with rope
- * also turns the gradients of queries and keys back. Relative error ≤ 1e-5.
+ * also turns the gradients of queries and keys back. Relative error ≤ 1e-5, by matrices 5e-3.
  */
 export function attentionBackwardSumKernel(headDim: number, withRope: boolean) {
   const bindings = { partials: input('f32'), d_qkv: inout('f32') };
@@ -185,14 +194,16 @@ export function attentionBackward(plan: PlanBuilder, options: AttentionBackwardO
   const { heads, kvHeads, headDim } = shape;
   const { capacity, capabilities } = plan;
   const capped = isCapped(shape);
-  const queryVariant = options.variant ?? chooseAttentionVariant('backward_query', shape, capacity, capabilities);
+  const queryVariant =
+    options.variant ?? chooseAttentionVariant('backward_query', shape, capacity, capabilities, plan.precision);
   plan.dispatch(attentionBackwardQueryKernel(headDim, queryVariant, capped), {
     bindings: { qkv, documents, o, d_o: dO, lse, delta, d_qkv: dQkv },
     params: params(shape, capacity),
     workgroups: (tokens) => [heads, Math.ceil(tokens / attentionRows(queryVariant)), 1],
     flopsPerToken: 3 * heads * headDim * capacity,
   });
-  const variant = options.variant ?? chooseAttentionVariant('backward_key_value', shape, capacity, capabilities);
+  const variant =
+    options.variant ?? chooseAttentionVariant('backward_key_value', shape, capacity, capabilities, plan.precision);
   const { parts = chooseAttentionParts(shape, capacity, variant, capabilities) } = options;
   const flopsPerToken = 4 * heads * headDim * capacity;
   const tiles = (tokens: number) => Math.ceil(tokens / attentionRows(variant));

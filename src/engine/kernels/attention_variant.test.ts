@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import { attentionFlops } from './attention.ts';
 import {
+  ATTENTION_MATRIX,
   ATTENTION_VARIANTS,
-  attentionConstants,
   attentionRows,
+  attentionTileConstants,
   chooseAttentionParts,
   chooseAttentionVariant,
 } from './attention_variant.ts';
@@ -18,7 +19,7 @@ test.each(Object.entries(ATTENTION_VARIANTS))('%s keeps to the default limits at
   const { TX, TY, RM, RN } = variant;
   expect(TX * TY).toBeLessThanOrEqual(256);
   for (let headDim = 1; headDim <= 256; headDim++) {
-    const c = attentionConstants(headDim, variant, { SCORES: 2, OUTS: 2 });
+    const c = attentionTileConstants(headDim, variant, { SCORES: 2, OUTS: 2 });
     const vectors = Math.ceil(headDim / 4);
     // Both tiles, the bounds, and two figures for each row.
     const tiles = c.A_DEPTH * RM * TY + Math.max(c.DEPTH * RN * TX, c.SPAN * c.RD * TX);
@@ -35,16 +36,25 @@ test.each(Object.entries(ATTENTION_VARIANTS))('%s keeps to the default limits at
 });
 
 test('the tile follows from the pass, the head and the number of workgroups', () => {
-  expect(chooseAttentionVariant('forward', SMOLLM2_135M, 512, GPU)).toBe(SMALL);
-  expect(chooseAttentionVariant('forward', SMOLLM2_135M, 2048, GPU)).toBe(NARROW);
-  expect(chooseAttentionVariant('backward_query', SMOLLM2_135M, 2048, GPU)).toBe(LARGE);
-  expect(chooseAttentionVariant('backward_query', LLAMA_1B, 512, GPU)).toBe(SMALL);
-  expect(chooseAttentionVariant('backward_key_value', SMOLLM2_135M, 512, GPU)).toBe(LARGE);
-  expect(chooseAttentionVariant('backward_key_value', { ...LLAMA_1B, headDim: 128 }, 512, GPU)).toBe(MEDIUM);
-  expect(chooseAttentionVariant('forward', { ...LLAMA_1B, headDim: 256 }, 8192, GPU)).toBe(SMALL);
-  expect(chooseAttentionVariant('forward', { ...LLAMA_1B, headDim: 32 }, 8192, GPU)).toBe(NARROW);
-  expect(chooseAttentionVariant('forward', SMOLLM2_135M, 512, CPU)).toBe(SOFTWARE);
-  expect(chooseAttentionVariant('forward', { ...LLAMA_1B, headDim: 128 }, 512, CPU)).toBe(SOFTWARE_WIDE);
+  expect(chooseAttentionVariant('forward', SMOLLM2_135M, 512, GPU, 'f32')).toBe(SMALL);
+  expect(chooseAttentionVariant('forward', SMOLLM2_135M, 2048, GPU, 'f32')).toBe(NARROW);
+  expect(chooseAttentionVariant('backward_query', SMOLLM2_135M, 2048, GPU, 'f32')).toBe(LARGE);
+  expect(chooseAttentionVariant('backward_query', LLAMA_1B, 512, GPU, 'f32')).toBe(SMALL);
+  expect(chooseAttentionVariant('backward_key_value', SMOLLM2_135M, 512, GPU, 'f32')).toBe(LARGE);
+  expect(chooseAttentionVariant('backward_key_value', { ...LLAMA_1B, headDim: 128 }, 512, GPU, 'f32')).toBe(MEDIUM);
+  expect(chooseAttentionVariant('forward', { ...LLAMA_1B, headDim: 256 }, 8192, GPU, 'f32')).toBe(SMALL);
+  expect(chooseAttentionVariant('forward', { ...LLAMA_1B, headDim: 32 }, 8192, GPU, 'f32')).toBe(NARROW);
+  expect(chooseAttentionVariant('forward', SMOLLM2_135M, 512, CPU, 'f32')).toBe(SOFTWARE);
+  expect(chooseAttentionVariant('forward', { ...LLAMA_1B, headDim: 128 }, 512, CPU, 'f32')).toBe(SOFTWARE_WIDE);
+});
+
+test('matrices where f16 is allowed and heads are whole blocks, not too many', () => {
+  for (const headDim of [16, 64, 80, 128]) {
+    expect(chooseAttentionVariant('forward', { ...LLAMA_1B, headDim }, 512, GPU, 'f16')).toBe(ATTENTION_MATRIX);
+  }
+  for (const headDim of [8, 72, 144, 256]) {
+    expect(chooseAttentionVariant('forward', { ...LLAMA_1B, headDim }, 512, GPU, 'f16')).not.toBe(ATTENTION_MATRIX);
+  }
 });
 
 test('gradients of keys and values are split until there are enough workgroups', () => {

@@ -1,7 +1,12 @@
-/** Tile shapes of the attention kernels (shaders/common/attention_tile.wgsl), and which one a shape gets. */
+/**
+ * Variants of the attention kernels (shaders/common/attention_tile.wgsl, attention_matrix.wgsl), and which one a shape
+ * gets.
+ */
 import type { Capabilities } from '../device/capabilities.ts';
+import type { Precision } from './matmul_tile.ts';
 
-export interface AttentionVariant {
+/** Each invocation multiplies in f32. */
+export interface AttentionTile {
   /** Invocations across a tile's columns and its rows. */
   readonly TX: number;
   readonly TY: number;
@@ -31,10 +36,18 @@ export const ATTENTION_VARIANTS = {
   SOFTWARE: { TX: 4, TY: 8, RM: 1, RN: 1, UNROLL: 1, PREFETCH: false },
   /** 16 × 64, the same for wide heads, whose outputs would be too much code an invocation. */
   SOFTWARE_WIDE: { TX: 16, TY: 4, RM: 1, RN: 1, UNROLL: 1, PREFETCH: false },
-} as const satisfies Record<string, AttentionVariant>;
+} as const satisfies Record<string, AttentionTile>;
+
+/** Subgroups multiply 16 × 16 blocks at once: operands rounded to f16, sums in f32. */
+export const ATTENTION_MATRIX = 'matrix';
+export type AttentionVariant = AttentionTile | typeof ATTENTION_MATRIX;
 
 /** The tile's rows: queries, or keys where gradients of keys are made. */
-export const attentionRows = ({ TY, RM }: AttentionVariant) => 4 * RM * TY;
+export const attentionRows = (variant: AttentionVariant) =>
+  variant === ATTENTION_MATRIX ? 64 : 4 * variant.RM * variant.TY;
+
+/** Whether heads are whole blocks and few enough for a subgroup's registers. */
+export const matrixHeads = (headDim: number) => headDim % 16 === 0 && headDim <= 128;
 
 /** Workgroup memory that WebGPU always gives, less what bounds and row figures take. */
 const TILE_BYTES = 16384 - 2048;
@@ -47,6 +60,23 @@ export interface AttentionSets {
 
 /** A kernel's constants: the variant's, and what follows from it and the head's dimensions. */
 export function attentionConstants(headDim: number, variant: AttentionVariant, sets: AttentionSets) {
+  return variant === ATTENTION_MATRIX ? matrixConstants(headDim, sets) : attentionTileConstants(headDim, variant, sets);
+}
+
+function matrixConstants(headDim: number, { SCORES, OUTS }: AttentionSets) {
+  return {
+    HEAD_DIM: headDim,
+    BLOCKS: headDim / 16,
+    /** What a workgroup's own rows are multiplied by: keys, or values too. */
+    SETS: SCORES,
+    TILES: 2,
+    /** Blocks of a subgroup in workgroup memory: forward, two of keys at a time. */
+    SCORES: 2,
+    WEIGHTS: SCORES === 1 ? 2 : OUTS,
+  };
+}
+
+export function attentionTileConstants(headDim: number, variant: AttentionTile, sets: AttentionSets) {
   const { TX, TY, RM, RN } = variant;
   const threads = TX * TY;
   const vectors = Math.ceil(headDim / 4);
@@ -96,7 +126,9 @@ export function chooseAttentionVariant(
   { heads, headDim }: Heads,
   capacity: number,
   { software }: Pick<Capabilities, 'software'>,
+  precision: Precision,
 ): AttentionVariant {
+  if (precision === 'f16' && matrixHeads(headDim)) return ATTENTION_MATRIX;
   const { SOFTWARE, SOFTWARE_WIDE, NARROW, LARGE, MEDIUM, SMALL } = ATTENTION_VARIANTS;
   if (software) return headDim > 64 ? SOFTWARE_WIDE : SOFTWARE;
   if (headDim <= 32) return NARROW;

@@ -92,9 +92,10 @@ export function hasMatrices(capabilities: Capabilities): boolean {
   );
 }
 
-/** What a kernel over this tile must enable. */
-export const tileRequirements = (tile: Tile): readonly string[] =>
-  isMatrix(tile) ? ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] : [];
+/** What a kernel that multiplies matrices must enable. */
+export const MATRIX_EXTENSIONS: readonly string[] = ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'];
+
+export const tileRequirements = (tile: Tile): readonly string[] => (isMatrix(tile) ? MATRIX_EXTENSIONS : []);
 
 /**
  * The constants of a kernel over this tile. A GPU gets its inner loop and its stores written out, which is faster; where

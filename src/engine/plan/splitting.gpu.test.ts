@@ -1,6 +1,6 @@
 /** Dispatches in parts: the same bits as whole ones, and short enough where the GPU is slow (FAULTS 36). */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { layerLinears } from '../../formats/model_spec.ts';
+import { adaptedLinears } from '../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { adamw, gradNormPartials } from '../kernels/adamw.ts';
 import { crossEntropy } from '../kernels/cross_entropy.ts';
@@ -237,6 +237,8 @@ describe('where the GPU is slow', () => {
   });
 });
 
+const LORA = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: 'all-linear' };
+
 describe('a training step', () => {
   const spec = tinySpec({ layers: 2 });
   const batches = [randomBatch([90, 30, 1, 17], 96, 5), randomBatch([140], 96, 6)];
@@ -246,15 +248,16 @@ describe('a training step', () => {
     const model = await ModelWeights.load(gpu, spec, randomWeights(spec, 1), { doubleQuant: true });
     const trainer = await Trainer.create(gpu, {
       model,
-      lora: { rank: 4, scale: 2, targets: layerLinears(spec) },
+      lora: { adapters: adaptedLinears(spec, LORA), dora: false },
       adapter: null,
       seed: 3,
+      init: true,
       capacity: 192,
       positions: 192,
       keepLayers: KEEP_ALL,
       precision: 'f32',
       tune: null,
-      optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5 },
+      optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5, loraPlusRatio: 1 },
     });
     const bits = (tensors: Awaited<ReturnType<Trainer['gradients']>>) =>
       [...tensors].map(([name, { data }]) => [name, [...new Uint32Array(data.buffer)]]);

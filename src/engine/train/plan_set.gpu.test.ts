@@ -1,6 +1,6 @@
 /** Which layers keep their activations: what is predicted, what is then allocated, and a device without room for it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { layerLinears } from '../../formats/model_spec.ts';
+import { adaptedLinears } from '../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { GpuMemoryError } from '../device/ledger.ts';
 import { SOFTWARE } from '../kernels/matmul_tile.ts';
@@ -31,6 +31,8 @@ afterAll(() => {
   gpu.dispose();
 });
 
+const LORA = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: 'all-linear' };
+
 interface Made {
   readonly keptLayers: number;
   /** Of a step, without the inputs and other small buffers. */
@@ -47,15 +49,16 @@ async function make(keepLayers: KeepLayers, capacity = 256): Promise<Made> {
   const before = gpu.ledger.total();
   const trainer = await Trainer.create(gpu, {
     model,
-    lora: { rank: 4, scale: 2, targets: layerLinears(spec) },
+    lora: { adapters: adaptedLinears(spec, LORA), dora: false },
     adapter: null,
     seed: 3,
+    init: true,
     capacity,
     positions: capacity,
     keepLayers,
-    precision: 'f32',
+    precision: 'f32' as const,
     tune: null,
-    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
   });
   try {
     await trainer.step([randomBatch([20, 9], spec.vocabSize, 5)], 1e-3);

@@ -198,17 +198,9 @@ export class FakeWorker implements StudioWorker {
       return;
     }
     const name = first.name.replace(/\.zip$/, '');
-    const target_modules = ['q_proj', 'v_proj', 'down_proj'];
-    this.#say({
-      type: 'adapter-ready',
-      runId,
-      name,
-      r: 8,
-      lora_alpha: 16,
-      use_rslora: false,
-      target_modules,
-      tensors: 180,
-    });
+    const modules = ['q_proj', 'v_proj', 'down_proj'];
+    const lora = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false, target_modules: modules };
+    this.#say({ type: 'adapter-ready', runId, name, lora, modules, tensors: 180 });
   }
 
   async #train({ runId, request }: Of<'train'>): Promise<void> {
