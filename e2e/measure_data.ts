@@ -4,9 +4,9 @@
  *
  *   npx vite build --ssr e2e/measure_data.ts --outDir .cache && node .cache/measure_data.js …
  *
- *   [--rows N] [--file FILE.jsonl] [--tokenize-seconds S]
+ *   [--rows N] [--words N] [--file FILE.jsonl] [--tokenize-seconds S]
  *
- * Without --file, rows of 1 kB each are written to the temporary folder first; a file that is there is used again.
+ * Without --file, rows of 228 words (1 kB) each are written to the temporary folder first; a file that is there is used again.
  */
 
 import { once } from 'node:events';
@@ -26,23 +26,25 @@ const ID = 'nibble/measured';
 const { values } = parseArgs({
   options: {
     rows: { type: 'string', default: '1000000' },
+    words: { type: 'string', default: '228' },
     file: { type: 'string' },
     'tokenize-seconds': { type: 'string', default: '60' },
   },
 });
 const count = Number(values.rows);
-const file = values.file ?? path.join(os.tmpdir(), `nibble-rows-${count}.jsonl`);
+const file = values.file ?? path.join(os.tmpdir(), `nibble-rows-${count}x${values.words}.jsonl`);
 if (!existsSync(file)) await writeRows(file, count);
 
-/** Rows of about 1 kB, no two the same. */
+/** No two rows are the same. */
 async function writeRows(target: string, rows: number): Promise<void> {
   const words =
     'the fox said to the crow that a fine voice is worth a piece of cheese and flew away over the hill'.split(' ');
   const out = createWriteStream(target);
   for (let row = 0; row < rows; row++) {
-    const text = Array.from({ length: 228 }, (_, i) => words[(row * 31 + i * (1 + (row % 7))) % words.length]).join(
-      ' ',
-    );
+    const text = Array.from(
+      { length: Number(values.words) },
+      (_, i) => words[(row * 31 + i * (1 + (row % 7))) % words.length],
+    ).join(' ');
     if (!out.write(`${JSON.stringify({ text: `Row ${row}. ${text}` })}\n`)) await once(out, 'drain');
   }
   out.end();

@@ -65,6 +65,18 @@ const SHOTS: readonly Shot[] = [
   { name: 'data-empty', screen: 'data' },
   { name: 'data', play: ready },
   {
+    name: 'data-mapped',
+    play: async (page) => {
+      await loadModel(page);
+      await go(page, 'data');
+      await page.getByRole('button', { name: /^A messy table/ }).click();
+      await page.getByRole('button', { name: 'Map columns by hand' }).click();
+      await page.getByLabel('title', { exact: true }).selectOption('user');
+      await page.getByLabel('moral', { exact: true }).selectOption('assistant');
+      await page.getByRole('link', { name: 'Go on to training' }).waitFor();
+    },
+  },
+  {
     name: 'train',
     play: async (page) => {
       await ready(page);

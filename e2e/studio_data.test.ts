@@ -21,7 +21,17 @@ let page: Page;
 let problems: string[];
 
 beforeAll(async () => {
-  hub = await startHub({ repositories: [{ id: ID, directory: path.join(ROOT, 'e2e/golden/qwen2-chat/model') }] });
+  const parquet = readFileSync(path.join(PARQUET, 'messages.parquet'));
+  hub = await startHub({
+    repositories: [
+      { id: ID, directory: path.join(ROOT, 'e2e/golden/qwen2-chat/model') },
+      {
+        id: 'nibble/questions',
+        files: {},
+        converted: { 'default/train/0000.parquet': parquet, 'default/test/0000.parquet': 'not asked for' },
+      },
+    ],
+  });
   studio = await serveStudio(hub.apiUrl, hub.cdnUrl);
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: chromiumFlags('swiftshader') });
   page = await (await browser.newContext({ viewport: { width: 1280, height: 900 } })).newPage();
@@ -84,7 +94,7 @@ it('maps the columns of a messy table, and trains on the story told from the tit
   await page.getByRole('switch', { name: 'assistant_only_loss' }).click();
   await ready();
   // Cells without a moral are named by file, line and column; the control: rows with one are used.
-  await page.getByRole('row', { name: /^2 empty fables-messy\.csv moral Moral is empty/ }).waitFor();
+  await page.getByRole('row', { name: /^2 empty fables-messy\.csv moral moral is empty/ }).waitFor();
   const used = await page.getByText(/^\d+ examples read, \d+ rows left out$/).innerText();
   const [examples, left] = used.match(/\d+/g)!.map(Number);
   expect(examples + left).toBeGreaterThan(250);
@@ -165,7 +175,7 @@ it('says what is wrong with a broken file, row by row, and that an empty or mask
   });
   await ready();
   await page.getByRole('row', { name: /^2 not readable broken\.jsonl Not valid JSON/ }).waitFor();
-  await page.getByRole('row', { name: /^4 wrong type broken\.jsonl text Text is a number/ }).waitFor();
+  await page.getByRole('row', { name: /^4 wrong type broken\.jsonl text text is a number/ }).waitFor();
   await page.getByRole('row', { name: /^5 field missing broken\.jsonl text/ }).waitFor();
   await page.getByText(/There are 2 sequences for an update of/).waitFor();
   await page.getByText('2 examples read, 3 rows left out').waitFor({ state: 'attached' });
@@ -197,4 +207,22 @@ it('has examples one click away, and shows a hundred thousand rows by keyboard',
   await page.keyboard.press('ArrowUp');
   await expect.poll(rowText).toContain('Row number 99998');
   expect(await grid.getByRole('row').count()).toBeLessThan(40);
+}, 60_000);
+
+it('downloads a dataset of the Hub by its id, once', async () => {
+  await page.getByRole('button', { name: 'Remove' }).click();
+  await page.getByLabel('Dataset of the Hub').fill('nibble/questions');
+  await page.getByLabel('Split').fill('dev');
+  await page.keyboard.press('Enter');
+  await page.getByText('nibble/questions has no split dev; it has test, train.').waitFor();
+  await page.getByRole('button', { name: 'Remove' }).click();
+  await page.getByLabel('Dataset of the Hub').fill('nibble/questions');
+  await page.getByRole('button', { name: 'Download' }).click();
+  await page.getByRole('heading', { name: 'Read as conversations' }).waitFor();
+  await ready();
+  await page.getByRole('spinbutton', { name: 'Row' }).fill('20');
+  await expect.poll(rowText).toContain('Question 19');
+  hub.log.expectEachByteOnce(['default/train/0000.parquet']);
+  expect(hub.log.reads(/^default\/test/)).toEqual([]);
+  expect(problems).toEqual([]);
 }, 60_000);

@@ -1,5 +1,5 @@
 // The narrow side of LoRA: u = s·x·Mᵀ, tokens by ranks. Forward M is A [rank, depth]; TRANSPOSED takes M = Bᵀ from B
-// [depth, rank], the gradient of u. SEGMENTS products side by side, each from its own columns of x and with its own M in
+// [depth, rank], the gradient of u. SEGMENTS products side by side, each from its own columns of x, with its own s and M in
 // `lora`, to its own columns of u [T, u_stride].
 // A workgroup makes 16 tokens × 16 ranks: an invocation 4 × 4 of them over its share of every step's depth (SLICES
 // shares), summed at the end: outputs are too few to fill a GPU otherwise. The next step is read while one is multiplied, and what
@@ -11,7 +11,7 @@ const ROUNDS = 8u; // STEP_DEPTH / SLICES
 const WIDTH = 4u; // vectors of tokens, and of ranks
 const BLOCKS = WIDTH * (STEP_DEPTH / 4u);
 
-struct Segment { x_at: u32, depth: u32, lora_at: u32, u_at: u32, rank: u32, tile: u32 }
+struct Segment { x_at: u32, depth: u32, lora_at: u32, u_at: u32, rank: u32, tile: u32, scale: f32 }
 
 // By a step's row of shares, share, and vector: indices that are written out are not checked.
 var<workgroup> x_tile: array<array<array<vec4<f32>, WIDTH>, SLICES>, ROUNDS>;
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var found: Segment;
 #for s SEGMENTS
   if (group.y >= params.tile_{s}) {
-    found = Segment(params.x_at_{s}, params.depth_{s}, params.lora_at_{s}, params.u_at_{s}, params.rank_{s}, params.tile_{s});
+    found = Segment(params.x_at_{s}, params.depth_{s}, params.lora_at_{s}, params.u_at_{s}, params.rank_{s}, params.tile_{s}, params.scale_{s});
   }
 #endfor
   segment = found;
@@ -130,7 +130,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (t < step.tokens) {
       for (var e = 0u; e < 4u; e++) {
         let j = j0 + tx * 4u + e;
-        if (j < segment.rank) { u[t * params.u_stride + segment.u_at + j] = params.scale * sum[e]; }
+        if (j < segment.rank) { u[t * params.u_stride + segment.u_at + j] = segment.scale * sum[e]; }
       }
     }
   }

@@ -1,5 +1,6 @@
 // Gradients of a group's LoRA matrices, summed over the micro-batch's tokens and added to what is there: dA += duᵀ·x for
-// all segments' A at once (gradients [rank, in] from a_at), dB += s·dyᵀ·u for each (gradients [out, rank] from b_at).
+// all segments' A at once (gradients [a_rank, in] from a_at, the columns of du from a_u_at), dB += dyᵀ·u for each (gradients
+// [out, rank] from b_at); u has the factor s in it.
 // x [T, x_stride], dy [T, dy_stride], each from a column offset; u and du [T, u_stride] with each segment's rank columns.
 // A workgroup makes 16 ranks × 64 features: an invocation 4 × 4 of them over its share of every step's tokens (SLICES
 // shares), summed at the end. Each output has one owner and adds in a fixed order, so that results repeat bit for bit.
@@ -74,7 +75,7 @@ fn stage_step(token: u32, lane: u32) {
 @compute @workgroup_size(64u * SLICES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   // Tiles of A's gradient first, then each segment's B's.
-  job = Job(true, 0u, params.u_stride, params.x_at, params.in_features, params.a_at);
+  job = Job(true, params.a_u_at, params.a_rank, params.x_at, params.in_features, params.a_at);
   var tile = group.x;
 #for s SEGMENTS
   if (group.x >= params.tile_{s}) {
@@ -126,15 +127,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let n = n0 + tx * 4u + e;
         if (n >= job.wide) { break; }
         var at = job.out_at + m * job.wide + n;
-        var value = sum[e];
-        if (!job.of_a) {
-          at = job.out_at + n * job.narrow + m;
-          value *= params.scale;
-        }
+        if (!job.of_a) { at = job.out_at + n * job.narrow + m; }
 #if SPLIT
-        partials[group.y * params.plane + at - params.a_at] = value;
+        partials[group.y * params.plane + at - params.a_at] = sum[e];
 #else
-        gradients[at] += value;
+        gradients[at] += sum[e];
 #endif
       }
     }

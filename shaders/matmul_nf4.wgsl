@@ -1,6 +1,6 @@
-// y = x·Wᵀ (+ s·u·Bᵀ) (+ bias) (+ residual) for SEGMENTS linears that share an input, their outputs side by side: W
+// y = x·Wᵀ (+ u·Bᵀ) (+ bias) (+ residual) for SEGMENTS linears that share an input, their outputs side by side: W
 // [width, depth] is their NF4 weights one below the other, and a workgroup's tile lies in one of them. TRANSPOSED gives
-// the gradient y = x·W (+ s·u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
+// the gradient y = x·W (+ u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
 // residual [T, width]. LORA: u [T, u_stride] has each segment's rank columns; `lora` holds each segment's B [its width,
 // rank], or with TRANSPOSED, where the first segment's fields stand for all, A [rank, width].
 // ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors;
@@ -108,7 +108,7 @@ fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
 #if LORA_VECTORS
 fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
   let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
-  return select(vec4<f32>(0.0), params.lora_scale * u[at >> 2u], k < segment.rank);
+  return select(vec4<f32>(0.0), u[at >> 2u], k < segment.rank);
 }
 
 fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
@@ -124,7 +124,7 @@ fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
 #else
 fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
   let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
-  return params.lora_scale * vec4<f32>(
+  return vec4<f32>(
     select(0.0, u[at], k < segment.rank),
     select(0.0, u[at + 1u], k + 1u < segment.rank),
     select(0.0, u[at + 2u], k + 2u < segment.rank),

@@ -1,7 +1,7 @@
 /** huggingface.co itself: models, their files' lists, and addresses that lead to the files. */
 import { answer, answerFault, type Exchange, sendFile, startEntry } from './answers.ts';
 import type { LogEntry } from './log.ts';
-import type { Commit, Repository, RepositoryFile } from './repository.ts';
+import { CONVERTED, type Commit, type Repository, type RepositoryFile } from './repository.ts';
 
 export interface HubState {
   readonly repositories: readonly Repository[];
@@ -23,7 +23,11 @@ class Refusal extends Error {
 }
 
 export async function answerApi(state: HubState, exchange: Exchange): Promise<void> {
-  const path = decodeURIComponent(exchange.url.pathname);
+  // Datasets are repositories too.
+  const path = decodeURIComponent(exchange.url.pathname)
+    .replace(/^(\/api(?:\/resolve-cache)?)\/datasets(?=\/)/, '$1/models')
+    .replace(/^\/datasets(?=\/)/, '')
+    .replace('refs/convert/parquet', CONVERTED);
   const resolve = /^\/(?:api\/resolve-cache\/models\/)?([^/]+\/[^/]+)(?:\/resolve)?\/([^/]+)\/(.+)$/.exec(path);
   const isFile = !path.startsWith('/api/') || path.startsWith('/api/resolve-cache/');
   const entry = startEntry(exchange, isFile ? (resolve?.[3] ?? null) : null);

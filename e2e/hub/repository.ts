@@ -23,6 +23,8 @@ export interface RepositoryOptions {
   readonly shards?: number;
   /** Added, or in place of what `directory` has; null takes a file away. */
   readonly files?: Readonly<Record<string, string | Uint8Array | VirtualFile | null>>;
+  /** Of a dataset: what the Hub keeps at refs/convert/parquet. */
+  readonly converted?: Readonly<Record<string, string | Uint8Array | VirtualFile>>;
   /** Files can be read with these tokens only; the list of files is public. */
   readonly gated?: readonly string[];
   /** Nothing can be seen without one of these tokens. */
@@ -49,12 +51,16 @@ export interface Commit {
   readonly files: ReadonlyMap<string, RepositoryFile>;
 }
 
+/** refs/convert/parquet, as one part of a path. */
+export const CONVERTED = 'refs-convert-parquet';
+
 /** Larger files are in large-file storage whatever their name. Bytes. */
 const LARGE = 10 * 2 ** 20;
 
 export class Repository {
   readonly options: RepositoryOptions;
   readonly #commits: Commit[] = [];
+  #converted: Commit | undefined;
 
   private constructor(options: RepositoryOptions) {
     this.options = options;
@@ -62,6 +68,11 @@ export class Repository {
 
   static async create(options: RepositoryOptions): Promise<Repository> {
     const repository = new Repository(options);
+    if (options.converted) {
+      const contents = new Map<string, VirtualFile>();
+      replace(contents, options.converted);
+      repository.#converted = await repository.#commit(contents);
+    }
     await repository.#commit(initialFiles(options));
     return repository;
   }
@@ -81,6 +92,7 @@ export class Repository {
 
   find(revision: string): Commit | undefined {
     if (revision === 'main' || revision === 'HEAD') return this.head;
+    if (revision === CONVERTED) return this.#converted;
     return this.#commits.find(({ sha }) => sha === revision);
   }
 
@@ -95,7 +107,7 @@ export class Repository {
     const files = new Map<string, RepositoryFile>();
     const sha = createHash('sha1').update(`${this.id} ${this.#commits.length}`);
     for (const [name, content] of [...contents].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const large = /\.(safetensors|bin|gguf|onnx)$/.test(name) || content.size > LARGE;
+      const large = /\.(safetensors|bin|gguf|onnx|parquet)$/.test(name) || content.size > LARGE;
       const oid = large ? await content.sha256 : await gitBlobId(content);
       files.set(name, { path: name, content, large, oid });
       sha.update(`\n${name} ${oid}`);

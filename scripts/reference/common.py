@@ -9,6 +9,7 @@ import os
 
 import torch
 import torch.nn.functional as F
+from peft.optimizers import create_loraplus_optimizer
 
 torch.backends.cuda.matmul.allow_tf32 = False
 torch.backends.cudnn.allow_tf32 = False
@@ -64,10 +65,10 @@ def quantize(weight, double):
 
 
 def quantize_linears(model, double):
-    """Replaces every linear but lm_head by its NF4 round trip; returns {module.part: tensor}."""
+    """Replaces every linear but lm_head and those of a vision part by its NF4 round trip; returns {module.part: tensor}."""
     states = {}
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and name != 'lm_head':
+        if isinstance(module, torch.nn.Linear) and name != 'lm_head' and 'vision' not in name:
             deq, state = quantize(module.weight, double)
             module.weight.data.copy_(deq.to(module.weight.device))
             states.update({f'{name}.{k}': v.contiguous() for k, v in state.items()})
@@ -207,14 +208,21 @@ def lr_factor(t, total, training):
     return max(0.0, 1 - f) if kind == 'linear' else max(0.0, 0.5 * (1 + math.cos(math.pi * f)))
 
 
-def adamw(params, training):
+def adamw(params, training, peft_model=None):
+    """PyTorch's AdamW; with `loraplus_lr_ratio` PEFT's own LoRA+ optimizer, whose decay is weight_decay for A and B alike."""
     betas = (training.get('adam_beta1', .9), training.get('adam_beta2', .999))
-    return torch.optim.AdamW(params, lr=training['learning_rate'], betas=betas, eps=1e-8, weight_decay=training.get('weight_decay', 0.0))
+    shared = dict(lr=training['learning_rate'], betas=betas, eps=1e-8)
+    decay = training.get('weight_decay', 0.0)
+    if training.get('loraplus_lr_ratio', 1) != 1:
+        return create_loraplus_optimizer(peft_model, torch.optim.AdamW, loraplus_lr_ratio=training['loraplus_lr_ratio'],
+                                         loraplus_weight_decay=decay, **shared)
+    return torch.optim.AdamW(params, weight_decay=decay, **shared)
 
 
-def train(model, params, steps, training, pad, total, log=lambda entry: None):
+def train(model, params, steps, training, pad, total, log=lambda entry: None, peft_model=None):
     """Runs the given windows; `model` is the causal LM below PEFT. Returns the steps' entries and the collated batches."""
-    optimizer = adamw(params, training)
+    optimizer = adamw(params, training, peft_model)
+    rates = [group['lr'] for group in optimizer.param_groups]
     entries, seen = [], []
     for t, window in enumerate(steps):
         batches = [collate(b, pad) for b in window]
@@ -225,9 +233,10 @@ def train(model, params, steps, training, pad, total, log=lambda entry: None):
             (nll / count).backward()
             loss += nll.item()
         norm = torch.nn.utils.clip_grad_norm_(params, training['max_grad_norm']).item()
-        lr = training['learning_rate'] * lr_factor(t, total, training)
-        for group in optimizer.param_groups:
-            group['lr'] = lr
+        factor = lr_factor(t, total, training)
+        lr = training['learning_rate'] * factor
+        for group, rate in zip(optimizer.param_groups, rates):
+            group['lr'] = rate * factor
         optimizer.step()
         optimizer.zero_grad()
         entries.append({'step': t + 1, 'loss': loss / count, 'grad_norm': norm, 'learning_rate': lr, 'num_tokens': count})
@@ -237,7 +246,7 @@ def train(model, params, steps, training, pad, total, log=lambda entry: None):
 
 
 def scrub_adapter(folder):
-    """Drops PEFT's README, this machine's path and the random order of a set from a saved adapter."""
+    """Drops PEFT's README, this machine's path, the random order of a set and what kept a vision part out from a saved adapter."""
     readme, config = os.path.join(folder, 'README.md'), os.path.join(folder, 'adapter_config.json')
     if os.path.exists(readme):
         os.remove(readme)
@@ -245,6 +254,7 @@ def scrub_adapter(folder):
         c = json.load(f)
     c['base_model_name_or_path'] = 'model'
     c['target_modules'] = sorted(c['target_modules'])
+    c['exclude_modules'] = None
     with open(config, 'w') as f:
         json.dump(c, f, indent=2)
 

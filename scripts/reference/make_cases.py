@@ -143,6 +143,33 @@ CASES = {
                     rope_parameters=dict(full_attention=dict(rope_type='linear', factor=4.0, rope_theta=1000000.0),
                                          sliding_attention=dict(rope_type='default', rope_theta=10000.0))),
         lora=lora(r=4), training=small()),
+    # The text part of a model that also sees: nested config, other tensor names, tensors that nothing reads.
+    'gemma3-nested': dict(
+        type='gemma3', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=40, dtype='bfloat16', stir=True, new_rope=True, quantization=quantization(True),
+        vision=dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1, image_size=28, patch_size=14),
+        config=dims(32, 80, 2, 2, 1, head_dim=16, query_pre_attn_scalar=16, sliding_window=20, layer_types=['sliding_attention', 'full_attention']),
+        lora=lora(r=4), training=small()),
+    # Ranks and alphas of their own by expression, path or name, for modules and layers; a layer's o_proj alone; gaussian start. Keys
+    # that overlap stand in alphabetical order: PEFT sorts them when it saves, and the first that matches counts.
+    'llama-patterns': dict(
+        type='llama', vocab=400, rows='text', n=40, seed=31, dtype='bfloat16', quantization=quantization(True),
+        config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True),
+        lora=lora(target_modules=['q_proj', 'k_proj', 'v_proj', 'model.layers.1.self_attn.o_proj', 'up_proj', 'down_proj'], use_rslora=True,
+                  init_lora_weights='gaussian', rank_pattern={'q_proj': 3, r'layers\.1\.mlp\.(up|down)_proj': 12, 'up_proj': 5},
+                  alpha_pattern={'layers.0.mlp.down_proj': 40, 'mlp.*|q_proj': 6}),
+        training=training(learning_rate=1e-3)),
+    # LoRA+ with decay, warmup and clipping.
+    'llama-loraplus': dict(
+        type='llama', vocab=400, rows='text', n=40, seed=32, dtype='float32', quantization=quantization(False),
+        config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True),
+        lora=lora(target_modules=['q_proj', 'v_proj', 'o_proj', 'down_proj']),
+        training=training(learning_rate=5e-4, loraplus_lr_ratio=8.0, weight_decay=0.1, warmup_steps=3, lr_scheduler_type='cosine', max_grad_norm=0.5)),
+    # DoRA with a bias under the magnitude, ranks of their own, LoRA+ for the magnitudes too.
+    'qwen2-dora': dict(
+        type='qwen2', vocab=400, rows='text', n=40, seed=33, dtype='bfloat16', quantization=quantization(True),
+        config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True),
+        lora=lora(use_dora=True, rank_pattern={'down_proj': 3}),
+        training=training(learning_rate=1e-3, loraplus_lr_ratio=2.0, weight_decay=0.05, gradient_accumulation_steps=2)),
 }
 
 
@@ -228,8 +255,11 @@ def make(out, name, spec, corpus, chat):
     torch.manual_seed(spec['seed'])
     tc, lc = spec['training'], spec['lora']
     tok = tokenizer(corpus, spec['vocab'], spec.get('template'))
-    config = AutoConfig.for_model(spec['type'], vocab_size=len(tok), bos_token_id=None, eos_token_id=tok.eos_token_id,
-                                  pad_token_id=tok.pad_token_id, **{'max_position_embeddings': 512, **spec['config']})
+    fields = {'vocab_size': len(tok), 'bos_token_id': None, 'eos_token_id': tok.eos_token_id, 'pad_token_id': tok.pad_token_id,
+              'max_position_embeddings': 512, **spec['config']}
+    if 'vision' in spec:
+        fields = {'text_config': fields, 'vision_config': spec['vision'], 'mm_tokens_per_image': 4}
+    config = AutoConfig.for_model(spec['type'], **fields)
     model = AutoModelForCausalLM.from_config(config, attn_implementation='eager').to(DEVICE)
     for n, p in model.named_parameters():   # biases away from zero, so that a missing one shows
         if n.endswith('.bias'):
@@ -247,11 +277,17 @@ def make(out, name, spec, corpus, chat):
     # Read afresh: .to(bfloat16) has also rounded RoPE's frequencies.
     model = AutoModelForCausalLM.from_pretrained(d + '/model', dtype=torch.float32, attn_implementation='eager').to(DEVICE)
     save_file(quantize_linears(model, spec['quantization']['bnb_4bit_use_double_quant']), d + '/expected/nf4.safetensors')
-    pm = get_peft_model(model, LoraConfig(r=lc['r'], lora_alpha=lc['lora_alpha'], target_modules=lc['target_modules'],
-                                          use_rslora=lc.get('use_rslora', False), lora_dropout=0.0, bias='none', task_type='CAUSAL_LM')).to(DEVICE)
+    own = {k: lc[k] for k in ('use_rslora', 'use_dora', 'rank_pattern', 'alpha_pattern', 'layers_to_transform', 'init_lora_weights') if k in lc}
+    if 'vision' in spec:
+        own['exclude_modules'] = '.*vision.*'
+    pm = get_peft_model(model, LoraConfig(r=lc['r'], lora_alpha=lc['lora_alpha'], target_modules=lc['target_modules'], **own,
+                                          lora_dropout=0.0, bias='none', task_type='CAUSAL_LM')).to(DEVICE)
     for n, p in pm.named_parameters():
         if 'lora_B' in n:
             torch.nn.init.normal_(p, std=lc['b_std'])
+        elif 'lora_magnitude_vector' in n:   # away from the norm of the weights, so that the factor shows
+            with torch.no_grad():
+                p.mul_(1 + 0.1 * torch.randn_like(p))
     pm.save_pretrained(d + '/adapter_init')
     scrub_adapter(d + '/adapter_init')
     rows = make_rows(spec, corpus, chat)
@@ -270,10 +306,10 @@ def make(out, name, spec, corpus, chat):
     nll, count = nll_sum(logits, probe[1])
     (nll / count).backward()
     save_file({'logits': logits.detach().cpu().contiguous()}, d + '/expected/logits.safetensors')
-    save_file({k.replace('.default', ''): p.grad.detach().cpu().contiguous().clone() for k, p in pm.named_parameters() if p.requires_grad},
+    save_file({k.replace('.default', '').replace('lora_magnitude_vector.weight', 'lora_magnitude_vector'): p.grad.detach().cpu().contiguous().clone() for k, p in pm.named_parameters() if p.requires_grad},
               d + '/expected/grads.safetensors')
     pm.zero_grad()
-    entries, batches = train(base, params, steps, tc, tok.pad_token_id, tc['max_steps'])
+    entries, batches = train(base, params, steps, tc, tok.pad_token_id, tc['max_steps'], peft_model=pm)
     pm.save_pretrained(d + '/expected')
     scrub_adapter(d + '/expected')
     os.remove(d + '/expected/adapter_config.json')

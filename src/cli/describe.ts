@@ -14,11 +14,16 @@ export function describeData({ summary }: EventOf<'data'>): string[] {
   ];
 }
 
-export function describeMemory({ bytes }: EventOf<'memory'>): string {
+export function describeMemory({ bytes, kept }: EventOf<'memory'>): string {
   const parts = Object.entries(bytes).filter(([, size]) => size > 0);
   const total = parts.reduce((sum, [, size]) => sum + size, 0);
   const megabytes = (size: number) => (size / 1e6).toFixed(1);
-  return `GPU memory: ${megabytes(total)} MB (${parts.map(([name, size]) => `${name} ${megabytes(size)}`).join(', ')})`;
+  const recomputed =
+    kept && kept.layers < kept.of ? `; ${kept.of - kept.layers} of ${kept.of} layers computed twice` : '';
+  return (
+    `GPU memory: ${megabytes(total)} MB (${parts.map(([name, size]) => `${name} ${megabytes(size)}`).join(', ')})` +
+    recomputed
+  );
 }
 
 /** A table, the busiest kernel first. */

@@ -41,7 +41,8 @@ export class RowError extends Error {
     this.line = line;
     this.field = field;
     this.kind = kind;
-    this.reason = what.charAt(0).toUpperCase() + what.slice(1);
+    // A field keeps its name's letters.
+    this.reason = field !== '' && what.startsWith(field) ? what : what.charAt(0).toUpperCase() + what.slice(1);
   }
 }
 

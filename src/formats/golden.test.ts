@@ -5,9 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { checkCheckpoint, expectedTensors } from './check_checkpoint.ts';
 import { openCheckpoint } from './checkpoint.ts';
 import { decodeFloats } from './float_dtypes.ts';
-import { selectLoraTargets } from './lora.ts';
 import { readModelConfig, SUPPORTED_MODEL_TYPES } from './model_config.ts';
-import { checkAdapter, readPeftAdapter, writePeftAdapter } from './peft.ts';
+import { checkAdapter, expectedAdapterTensors, readPeftAdapter, writePeftAdapter } from './peft.ts';
 import type { Folder } from './range_source.ts';
 import { parseRunConfig } from './run_config.ts';
 import { readSafetensorsHeader } from './safetensors.ts';
@@ -43,9 +42,11 @@ describe.each(supported)('%s', (name) => {
   test('model: config and checkpoint fit, nothing is left over, every value is finite', async () => {
     const folder = diskFolder(join(caseFolder(name), 'model'));
     const spec = await readModelConfig(folder);
-    const checkpoint = await openCheckpoint(folder);
+    const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
-    expect([...checkpoint.tensors.keys()].sort()).toEqual(
+    // A vision part, and older names of what has newer ones.
+    const beside = /^(vision_tower|multi_modal_projector|language_model)\./;
+    expect([...checkpoint.tensors.keys()].filter((key) => !beside.test(key)).sort()).toEqual(
       expectedTensors(spec)
         .map((tensor) => tensor.name)
         .sort(),
@@ -64,12 +65,16 @@ describe.each(supported)('%s', (name) => {
     const folder = diskFolder(join(caseFolder(name), 'adapter_init'));
     const adapter = await readPeftAdapter(folder);
     checkAdapter(adapter, spec, lora);
-    expect(adapter.tensors.size).toBe(2 * spec.layers.length * selectLoraTargets(spec, lora.target_modules).length);
+    expect(adapter.tensors.size).toBe(expectedAdapterTensors(spec, lora).length);
 
-    const { r, lora_alpha, target_modules, use_rslora, base_model_name_or_path } = adapter.config;
+    const { target_modules, ...rest } = adapter.config;
     const written = writePeftAdapter({
       tensors: adapter.tensors,
-      config: { r, lora_alpha, use_rslora, base_model_name_or_path, target_modules: target_modules ?? 'all-linear' },
+      config: {
+        ...rest,
+        target_modules: target_modules ?? 'all-linear',
+        init_lora_weights: lora.init_lora_weights,
+      },
     });
     // Patch releases of PEFT change nothing but the number.
     const config = { ...json(name, 'adapter_init', 'adapter_config.json'), peft_version: '0.21.0' };

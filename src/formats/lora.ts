@@ -1,21 +1,42 @@
-/** What a LoRA configuration means for a model: which linears it adapts, and the factor on B·A. */
+/** What a LoRA configuration means for a model: which linears it adapts, each one's rank, and the factor on B·A. */
 import { type LinearSpec, layerLinears, type ModelSpec } from './model_spec.ts';
+import { PatternError, pythonPattern } from './python_pattern.ts';
 
 /** The fields of RunConfig's `lora` and of PEFT's adapter_config.json that say what is trained. */
 export interface LoraSettings {
   readonly r: number;
   readonly lora_alpha: number;
   readonly use_rslora: boolean;
-  readonly target_modules: 'all-linear' | readonly string[];
+  /** Names; or `all-linear`; or, as in PEFT, a regular expression that a module's whole path must match. */
+  readonly target_modules: string | readonly string[];
+  /** With names only: the layers that are adapted. */
+  readonly layers_to_transform?: number | readonly number[] | null;
+  /** r and lora_alpha of modules whose path ends in a match of the key; the first key that matches counts. */
+  readonly rank_pattern?: Readonly<Record<string, number>>;
+  readonly alpha_pattern?: Readonly<Record<string, number>>;
 }
 
-/** `target_modules` names something that this model does not have, or that cannot be adapted. */
+/** A linear with an adapter. */
+export interface AdaptedLinear {
+  /** `model.layers.0.self_attn.q_proj` */
+  readonly path: string;
+  readonly linear: LinearSpec;
+  readonly rank: number;
+  /** s in y = base(x) + s · B(A(x)). */
+  readonly scale: number;
+}
+
+/** `target_modules` or a pattern names something that this model does not have, or that cannot be adapted. */
 export class LoraTargetError extends Error {
   override name = 'LoraTargetError';
 }
 
 /** s in y = base(x) + s · B(A(x)): α/r, or α/√r with rank-stabilized LoRA (arXiv 2312.03732). */
-export function loraScale({ r, lora_alpha, use_rslora }: Omit<LoraSettings, 'target_modules'>): number {
+export function loraScale({
+  r,
+  lora_alpha,
+  use_rslora,
+}: Pick<LoraSettings, 'r' | 'lora_alpha' | 'use_rslora'>): number {
   return lora_alpha / (use_rslora ? Math.sqrt(r) : r);
 }
 
@@ -23,35 +44,116 @@ export function loraScale({ r, lora_alpha, use_rslora }: Omit<LoraSettings, 'tar
 const OUTSIDE_THE_LAYERS: readonly string[] = ['lm_head', 'embed_tokens', 'wte', 'embed_out'];
 
 /**
- * The linears of every layer that `target_modules` selects, in the order they run. A name selects as PEFT matches it: the
- * whole path below the layer (`self_attn.q_proj`) or its last parts (`q_proj`). `all-linear` selects all of them and
- * never the output embedding, as in PEFT. Throws {@link LoraTargetError} for a name that selects nothing.
+ * The linears that get an adapter, by path, layer by layer in the order they run. A name selects as PEFT matches it: the
+ * whole path or its last parts (`self_attn.q_proj`, `q_proj`). `all-linear` selects all of them and never the output
+ * embedding, as in PEFT. Throws {@link LoraTargetError} for a name, expression or pattern that selects nothing.
  */
-export function selectLoraTargets(spec: ModelSpec, targetModules: LoraSettings['target_modules']): LinearSpec[] {
-  const linears = layerLinears(spec);
-  if (targetModules === 'all-linear') return linears;
-  if (targetModules.length === 0) throw new LoraTargetError(`target_modules is empty. ${choices(linears)}`);
-  for (const target of targetModules) {
-    if (linears.some((linear) => isTargeted(linear.name, target))) continue;
+export function adaptedLinears(spec: ModelSpec, settings: LoraSettings): ReadonlyMap<string, AdaptedLinear> {
+  const { target_modules, rank_pattern = {}, alpha_pattern = {} } = settings;
+  const modules = [...spec.layers.keys()].flatMap((layer) =>
+    layerLinears(spec).map((linear) => ({ layer, linear, path: `${spec.tensors.layerPrefix}${layer}.${linear.name}` })),
+  );
+  const targeted = targetTest(spec, target_modules);
+  const layers = layerTest(spec, settings);
+  const chosen = modules.filter(({ path, layer }) => targeted(path) && layers(layer));
+  if (chosen.length === 0) {
+    throw new LoraTargetError(`target_modules and layers_to_transform select nothing together. ${choices(spec)}`);
+  }
+  for (const [field, pattern] of Object.entries({ rank_pattern, alpha_pattern })) {
+    const idle = Object.keys(pattern).find((key) => !chosen.some(({ path }) => patternTest(key, field)(path)));
+    if (idle === undefined) continue;
+    throw new LoraTargetError(
+      `${field} has ${JSON.stringify(idle)}, which no adapted module matches. ${choices(spec)}`,
+    );
+  }
+  const strength = adapterStrengths(settings);
+  return new Map(chosen.map(({ path, linear }) => [path, { path, linear, ...strength(path) }]));
+}
+
+/** Rank and scale of a module's adapter, as r, lora_alpha and the patterns have them. */
+export function adapterStrengths(
+  settings: Omit<LoraSettings, 'target_modules'>,
+): (path: string) => { readonly rank: number; readonly scale: number } {
+  const { rank_pattern = {}, alpha_pattern = {}, use_rslora } = settings;
+  const first = (field: string, pattern: Readonly<Record<string, number>>) => {
+    const tests = Object.entries(pattern).map(([key, value]) => ({ matches: patternTest(key, field), value }));
+    return (path: string) => tests.find(({ matches }) => matches(path))?.value;
+  };
+  const rankOf = first('rank_pattern', rank_pattern);
+  const alphaOf = first('alpha_pattern', alpha_pattern);
+  return (path) => {
+    const rank = rankOf(path) ?? settings.r;
+    return { rank, scale: loraScale({ r: rank, lora_alpha: alphaOf(path) ?? settings.lora_alpha, use_rslora }) };
+  };
+}
+
+/** Which paths `target_modules` selects. */
+function targetTest(spec: ModelSpec, targets: LoraSettings['target_modules']): (path: string) => boolean {
+  if (typeof targets !== 'string') return namesTest(spec, targets);
+  if (targets.toLowerCase() === 'all-linear') return () => true;
+  const matches = expression('target_modules', targets);
+  if (allPaths(spec).some(matches)) return matches;
+  // PEFT wants a list here and refuses a lone name.
+  if (layerLinears(spec).some(({ name }) => isTargeted(name, targets))) return namesTest(spec, [targets]);
+  throw new LoraTargetError(
+    `target_modules: no linear's whole path (such as ${allPaths(spec)[0]}) matches ${JSON.stringify(targets)}. ${choices(spec)}`,
+  );
+}
+
+function namesTest(spec: ModelSpec, targets: readonly string[]): (path: string) => boolean {
+  if (targets.length === 0) throw new LoraTargetError(`target_modules is empty. ${choices(spec)}`);
+  const paths = allPaths(spec);
+  for (const target of targets) {
+    if (paths.some((path) => isTargeted(path, target))) continue;
     const lastPart = target.slice(target.lastIndexOf('.') + 1);
     if (OUTSIDE_THE_LAYERS.includes(lastPart)) {
       throw new LoraTargetError(
         `target_modules has ${target}, but the embedding and the output head stay frozen here: only the layers' linears ` +
-          `are trained. ${choices(linears)}`,
+          `are trained. ${choices(spec)}`,
       );
     }
+    throw new LoraTargetError(`target_modules: this model has no linear ${JSON.stringify(target)}. ${choices(spec)}`);
+  }
+  return (path) => targets.some((target) => isTargeted(path, target));
+}
+
+function layerTest(spec: ModelSpec, { target_modules, layers_to_transform: layers }: LoraSettings) {
+  const chosen = typeof layers === 'number' ? [layers] : (layers ?? []);
+  if (chosen.length === 0) return () => true;
+  if (typeof target_modules === 'string') {
+    throw new LoraTargetError('layers_to_transform works with names in target_modules only: write them as a list.');
+  }
+  const outside = chosen.find((layer) => !(layer in spec.layers));
+  if (outside !== undefined) {
     throw new LoraTargetError(
-      `target_modules: this model has no linear ${JSON.stringify(target)}. ${choices(linears)}`,
+      `layers_to_transform has ${outside}; this model has layers 0 to ${spec.layers.length - 1}.`,
     );
   }
-  return linears.filter(({ name }) => targetModules.some((target) => isTargeted(name, target)));
+  return (layer: number) => chosen.includes(layer);
 }
+
+/** PEFT's `get_pattern_key`: the key as an expression, behind nothing or a dot. */
+export const patternTest = (key: string, field = 'pattern') => expression(field, `(.*\\.)?(${key})`);
+
+function expression(field: string, pattern: string): (path: string) => boolean {
+  try {
+    return pythonPattern(pattern);
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error;
+    throw new LoraTargetError(`${field}: ${error.message}`);
+  }
+}
+
+const allPaths = (spec: ModelSpec) =>
+  [...spec.layers.keys()].flatMap((layer) =>
+    layerLinears(spec).map(({ name }) => `${spec.tensors.layerPrefix}${layer}.${name}`),
+  );
 
 function isTargeted(name: string, target: string): boolean {
   return name === target || (target !== '' && name.endsWith(`.${target}`));
 }
 
-function choices(linears: readonly LinearSpec[]): string {
-  const names = linears.map(({ name }) => name.slice(name.lastIndexOf('.') + 1));
+function choices(spec: ModelSpec): string {
+  const names = layerLinears(spec).map(({ name }) => name.slice(name.lastIndexOf('.') + 1));
   return `Choose from ${names.join(', ')}, or "all-linear".`;
 }

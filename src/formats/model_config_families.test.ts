@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { expectedTensors } from './check_checkpoint.ts';
 import { openCheckpoint } from './checkpoint.ts';
 import { ModelConfigError } from './config_reader.ts';
-import { selectLoraTargets } from './lora.ts';
+import { adaptedLinears } from './lora.ts';
 import { parseModelConfig } from './model_config.ts';
 import { layerLinears, type ModelSpec } from './model_spec.ts';
 import { memoryFolder, rawSafetensors } from './testing.ts';
@@ -108,6 +108,8 @@ describe('gemma2', () => {
       attention: { softCap: null },
       finalSoftCap: 5,
     });
+    // Another field is the gate's.
+    expect(gemma2({ hidden_act: 'gelu', hidden_activation: null }).activation).toBe('gelu_tanh');
     expect(gemma2({ query_pre_attn_scalar: 144 }).attention.scale).toBe(1 / 12);
     expect(gemma2({ hidden_size: 640 }).embeddingScale).toBe(Math.fround(Math.sqrt(640)));
     expect(biases(gemma2({ attention_bias: true, mlp_bias: true }))).toEqual(['q', 'k', 'v', 'o']);
@@ -222,9 +224,10 @@ describe('phi3', () => {
       ['mlp.gate_up_proj', 64, 384],
       ['mlp.down_proj', 192, 64],
     ]);
-    expect(selectLoraTargets(spec, ['gate_up_proj', 'qkv_proj']).map(({ name }) => name)).toEqual([
-      'self_attn.qkv_proj',
-      'mlp.gate_up_proj',
+    const lora = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: ['gate_up_proj', 'qkv_proj'] };
+    expect([...adaptedLinears(spec, lora).keys()].slice(0, 2)).toEqual([
+      'model.layers.0.self_attn.qkv_proj',
+      'model.layers.0.mlp.gate_up_proj',
     ]);
     expect(windows(spec)).toEqual(Array(6).fill(null));
     expect(windows(phi3({ sliding_window: 2_047 }))).toEqual(Array(6).fill(2_047));

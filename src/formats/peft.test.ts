@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { LoraSettings } from './lora.ts';
 import { parseModelConfig } from './model_config.ts';
 import {
   AdapterShapeError,
   type AdapterTensor,
   checkAdapter,
+  continuedLora,
   expectedAdapterTensors,
   readPeftAdapter,
   writePeftAdapter,
@@ -22,7 +24,12 @@ const spec = parseModelConfig({
   num_key_value_heads: 1,
   vocab_size: 10,
 });
-const lora = { r: 2, lora_alpha: 4, use_rslora: false, target_modules: ['q_proj', 'down_proj'] };
+const lora: LoraSettings & { use_dora?: boolean } = {
+  r: 2,
+  lora_alpha: 4,
+  use_rslora: false,
+  target_modules: ['q_proj', 'down_proj'],
+};
 const config = { ...lora, base_model_name_or_path: 'org/model' };
 const Q = 'model.layers.0.self_attn.q_proj';
 
@@ -31,13 +38,16 @@ function makeTensors(settings = lora): Map<string, AdapterTensor> {
   return new Map(
     expectedAdapterTensors(spec, settings).map(({ key, shape }) => [
       key,
-      { shape, data: Float32Array.from({ length: shape[0] * shape[1] }, () => next++ / 7) },
+      { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => next++ / 7) },
     ]),
   );
 }
 
 /** What writePeftAdapter makes, as a folder. */
-function folderOf(tensors: ReadonlyMap<string, AdapterTensor>, settings = config) {
+function folderOf(
+  tensors: ReadonlyMap<string, AdapterTensor>,
+  settings: Parameters<typeof writePeftAdapter>[0]['config'] = config,
+) {
   const files = writePeftAdapter({ tensors, config: settings });
   return memoryFolder('adapter', Object.fromEntries(files.map(({ path, bytes }) => [path, bytes])));
 }
@@ -66,6 +76,39 @@ describe('readPeftAdapter', () => {
     expect(new Map([...adapter.tensors].sort())).toEqual(new Map([...tensors].sort()));
     expect(adapter.config).toMatchObject(config);
     expect(() => checkAdapter(adapter, spec, lora)).not.toThrow();
+  });
+
+  test('DoRA with ranks of its own: what was written comes back, and a run goes on with the same settings', async () => {
+    const settings = { ...lora, use_dora: true, rank_pattern: { 'layers.1.*': 3 }, alpha_pattern: { down_proj: 1 } };
+    const tensors = makeTensors(settings);
+    expect(tensors.get('model.layers.1.mlp.down_proj.lora_A')?.shape).toEqual([3, 12]);
+    expect(tensors.get(`${Q}.lora_magnitude_vector`)?.shape).toEqual([8]);
+    const adapter = await readPeftAdapter(folderOf(tensors, { ...settings, base_model_name_or_path: 'org/model' }));
+    expect(new Map([...adapter.tensors].sort())).toEqual(new Map([...tensors].sort()));
+    expect(continuedLora(adapter)).toEqual(settings);
+    expect(() => checkAdapter(adapter, spec, continuedLora(adapter))).not.toThrow();
+    expect(() => checkAdapter(adapter, spec, { ...settings, use_dora: false })).toThrow(
+      /it is DoRA, but the run is plain/,
+    );
+    expect(() => checkAdapter(adapter, spec, { ...settings, alpha_pattern: {} })).toThrow(/down_proj was trained with/);
+    const incomplete = new Map([...tensors].filter(([key]) => !key.endsWith(`${Q}.lora_magnitude_vector`)));
+    await expect(readPeftAdapter(folderOf(incomplete, { ...config, ...settings }))).rejects.toThrow(
+      /but not .*q_proj\.lora_magnitude_vector/,
+    );
+    await expect(readPeftAdapter(folderOf(tensors, { ...config, ...settings, use_dora: false }))).rejects.toThrow(
+      /use_dora is false/,
+    );
+  });
+
+  test('a run that goes on from an adapter adapts what it has tensors for', async () => {
+    const one = new Map([...makeTensors()].filter(([key]) => key.startsWith(Q)));
+    const written = { ...config, target_modules: ['q_proj'], layers_to_transform: [0], rank_pattern: { up_proj: 9 } };
+    const adapter = await readPeftAdapter(folderOf(one, written));
+    expect(continuedLora(adapter)).toMatchObject({ target_modules: [Q], rank_pattern: {} });
+    expect(() => checkAdapter(adapter, spec, continuedLora(adapter))).not.toThrow();
+    expect(() => checkAdapter(adapter, spec, { ...lora, target_modules: ['q_proj'] })).toThrow(
+      /layers\.1.* is missing/,
+    );
   });
 
   test('round trip of any values', async () => {
@@ -100,7 +143,7 @@ describe('readPeftAdapter', () => {
     ['a name of its own', { [`base_model.model.${Q}.lora_A.default.weight`]: ['F32', [2, 8]] }, /unknown tensor/],
     ['a bias', { [`base_model.model.${Q}.lora_B.bias`]: ['F32', [8]] }, /unknown tensor/],
     ['an embedding', { 'base_model.model.model.embed_tokens.lora_embedding_A': ['F32', [2, 10]] }, /embeddings/],
-    ['DoRA', { [`base_model.model.${Q}.lora_magnitude_vector`]: ['F32', [8]] }, /DoRA/],
+    ['a magnitude alone', { [`base_model.model.${Q}.lora_magnitude_vector`]: ['F32', [8]] }, /they only work together/],
     ['integers', { [keyA]: ['I16', [2, 8]], [keyB]: ['F32', [8, 2]] }, /dtype I16/],
     ['a rank other than r', { [keyA]: ['F32', [3, 8]], [keyB]: ['F32', [8, 3]] }, /says \[2, in\], found \[3, 8\]/],
     ['one rank in A, another in B', { [keyA]: ['F32', [2, 8]], [keyB]: ['F32', [8, 3]] }, /\[out, 2\], found \[8, 3\]/],
@@ -126,7 +169,6 @@ describe('readPeftAdapter', () => {
     await expect(read({ 'adapter_config.json': json, 'adapter_model.bin': '' })).rejects.toThrow(/pickle/);
     const broken = { 'adapter_config.json': json, 'adapter_model.safetensors': 'version https://git-lfs…' };
     await expect(read(broken)).rejects.toThrow(SafetensorsError);
-    await expect(readPeftAdapter(rawFolder({}, undefined, { use_dora: true }))).rejects.toThrow(/DoRA/);
   });
 });
 
@@ -174,7 +216,9 @@ describe('checkAdapter', () => {
     const adapter = await read(() => {});
     expect(() => checkAdapter(adapter, spec, { ...lora, lora_alpha: 8 })).toThrow(AdapterError);
     expect(() => checkAdapter(adapter, spec, { ...lora, lora_alpha: 8 })).toThrow(/scale 2 .*but the run has 4/);
-    expect(() => checkAdapter(adapter, spec, { ...lora, use_rslora: true })).toThrow(/lora_alpha and use_rslora/);
+    expect(() => checkAdapter(adapter, spec, { ...lora, use_rslora: true })).toThrow(
+      /lora_alpha, use_rslora and alpha_pattern/,
+    );
     expect(() =>
       checkAdapter(adapter, spec, { ...lora, target_modules: ['down_proj', 'self_attn.q_proj'] }),
     ).not.toThrow();

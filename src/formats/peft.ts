@@ -4,11 +4,12 @@
  */
 import { decodeFloats, isFloatDtype } from './float_dtypes.ts';
 import { readJsonFile } from './json_file.ts';
-import { type LoraSettings, loraScale, selectLoraTargets } from './lora.ts';
+import { adaptedLinears, adapterStrengths, type LoraSettings, patternTest } from './lora.ts';
 import type { ModelSpec } from './model_spec.ts';
 import {
   AdapterError,
   formatPeftConfig,
+  isSet,
   type PeftConfig,
   type PeftConfigFields,
   parsePeftConfig,
@@ -17,7 +18,7 @@ import type { Folder } from './range_source.ts';
 import { readSafetensorsHeader } from './safetensors.ts';
 import { type F32Tensor, writeSafetensors } from './safetensors_writer.ts';
 
-/** A is `[r, inFeatures]`, B is `[outFeatures, r]`, row-major. */
+/** A is `[r, inFeatures]`, B is `[outFeatures, r]`, row-major; DoRA's magnitude vector is `[outFeatures]`. */
 export interface AdapterTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -48,12 +49,15 @@ const CONFIG_FILE = 'adapter_config.json';
 const TENSOR_FILE = 'adapter_model.safetensors';
 const CONFIG_CAP = 10_000_000;
 const KEY_PREFIX = 'base_model.model.';
-const KEY = /^base_model\.model\.(.+\.lora_[AB])\.weight$/;
+/** PEFT writes the magnitude vector without `.weight`. */
+const KEY =
+  /^base_model\.model\.(?:(?<matrix>.+\.lora_[AB])\.weight|(?<vector>.+\.lora_magnitude_vector)(?:\.weight)?)$/;
+const ROLE = /^(?<module>.+)\.(?<role>lora_A|lora_B|lora_magnitude_vector)$/;
 const DAMAGED = 'Download or export the adapter again.';
 
 /**
  * Reads an adapter folder; F16 and BF16 tensors are widened to float32. Throws {@link AdapterError} with the reason when
- * the adapter is more than plain LoRA, has other tensors than pairs of A and B of rank r, or a value that is not finite;
+ * the adapter is more than LoRA or DoRA, has other tensors than pairs of A and B of the rank that the config says, or a value that is not finite;
  * SafetensorsError and FileMissingError as they come.
  */
 export async function readPeftAdapter(folder: Folder): Promise<PeftAdapter> {
@@ -71,7 +75,8 @@ export async function readPeftAdapter(folder: Folder): Promise<PeftAdapter> {
   const file = await readSafetensorsHeader(await folder.open(TENSOR_FILE));
   const tensors = new Map<string, AdapterTensor>();
   for (const { name, dtype, shape, begin, end } of file.tensors.values()) {
-    const key = KEY.exec(name)?.[1];
+    const parts = KEY.exec(name)?.groups;
+    const key = parts?.matrix ?? parts?.vector;
     if (key === undefined) throw new AdapterError(folder.name, `unknown tensor ${name}: ${explainKey(name)}`, DAMAGED);
     if (!isFloatDtype(dtype)) {
       throw new AdapterError(folder.name, `tensor ${name} has the dtype ${dtype}, not F32, F16 or BF16`, DAMAGED);
@@ -82,84 +87,94 @@ export async function readPeftAdapter(folder: Folder): Promise<PeftAdapter> {
     }
     tensors.set(key, { shape, data });
   }
-  checkPairs(folder.name, config.r, tensors);
+  checkModules(folder.name, config, tensors);
   return { name: folder.name, config, tensors };
 }
 
 function explainKey(name: string): string {
   if (name.includes('lora_embedding_')) return 'embeddings are adapted, which comes in a later release';
-  if (name.includes('lora_magnitude_vector')) return 'it belongs to DoRA, which comes in a later release';
   return `keys are ${KEY_PREFIX}<module>.lora_A.weight and lora_B`;
 }
 
-/** Both halves of every pair, of the rank that the config says. */
-function checkPairs(adapter: string, r: number, tensors: ReadonlyMap<string, AdapterTensor>): void {
+/** Of every module both halves, of the rank that the config says, and with DoRA its magnitude vector. */
+function checkModules(adapter: string, config: PeftConfig, tensors: PeftAdapter['tensors']): void {
   if (tensors.size === 0) throw new AdapterError(adapter, `${TENSOR_FILE} has no tensors`, DAMAGED);
+  const strengthOf = adapterStrengths(config);
   for (const [key, { shape }] of tensors) {
-    const role = key.slice(-1);
-    if (shape.length !== 2 || shape[role === 'A' ? 0 : 1] !== r) {
-      const expected = role === 'A' ? `[${r}, in]` : `[out, ${r}]`;
-      const problem = `has the wrong shape: ${CONFIG_FILE} says ${expected}, found [${shape.join(', ')}]`;
+    const { module, role } = ROLE.exec(key)!.groups as { module: string; role: string };
+    const { rank } = strengthOf(module);
+    const expected = { lora_A: [rank, 'in'], lora_B: ['out', rank], lora_magnitude_vector: ['out'] }[role]!;
+    if (shape.length !== expected.length || expected.some((n, i) => typeof n === 'number' && n !== shape[i])) {
+      const problem = `has the wrong shape: ${CONFIG_FILE} says [${expected.join(', ')}], found [${shape.join(', ')}]`;
       throw new AdapterShapeError(adapter, key, problem);
     }
-    const partner = `${key.slice(0, -1)}${role === 'A' ? 'B' : 'A'}`;
-    if (!tensors.has(partner)) {
-      throw new AdapterError(adapter, `it has ${key} but not ${partner}; they only work together`, DAMAGED);
+    for (const other of roles(config.use_dora)) {
+      if (tensors.has(`${module}.${other}`)) continue;
+      throw new AdapterError(adapter, `it has ${key} but not ${module}.${other}; they only work together`, DAMAGED);
+    }
+    if (role === 'lora_magnitude_vector' && !config.use_dora) {
+      throw new AdapterError(adapter, `it has ${key}, but use_dora is false`, DAMAGED);
     }
   }
 }
 
+const roles = (dora: boolean) => ['lora_A', 'lora_B', ...(dora ? ['lora_magnitude_vector'] : [])];
+
 /**
- * The adapter's tensors for a run: key and shape, layer by layer, each linear's A before its B. This is also the order of
- * the run's trainable parameters.
+ * The adapter's tensors for a run: key and shape, layer by layer, each linear's A before its B, then with DoRA its
+ * magnitude vector.
  */
 export function expectedAdapterTensors(
   spec: ModelSpec,
-  lora: Pick<LoraSettings, 'r' | 'target_modules'>,
-): { readonly key: string; readonly shape: readonly [number, number] }[] {
-  const targets = selectLoraTargets(spec, lora.target_modules);
-  return spec.layers.flatMap((_, layer) =>
-    targets.flatMap(({ name, inFeatures, outFeatures }) => {
-      const module = `${spec.tensors.layerPrefix}${layer}.${name}`;
-      return [
-        { key: `${module}.lora_A`, shape: [lora.r, inFeatures] as const },
-        { key: `${module}.lora_B`, shape: [outFeatures, lora.r] as const },
-      ];
-    }),
-  );
+  lora: LoraSettings & { readonly use_dora?: boolean },
+): { readonly key: string; readonly shape: readonly number[] }[] {
+  return [...adaptedLinears(spec, lora).values()].flatMap(({ path, linear, rank }) => [
+    { key: `${path}.lora_A`, shape: [rank, linear.inFeatures] },
+    { key: `${path}.lora_B`, shape: [linear.outFeatures, rank] },
+    ...(lora.use_dora ? [{ key: `${path}.lora_magnitude_vector`, shape: [linear.outFeatures] }] : []),
+  ]);
 }
 
 /**
  * Does the adapter fit the model and the run that is to continue it? Throws {@link AdapterShapeError} naming the tensor with its
  * expected and found shape; {@link AdapterError} when the scale on B·A would change, which no shape shows.
  */
-export function checkAdapter(adapter: PeftAdapter, spec: ModelSpec, lora: LoraSettings): void {
+export function checkAdapter(
+  adapter: PeftAdapter,
+  spec: ModelSpec,
+  lora: LoraSettings & { readonly use_dora?: boolean },
+): void {
+  const { name, config } = adapter;
+  if (config.use_dora !== (lora.use_dora ?? false)) {
+    const [theirs, ours] = config.use_dora ? ['DoRA', 'plain LoRA'] : ['plain LoRA', 'DoRA'];
+    throw new AdapterError(name, `it is ${theirs}, but the run is ${ours}`, `Set use_dora to ${config.use_dora}.`);
+  }
   const expected = expectedAdapterTensors(spec, lora);
   for (const { key, shape } of expected) {
     const found = adapter.tensors.get(key)?.shape;
     if (found === undefined) {
-      throw new AdapterShapeError(adapter.name, key, `is missing; expected with shape [${shape.join(', ')}]`);
+      throw new AdapterShapeError(name, key, `is missing; expected with shape [${shape.join(', ')}]`);
     }
-    if (found.length !== 2 || found[0] !== shape[0] || found[1] !== shape[1]) {
+    if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
       const shapes = `expected [${shape.join(', ')}], found [${found.join(', ')}]`;
-      throw new AdapterShapeError(adapter.name, key, `has the wrong shape: ${shapes}`);
+      throw new AdapterShapeError(name, key, `has the wrong shape: ${shapes}`);
     }
   }
   const known = new Set(expected.map(({ key }) => key));
   for (const [key, { shape }] of adapter.tensors) {
     if (!known.has(key)) {
       const problem = `with shape [${shape.join(', ')}] is expected nowhere: not a target module of this model and run`;
-      throw new AdapterShapeError(adapter.name, key, problem);
+      throw new AdapterShapeError(name, key, problem);
     }
   }
-  const theirs = loraScale(adapter.config);
-  const ours = loraScale(lora);
-  if (theirs !== ours) {
+  const theirs = adapterStrengths(config);
+  for (const { path, scale } of adaptedLinears(spec, lora).values()) {
+    if (theirs(path).scale === scale) continue;
     throw new AdapterError(
-      adapter.name,
-      `it was trained with the scale ${theirs} (r ${adapter.config.r}, lora_alpha ${adapter.config.lora_alpha}, ` +
-        `use_rslora ${adapter.config.use_rslora}), but the run has ${ours}`,
-      "Set the run's lora_alpha and use_rslora to the adapter's.",
+      name,
+      `${path} was trained with the scale ${theirs(path).scale} (r ${config.r}, lora_alpha ${config.lora_alpha}, ` +
+        `use_rslora ${config.use_rslora}, and the patterns), but the run has ${scale}`,
+      "Set the run's lora_alpha, use_rslora and alpha_pattern to the adapter's.",
     );
   }
 }
@@ -171,26 +186,57 @@ export interface AdapterFile {
 
 export interface AdapterToWrite {
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
-  /** `all-linear` is written out as the modules that the tensors belong to, as PEFT does. */
+  /** `all-linear` and expressions are written out as the modules that the tensors belong to, as PEFT does. */
   readonly config: Omit<PeftConfigFields, 'target_modules'> & Pick<LoraSettings, 'target_modules'>;
 }
 
 /**
  * The two files of an adapter folder, as PEFT 0.21 writes them, tensors in float32. Throws RangeError for a key that is
- * not `<module>.lora_A` or `.lora_B`, or a tensor whose data does not match its shape.
+ * not `<module>.lora_A`, `.lora_B` or `.lora_magnitude_vector`, or a tensor whose data does not match its shape.
  */
 export function writePeftAdapter({ tensors, config }: AdapterToWrite): AdapterFile[] {
   const modules = new Set<string>();
   const entries = new Map<string, F32Tensor>();
   for (const [key, { shape, data }] of tensors) {
-    const module = /([^.]+)\.lora_[AB]$/.exec(key)?.[1];
+    const { module, role } = ROLE.exec(key)?.groups ?? {};
     if (module === undefined) throw new RangeError(`${key} is not the key of an adapter's tensor.`);
     modules.add(module);
-    entries.set(`${KEY_PREFIX}${key}.weight`, { dtype: 'F32', shape, data });
+    const suffix = role === 'lora_magnitude_vector' ? '' : '.weight';
+    entries.set(`${KEY_PREFIX}${key}${suffix}`, { dtype: 'F32', shape, data });
   }
-  const target_modules = config.target_modules === 'all-linear' ? [...modules] : config.target_modules;
+  const target_modules = writtenTargets(config.target_modules, [...modules]);
   return [
     { path: CONFIG_FILE, bytes: new TextEncoder().encode(formatPeftConfig({ ...config, target_modules })) },
     { path: TENSOR_FILE, bytes: writeSafetensors(entries, new Map([['format', 'pt']])) },
   ];
+}
+
+/** An expression may have chosen some layers only: then whole paths. */
+function writtenTargets(targets: LoraSettings['target_modules'], paths: readonly string[]): readonly string[] {
+  if (typeof targets !== 'string') return targets;
+  if (targets.toLowerCase() !== 'all-linear') return paths;
+  return [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
+}
+
+/** The settings with which a run goes on from an adapter: what they select are the modules that it has tensors for. */
+export function continuedLora({ config, tensors }: PeftAdapter): LoraSettings & {
+  readonly use_dora: boolean;
+  readonly target_modules: readonly string[];
+} {
+  const { r, lora_alpha, use_rslora, use_dora, target_modules, layers_to_transform, raw } = config;
+  const paths = [...new Set([...tensors.keys()].map((key) => key.slice(0, key.lastIndexOf('.'))))];
+  const listed = Array.isArray(target_modules) && target_modules.length > 0;
+  const names = listed && layers_to_transform === null && !isSet(raw.exclude_modules);
+  // A file's patterns may name modules that it does not adapt; a run's may not.
+  const inUse = (pattern: Readonly<Record<string, number>>) =>
+    Object.fromEntries(Object.entries(pattern).filter(([key]) => paths.some(patternTest(key))));
+  return {
+    r,
+    lora_alpha,
+    use_rslora,
+    use_dora,
+    target_modules: names ? target_modules : paths,
+    rank_pattern: inUse(config.rank_pattern),
+    alpha_pattern: inUse(config.alpha_pattern),
+  };
 }

@@ -12,7 +12,12 @@ describe('parsePeftConfig', () => {
       r: 8,
       lora_alpha: 16,
       target_modules: ['q_proj'],
+      layers_to_transform: null,
+      rank_pattern: {},
+      alpha_pattern: {},
       use_rslora: true,
+      use_dora: false,
+      lora_dropout: 0,
       base_model_name_or_path: 'org/model',
     });
     expect(raw.unknown).toBe(1);
@@ -25,9 +30,17 @@ describe('parsePeftConfig', () => {
     });
   });
 
-  test('target_modules: a list, all-linear, or a regular expression that the tensors stand in for', () => {
+  test('target_modules: a list, all-linear, or a regular expression', () => {
     expect(parse({ target_modules: 'all-linear' }).target_modules).toBe('all-linear');
-    expect(parse({ target_modules: '.*\\.(q|v)_proj' }).target_modules).toBeNull();
+    expect(parse({ target_modules: '.*\\.(q|v)_proj' }).target_modules).toBe('.*\\.(q|v)_proj');
+  });
+
+  test('DoRA, patterns, layers and dropout', () => {
+    const changes = { use_dora: true, rank_pattern: { q_proj: 4 }, alpha_pattern: { q_proj: 0.5 }, lora_dropout: 0.1 };
+    expect(parse(changes)).toMatchObject(changes);
+    expect(parse({ layers_to_transform: 3 }).layers_to_transform).toEqual([3]);
+    expect(parse({ layers_to_transform: [0, 2] }).layers_to_transform).toEqual([0, 2]);
+    expect(parse({ layers_to_transform: [] }).layers_to_transform).toBeNull();
   });
 
   test('accepts everything off, in each of the ways that PEFT writes it', () => {
@@ -46,15 +59,18 @@ describe('parsePeftConfig', () => {
     [{ peft_type: 'IA3' }, /peft_type is "IA3".*later release/],
     [{ peft_type: undefined }, /peft_type is missing/],
     [{ modules_to_save: ['lm_head'] }, /modules_to_save is set.*later release/],
-    [{ use_dora: true }, /use_dora.*DoRA.*later release/],
+    [{ use_dora: 1 }, /use_dora is 1/],
     [{ bias: 'all' }, /bias is "all".*later release/],
     [{ bias: 'lora_only' }, /bias/],
-    [{ rank_pattern: { q_proj: 4 } }, /rank_pattern.*later release/],
-    [{ alpha_pattern: { q_proj: 4 } }, /alpha_pattern.*later release/],
+    [{ rank_pattern: { q_proj: 4.5 } }, /rank_pattern is an object, but must be an object of numbers/],
+    [{ rank_pattern: { q_proj: 0 } }, /rank_pattern/],
+    [{ alpha_pattern: { q_proj: '4' } }, /alpha_pattern/],
+    [{ alpha_pattern: [4] }, /alpha_pattern is a list/],
+    [{ lora_dropout: 1 }, /lora_dropout is 1/],
     [{ fan_in_fan_out: true }, /fan_in_fan_out.*later release/],
     [{ lora_bias: true }, /lora_bias.*later release/],
-    [{ layers_to_transform: [0] }, /layers_to_transform.*later release/],
-    [{ layers_to_transform: 0 }, /layers_to_transform/],
+    [{ layers_to_transform: [0.5] }, /layers_to_transform/],
+    [{ layers_to_transform: 'all' }, /layers_to_transform is "all"/],
     [{ layer_replication: [[0, 2]] }, /layer_replication/],
     [{ use_qalora: true }, /QA-LoRA/],
     [{ trainable_token_indices: { embed_tokens: [1] } }, /trainable_token_indices/],
@@ -96,7 +112,12 @@ describe('formatPeftConfig', () => {
     r: 16,
     lora_alpha: 32.0,
     target_modules: ['q_proj', 'v_proj'],
+    layers_to_transform: [0, 3],
+    rank_pattern: { 'layers.0.self_attn.q_proj': 4 },
+    alpha_pattern: { v_proj: 1.5 },
     use_rslora: true,
+    use_dora: true,
+    lora_dropout: 0.05,
     base_model_name_or_path: 'org/model',
   };
 
@@ -104,7 +125,7 @@ describe('formatPeftConfig', () => {
     const text = formatPeftConfig(fields);
     const config: Record<string, unknown> = JSON.parse(text);
     expect(Object.keys(config)).toEqual(Object.keys(config).sort());
-    expect(config).toMatchObject({ task_type: 'CAUSAL_LM', inference_mode: true, revision: null, lora_dropout: 0 });
+    expect(config).toMatchObject({ task_type: 'CAUSAL_LM', inference_mode: true, revision: null });
     const { raw: _, ...read } = parsePeftConfig('a', config);
     expect(read).toEqual(fields);
   });

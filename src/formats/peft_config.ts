@@ -6,9 +6,14 @@ import type { LoraSettings } from './lora.ts';
 export interface PeftConfig {
   readonly r: number;
   readonly lora_alpha: number;
-  /** Null when the file has none, or a regular expression: then only the tensors say. */
+  /** Null when the file has none: then only the tensors say. */
   readonly target_modules: LoraSettings['target_modules'] | null;
+  readonly layers_to_transform: readonly number[] | null;
+  readonly rank_pattern: Readonly<Record<string, number>>;
+  readonly alpha_pattern: Readonly<Record<string, number>>;
   readonly use_rslora: boolean;
+  readonly use_dora: boolean;
+  readonly lora_dropout: number;
   readonly base_model_name_or_path: string | null;
   /** The whole file. */
   readonly raw: Readonly<Record<string, unknown>>;
@@ -27,14 +32,10 @@ const DEFAULT_RANK = 8;
 const DEFAULT_ALPHA = 8;
 
 /** Fields that change what the adapter computes, with what each one is; all must be at "off". */
-const UNSUPPORTED: ReadonlyMap<string, string> = new Map([
-  ['modules_to_save', 'whole modules are trained and saved beside LoRA'],
-  ['use_dora', 'it is a DoRA adapter'],
-  ['rank_pattern', 'ranks differ between modules'],
-  ['alpha_pattern', 'alphas differ between modules'],
+export const UNSUPPORTED_LORA: ReadonlyMap<string, string> = new Map([
+  ['modules_to_save', 'whole modules, such as the embedding, would be trained in full beside LoRA'],
   ['fan_in_fan_out', 'weights are stored transposed'],
   ['lora_bias', 'B has a bias'],
-  ['layers_to_transform', 'only some layers are adapted'],
   ['layer_replication', 'layers are replicated'],
   ['trainable_token_indices', 'single token embeddings are trained'],
   ['target_parameters', 'parameters other than linear modules are adapted'],
@@ -70,15 +71,36 @@ export function parsePeftConfig(adapter: string, json: unknown): PeftConfig {
   if (typeof alpha !== 'number' || !Number.isFinite(alpha) || alpha <= 0) {
     return wrong('lora_alpha', 'a number above 0');
   }
-  const rslora = get('use_rslora') ?? false;
-  if (typeof rslora !== 'boolean') return wrong('use_rslora', 'true or false');
+  const flag = (field: string): boolean => {
+    const value = get(field) ?? false;
+    return typeof value === 'boolean' ? value : wrong(field, 'true or false');
+  };
+  const pattern = (field: string, fits: (value: number) => boolean): Record<string, number> => {
+    const value = get(field) ?? {};
+    const entries = isRecord(value) ? Object.entries(value) : wrong(field, 'an object');
+    return Object.fromEntries(
+      entries.map(([key, number]) => [
+        key,
+        typeof number === 'number' && fits(number) ? number : wrong(field, 'an object of numbers above 0'),
+      ]),
+    );
+  };
+  const dropout = get('lora_dropout') ?? 0;
+  if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) {
+    return wrong('lora_dropout', 'a share from 0 to below 1');
+  }
   const base = get('base_model_name_or_path') ?? null;
   if (base !== null && typeof base !== 'string') return wrong('base_model_name_or_path', 'a text or null');
   return {
     r,
     lora_alpha: alpha,
     target_modules: readTargets(get('target_modules'), () => wrong('target_modules', 'a text or a list of texts')),
-    use_rslora: rslora,
+    layers_to_transform: readLayers(get('layers_to_transform'), () => wrong('layers_to_transform', 'layer numbers')),
+    rank_pattern: pattern('rank_pattern', (value) => Number.isSafeInteger(value) && value >= 1),
+    alpha_pattern: pattern('alpha_pattern', (value) => Number.isFinite(value) && value > 0),
+    use_rslora: flag('use_rslora'),
+    use_dora: flag('use_dora'),
+    lora_dropout: dropout,
     base_model_name_or_path: base,
     raw: json,
   };
@@ -94,7 +116,7 @@ function refuseUnsupported(adapter: string, get: (field: string) => unknown): vo
   if (bias !== 'none') {
     throw new AdapterError(adapter, `bias ${describe(bias)}: biases of the base are trained, not only LoRA`, later);
   }
-  for (const [field, meaning] of UNSUPPORTED) {
+  for (const [field, meaning] of UNSUPPORTED_LORA) {
     if (isSet(get(field))) throw new AdapterError(adapter, `${field} is set: ${meaning}`, later);
   }
   const init = get('init_lora_weights');
@@ -104,7 +126,7 @@ function refuseUnsupported(adapter: string, get: (field: string) => unknown): vo
 }
 
 /** PEFT writes "off" as null, false, or an empty list or object. */
-function isSet(value: unknown): boolean {
+export function isSet(value: unknown): boolean {
   if (Array.isArray(value)) return value.length > 0;
   if (isRecord(value)) return Object.keys(value).length > 0;
   return value !== undefined && value !== null && value !== false;
@@ -112,9 +134,15 @@ function isSet(value: unknown): boolean {
 
 function readTargets(value: unknown, wrong: () => never): PeftConfig['target_modules'] {
   if (value === undefined || value === null) return null;
-  if (typeof value === 'string') return value === 'all-linear' ? value : null;
+  if (typeof value === 'string') return value;
   if (!Array.isArray(value) || !value.every((name): name is string => typeof name === 'string')) return wrong();
   return value;
+}
+
+function readLayers(value: unknown, wrong: () => never): PeftConfig['layers_to_transform'] {
+  const layers = typeof value === 'number' ? [value] : (value ?? []);
+  if (!Array.isArray(layers) || !layers.every((n): n is number => Number.isSafeInteger(n) && n >= 0)) return wrong();
+  return layers.length === 0 ? null : layers;
 }
 
 /** What the studio decides about an adapter it writes; everything else in the file is PEFT's default. */
@@ -122,10 +150,15 @@ export interface PeftConfigFields {
   readonly r: number;
   readonly lora_alpha: number;
   readonly target_modules: readonly string[];
+  readonly layers_to_transform?: number | readonly number[] | null;
+  readonly rank_pattern?: Readonly<Record<string, number>>;
+  readonly alpha_pattern?: Readonly<Record<string, number>>;
   readonly use_rslora: boolean;
+  readonly use_dora?: boolean;
+  readonly lora_dropout?: number;
+  readonly init_lora_weights?: true | 'gaussian';
   readonly base_model_name_or_path: string | null;
   readonly revision?: string | null;
-  readonly lora_dropout?: number;
 }
 
 /**
@@ -135,7 +168,7 @@ export interface PeftConfigFields {
 export function formatPeftConfig(fields: PeftConfigFields): string {
   const config = {
     alora_invocation_tokens: null,
-    alpha_pattern: {},
+    alpha_pattern: fields.alpha_pattern ?? {},
     arrow_config: null,
     auto_mapping: null,
     base_model_name_or_path: fields.base_model_name_or_path,
@@ -146,11 +179,11 @@ export function formatPeftConfig(fields: PeftConfigFields): string {
     exclude_modules: null,
     fan_in_fan_out: false,
     inference_mode: true,
-    init_lora_weights: true,
+    init_lora_weights: fields.init_lora_weights ?? true,
     kasa_config: null,
     layer_replication: null,
     layers_pattern: null,
-    layers_to_transform: null,
+    layers_to_transform: fields.layers_to_transform ?? null,
     loftq_config: {},
     lora_alpha: fields.lora_alpha,
     lora_bias: false,
@@ -165,14 +198,14 @@ export function formatPeftConfig(fields: PeftConfigFields): string {
     peft_version: '0.21.0',
     qalora_group_size: 16,
     r: fields.r,
-    rank_pattern: {},
+    rank_pattern: fields.rank_pattern ?? {},
     revision: fields.revision ?? null,
     target_modules: fields.target_modules,
     target_parameters: null,
     task_type: 'CAUSAL_LM',
     trainable_token_indices: null,
     use_bdlora: null,
-    use_dora: false,
+    use_dora: fields.use_dora ?? false,
     use_qalora: false,
     use_rslora: fields.use_rslora,
     velora_config: null,

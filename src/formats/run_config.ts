@@ -3,9 +3,12 @@
  * (TRL, PEFT, transformers), so that it round-trips to a TRL script. Defaults are DESIGN.md's and the libraries'.
  */
 import * as v from 'valibot';
+import { isSet, UNSUPPORTED_LORA } from './peft_config.ts';
 
 const positiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1));
 const nonNegative = v.pipe(v.number(), v.finite(), v.minValue(0));
+const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
+const layer = v.pipe(v.number(), v.integer(), v.minValue(0));
 const fraction = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
 const quantizationSchema = v.looseObject({
@@ -15,17 +18,33 @@ const quantizationSchema = v.looseObject({
   bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
 });
 
-const loraSchema = v.looseObject({
-  r: v.optional(positiveInteger, 16),
-  lora_alpha: v.optional(v.pipe(v.number(), v.gtValue(0)), 32),
-  /** Module names below a layer by their last part (`q_proj`), or all linears of the decoder. */
-  target_modules: v.optional(
-    v.union([v.literal('all-linear'), v.pipe(v.array(v.string()), v.minLength(1))]),
-    'all-linear',
-  ),
-  use_rslora: v.optional(v.boolean(), false),
-  lora_dropout: v.optional(v.literal(0), 0),
-});
+/** Modules, by an expression, and what they have in place of r or lora_alpha. */
+const pattern = <T extends v.GenericSchema<unknown, number>>(value: T) => v.optional(v.record(v.string(), value), {});
+
+const loraSchema = v.pipe(
+  v.looseObject({
+    r: v.optional(positiveInteger, 16),
+    lora_alpha: v.optional(positive, 32),
+    /** Names of linears, `all-linear`, or a regular expression for a linear's whole path. */
+    target_modules: v.optional(
+      v.union([v.pipe(v.string(), v.minLength(1)), v.pipe(v.array(v.string()), v.minLength(1))]),
+      'all-linear',
+    ),
+    layers_to_transform: v.optional(v.nullable(v.union([layer, v.array(layer)])), null),
+    rank_pattern: pattern(positiveInteger),
+    alpha_pattern: pattern(positive),
+    use_rslora: v.optional(v.boolean(), false),
+    use_dora: v.optional(v.boolean(), false),
+    lora_dropout: v.optional(v.literal(0), 0),
+    init_lora_weights: v.optional(v.union([v.literal(true), v.literal('gaussian')]), true),
+  }),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    for (const [field, meaning] of UNSUPPORTED_LORA) {
+      if (isSet(dataset.value[field])) addIssue({ message: `${field} is set, which is not supported: ${meaning}` });
+    }
+  }),
+);
 
 const trainingSchema = v.looseObject({
   max_length: v.optional(positiveInteger, 1024),
@@ -38,6 +57,8 @@ const trainingSchema = v.looseObject({
   warmup_steps: v.optional(nonNegative, 0),
   max_grad_norm: v.optional(v.pipe(v.number(), v.gtValue(0)), 1),
   weight_decay: v.optional(nonNegative, 0),
+  /** LoRA+ (arXiv 2402.12354): the learning rate of B, and of DoRA's magnitudes, is this times A's. */
+  loraplus_lr_ratio: v.optional(positive, 1),
   adam_beta1: v.optional(fraction, 0.9),
   adam_beta2: v.optional(fraction, 0.999),
   adam_epsilon: v.optional(v.pipe(v.number(), v.gtValue(0)), 1e-8),

@@ -1,11 +1,11 @@
-/** A model of the Hugging Face Hub as a Folder, every read pinned to one commit. */
-import { listFiles, modelInfo } from '@huggingface/hub';
+/** A model or dataset of the Hugging Face Hub as a Folder, every read pinned to one commit. */
+import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub';
 import { FileMissingError, type Folder, type RangeSource } from '../formats/range_source.ts';
 import { type ConnectionOptions, HubConnection } from './connection.ts';
 import { RemoteFile } from './download.ts';
 import { HubAnswerError, HubError } from './errors.ts';
 import { HubFile, ReadBudget } from './hub_file.ts';
-import { parseModelId } from './model_id.ts';
+import { parseDatasetId, parseModelId } from './model_id.ts';
 
 export interface HubFileInfo {
   readonly path: string;
@@ -49,6 +49,8 @@ export interface HubFolder extends Folder {
 export interface HubFolderOptions extends ConnectionOptions {
   /** `org/name`, or an address copied from the Hub. */
   readonly id: string;
+  /** Default: a model. */
+  readonly kind?: 'model' | 'dataset';
   /** A branch, tag or commit; one in `id` comes first. */
   readonly revision?: string;
   /** At most every `progressMs`, and when a file is complete. */
@@ -66,24 +68,36 @@ const FILE_CAP = 20_000;
  * and with ModelChangedError and NotAModelFileError; after a GatedModelError they can be repeated with a token.
  */
 export async function openHubFolder(options: HubFolderOptions): Promise<HubFolder> {
-  const { id: asked, revision: pasted } = parseModelId(options.id, options.hubUrl);
+  const { kind = 'model' } = options;
+  const parse = kind === 'dataset' ? parseDatasetId : parseModelId;
+  const { id: asked, revision: pasted } = parse(options.id, options.hubUrl);
   const revision = pasted ?? options.revision ?? 'main';
   const connection = new HubConnection(options);
   try {
     const { hubUrl } = connection;
     const api = connection.api(asked);
-    const info = await modelInfo({ name: asked, revision, additionalFields: ['sha'], hubUrl, fetch: api });
+    const wanted = { name: asked, revision, hubUrl, fetch: api };
+    const info =
+      kind === 'dataset'
+        ? await datasetInfo({ ...wanted, additionalFields: ['sha'] })
+        : await modelInfo({ ...wanted, additionalFields: ['sha'] });
     const commit = info.sha;
     if (typeof info.name !== 'string' || typeof commit !== 'string' || !/^[0-9a-f]{40}$/.test(commit)) {
       throw new HubAnswerError(`${asked}: the Hub does not say which commit ${revision} is. Check the Hub's address.`);
     }
     // A renamed model answers under its new name.
-    const { id } = parseModelId(info.name, hubUrl);
+    const { id } = parse(info.name, hubUrl);
     const files: HubFileInfo[] = [];
-    for await (const entry of listFiles({ repo: id, revision: commit, recursive: true, hubUrl, fetch: api })) {
+    for await (const entry of listFiles({
+      repo: { type: kind, name: id },
+      revision: commit,
+      recursive: true,
+      hubUrl,
+      fetch: api,
+    })) {
       if (entry.type === 'file') files.push(fileInfo(id, entry));
       if (files.length > FILE_CAP) {
-        throw new HubAnswerError(`${id} has more than ${FILE_CAP} files. Choose another model.`);
+        throw new HubAnswerError(`${id} has more than ${FILE_CAP} files. Choose another one.`);
       }
     }
     return new Hub(connection, options, { id, commit, gated: info.gated !== false, files });
@@ -124,6 +138,8 @@ class Hub implements HubFolder {
   readonly commit: string;
   readonly gated: boolean;
   readonly files: readonly HubFileInfo[];
+  /** Of the addresses of its files. */
+  readonly #prefix: readonly string[];
   readonly #connection: HubConnection;
   readonly #sizes: ReadonlyMap<string, number>;
   readonly #opened = new Map<string, HubFile>();
@@ -138,6 +154,7 @@ class Hub implements HubFolder {
     this.commit = model.commit;
     this.gated = model.gated;
     this.files = model.files;
+    this.#prefix = options.kind === 'dataset' ? ['datasets'] : [];
     this.#connection = connection;
     this.#sizes = new Map(model.files.map(({ path, size }) => [path, size]));
     this.#onProgress = options.onProgress;
@@ -154,7 +171,13 @@ class Hub implements HubFolder {
     if (size === undefined) throw new FileMissingError(this.name, path);
     let file = this.#opened.get(path);
     if (!file) {
-      const address = [this.id, 'resolve', this.commit, ...path.split('/').map(encodeURIComponent)].join('/');
+      const address = [
+        ...this.#prefix,
+        this.id,
+        'resolve',
+        this.commit,
+        ...path.split('/').map(encodeURIComponent),
+      ].join('/');
       const remote = new RemoteFile(`${this.name}/${path}`, size, new URL(`${this.#connection.hubUrl}/${address}`));
       const opened = new HubFile(this.#connection, remote, this.#budget, () => this.#report(opened));
       file = opened;

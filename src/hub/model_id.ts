@@ -49,6 +49,11 @@ export function parseModelId(text: string, hubUrl: string): ModelId {
   return { id: id.join('/'), revision };
 }
 
+/** The same of a dataset: its address has `datasets/` before the id. Throws {@link ModelIdError}. */
+export function parseDatasetId(text: string, hubUrl: string): ModelId {
+  return parseModelId(text.trim().replace(/^((?:[^@]*\/)?)datasets\/(?=[^/]+\/[^/]+)/, '$1'), hubUrl);
+}
+
 /** A git ref or commit, with nothing in it that could lead elsewhere in an address. */
 export function isRevision(text: string): boolean {
   return /^[A-Za-z0-9._/-]{1,200}$/.test(text) && text.split('/').every((part) => part !== '' && !/^\.+$/.test(part));

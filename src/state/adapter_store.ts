@@ -1,15 +1,16 @@
 /** The adapter that training starts from, when it is not a fresh one. */
 import { create } from 'zustand';
 import type { AdapterFile } from '../worker/protocol.ts';
+import type { StartingAdapter } from './check_settings.ts';
 import type { Failure } from './model_store.ts';
 import { setFlag } from './settings_store.ts';
 import { type StudioSignal, studioClient } from './studio_client.ts';
 
 export interface AdapterStart {
   readonly name: string;
-  readonly r: number;
-  readonly lora_alpha: number;
-  readonly target_modules: readonly string[];
+  /** What the run takes from it. */
+  readonly lora: StartingAdapter['lora'];
+  readonly modules: readonly string[];
   readonly tensors: number;
 }
 
@@ -54,12 +55,13 @@ export function receiveForAdapter(signal: StudioSignal): void {
   const { runId, givenName } = useAdapter.getState();
   if (signal.runId !== runId) return;
   if (signal.type === 'adapter-ready') {
-    const { name, r, lora_alpha, use_rslora, target_modules, tensors } = signal;
+    const { name, lora, modules, tensors } = signal;
     // Its scale depends on it: a run that goes on from it must have the same.
-    setFlag('use_rslora', use_rslora);
+    setFlag('use_rslora', lora.use_rslora);
+    setFlag('use_dora', lora.use_dora);
     useAdapter.setState({
       status: 'ready',
-      start: { name: givenName ?? name, r, lora_alpha, target_modules, tensors },
+      start: { name: givenName ?? name, lora, modules, tensors },
     });
   } else if (signal.type === 'failed') {
     useAdapter.setState({ status: 'failed', failure: { name: signal.name, message: signal.message } });

@@ -59,8 +59,10 @@ it('knows the model', () => {
 });
 
 it('keeps to the shape of an adapter it starts from', () => {
-  const start = { r: 8, lora_alpha: 16, target_modules: ['q_proj'] };
+  const start = {
+    lora: { r: 8, lora_alpha: 16, use_rslora: true, target_modules: ['q_proj'], rank_pattern: { q_proj: 2 } },
+  };
   const { errors, request } = checkSettings(typed({ r: '', max_length: '512' }), model, start);
   expect(errors).toEqual({});
-  expect(request?.lora).toMatchObject(start);
+  expect(request?.lora).toMatchObject(start.lora);
 });

@@ -1,5 +1,6 @@
 /** From what is typed to what is trained: RunConfig's own schema, with a sentence at the field that is wrong. */
 import * as v from 'valibot';
+import type { LoraSettings } from '../formats/lora.ts';
 import { type QuantizationConfig, type RunConfig, runConfigSchema } from '../formats/run_config.ts';
 import type { DataSettings, ModelInfo, TrainRequest } from '../worker/studio_protocol.ts';
 import { LORA_NUMBERS, type SettingField, type Settings, TRAINING_NUMBERS } from './settings_store.ts';
@@ -15,9 +16,7 @@ export interface CheckedSettings {
 
 /** An adapter that training starts from decides these. */
 export interface StartingAdapter {
-  readonly r: number;
-  readonly lora_alpha: number;
-  readonly target_modules: readonly string[];
+  readonly lora: LoraSettings;
 }
 
 const DATA_FIELDS = [
@@ -45,14 +44,12 @@ export function checkSettings(
   const training = typed(TRAINING_NUMBERS);
   // Left empty: five looks at the held-out rows over the run.
   if (numbers.eval_steps.trim() === '') training.eval_steps = share > 0 ? evalSteps(training.max_steps) : undefined;
-  const lora = start
-    ? { r: start.r, lora_alpha: start.lora_alpha, target_modules: [...start.target_modules] }
-    : { ...typed(LORA_NUMBERS), target_modules: settings.target_modules };
+  const lora = start ? start.lora : { ...typed(LORA_NUMBERS), target_modules: settings.target_modules };
   const candidate = {
     name: settings.name.trim() || undefined,
     model: '',
     data: '',
-    lora: { ...lora, use_rslora: flags.use_rslora },
+    lora: { use_rslora: flags.use_rslora, use_dora: flags.use_dora, ...lora },
     training: {
       ...training,
       packing: flags.packing,
@@ -117,8 +114,10 @@ function againstModel({ lora, training }: RunConfig, model: ModelInfo | null): S
   if (training.warmup_steps >= 1 && training.warmup_steps > training.max_steps) {
     errors.warmup_steps = 'The warm-up is longer than the run (max_steps).';
   }
-  if (model && lora.target_modules !== 'all-linear') {
-    const unknown = lora.target_modules.filter((name) => !model.linears.includes(name));
+  if (model && typeof lora.target_modules !== 'string') {
+    const unknown = lora.target_modules.filter(
+      (name) => !model.linears.includes(name.slice(name.lastIndexOf('.') + 1)),
+    );
     if (unknown.length > 0) errors.target_modules = `${model.name} has no ${unknown.join(', ')}.`;
   }
   return errors;

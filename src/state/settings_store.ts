@@ -16,6 +16,7 @@ export const TRAINING_NUMBERS = [
   'warmup_steps',
   'max_grad_norm',
   'weight_decay',
+  'loraplus_lr_ratio',
   'adam_beta1',
   'adam_beta2',
   'adam_epsilon',
@@ -25,6 +26,7 @@ export const TRAINING_NUMBERS = [
 export type NumberField = (typeof LORA_NUMBERS)[number] | (typeof TRAINING_NUMBERS)[number] | 'validation_share';
 export type FlagField =
   | 'use_rslora'
+  | 'use_dora'
   | 'packing'
   | 'assistant_only_loss'
   | 'gradient_checkpointing'
@@ -38,7 +40,7 @@ export interface Settings {
   readonly flags: Readonly<Record<FlagField, boolean>>;
   readonly lr_scheduler_type: RunConfig['training']['lr_scheduler_type'];
   readonly train_sampling_strategy: RunConfig['training']['train_sampling_strategy'];
-  readonly target_modules: RunConfig['lora']['target_modules'];
+  readonly target_modules: 'all-linear' | readonly string[];
 }
 
 const { lora, training } = DEFAULTS;
@@ -56,6 +58,7 @@ export const DEFAULT_SETTINGS: Settings = {
     warmup_steps: String(training.warmup_steps),
     max_grad_norm: String(training.max_grad_norm),
     weight_decay: String(training.weight_decay),
+    loraplus_lr_ratio: String(training.loraplus_lr_ratio),
     adam_beta1: String(training.adam_beta1),
     adam_beta2: String(training.adam_beta2),
     adam_epsilon: String(training.adam_epsilon),
@@ -65,6 +68,7 @@ export const DEFAULT_SETTINGS: Settings = {
   },
   flags: {
     use_rslora: lora.use_rslora,
+    use_dora: lora.use_dora,
     packing: training.packing,
     assistant_only_loss: training.assistant_only_loss,
     gradient_checkpointing: training.gradient_checkpointing,
@@ -72,7 +76,7 @@ export const DEFAULT_SETTINGS: Settings = {
   },
   lr_scheduler_type: training.lr_scheduler_type,
   train_sampling_strategy: training.train_sampling_strategy,
-  target_modules: lora.target_modules,
+  target_modules: 'all-linear',
 };
 
 export const useSettings = create<Settings>()(() => DEFAULT_SETTINGS);

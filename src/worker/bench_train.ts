@@ -10,7 +10,7 @@ import type { TokenBatch } from '../engine/token_batch.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
 import { type StepLog, Trainer } from '../engine/train/trainer.ts';
 import { forcedShape } from '../engine/tuning/matmul_choices.ts';
-import { loraScale, selectLoraTargets } from '../formats/lora.ts';
+import { adaptedLinears } from '../formats/lora.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
 import type { BenchContext } from './bench_context.ts';
 import { benchModel, multipliedParameters, syntheticWeights } from './bench_models.ts';
@@ -147,7 +147,7 @@ async function trainLine(
 
   const profiles: DispatchTime[][] = [];
   for (let i = 0; i < PROFILES[device]; i++) profiles.push(await trainer.profile(batch));
-  const { keptLayers } = trainer;
+  const keptLayers = trainer.keptActivations.layers;
   trainer.dispose();
 
   const ms = summarize(times);
@@ -193,21 +193,27 @@ function createTrainer(
   { rows, length, checkpointing, keep }: Shape,
 ): Promise<Trainer> {
   gpu.matmulChoices.force(forcedShape(variant));
+  gpu.pacing.force(variant.parts === undefined ? null : Number(variant.parts));
   return Trainer.create(gpu, {
     model,
     lora: {
-      rank,
-      scale: loraScale({ r: rank, lora_alpha: ALPHA, use_rslora: false }),
-      targets: selectLoraTargets(model.spec, targetModules),
+      adapters: adaptedLinears(model.spec, {
+        r: rank,
+        lora_alpha: ALPHA,
+        use_rslora: false,
+        target_modules: targetModules,
+      }),
+      dora: false,
     },
     adapter: null,
     seed: SEED,
+    init: true,
     capacity: rows * length,
     positions: length,
     keepLayers: keep ?? (checkpointing ? KEEP_NONE : KEEP_ALL),
     precision: precision ?? (hasMatrices(gpu.capabilities) ? 'f16' : 'f32'),
     tune: tune ? {} : null,
-    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
   });
 }
 

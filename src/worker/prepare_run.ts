@@ -11,9 +11,9 @@ import { splitExamples } from '../data/split.ts';
 import { Tokenizer } from '../data/tokenizer.ts';
 import { checkCheckpoint } from '../formats/check_checkpoint.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/checkpoint.ts';
-import { selectLoraTargets } from '../formats/lora.ts';
+import { type AdaptedLinear, adaptedLinears } from '../formats/lora.ts';
 import { readModelConfig } from '../formats/model_config.ts';
-import type { LinearSpec, ModelSpec } from '../formats/model_spec.ts';
+import type { ModelSpec } from '../formats/model_spec.ts';
 import { checkAdapter, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RunConfig } from '../formats/run_config.ts';
 import { containedChat } from './contained_chat.ts';
@@ -29,7 +29,7 @@ export interface PreparedRun {
   readonly spec: ModelSpec;
   readonly checkpoint: Checkpoint;
   readonly tokenizer: Tokenizer;
-  readonly targets: readonly LinearSpec[];
+  readonly adapters: ReadonlyMap<string, AdaptedLinear>;
   readonly adapter: PeftAdapter | null;
   readonly batches: Batches;
   /** Of the validation rows, in file order. */
@@ -45,7 +45,7 @@ export interface PreparedRun {
 export async function prepareRun(config: RunConfig, locator: Locator, signal: AbortSignal): Promise<PreparedRun> {
   const folder = locator.folder(config.model);
   const spec = await readModelConfig(folder);
-  const targets = selectLoraTargets(spec, config.lora.target_modules);
+  const adapters = adaptedLinears(spec, config.lora);
   const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
   checkCheckpoint(spec, checkpoint);
   let adapter: PeftAdapter | null = null;
@@ -102,7 +102,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
     spec,
     checkpoint,
     tokenizer,
-    targets,
+    adapters,
     adapter,
     batches,
     evalBatches,

@@ -25,7 +25,7 @@ export type Command =
   /**
    * Runs a golden case and compares it with what PyTorch got. `base` is the case's folder; `variant` forces kernel
    * variants, such as tile = LARGE, how many layers keep their activations (keep_layers = 1) and into how many parts
-   * dispatches are cut (parts = 2).
+   * dispatches are cut (parts = 2); precision = f16 compares within f16's limits.
    */
   | { type: 'parity'; runId: string; base: FolderLocation; variant?: Readonly<Record<string, string>> }
   /** Quantizes a model's linears and hashes what comes out, for the comparison with bitsandbytes. */
@@ -115,11 +115,18 @@ export interface QuantizedHashes {
   readonly absmaxBytes: string;
 }
 
+/** Layers of the model that keep their activations for the backward pass; the others compute them again. */
+export interface KeptActivations {
+  readonly layers: number;
+  readonly of: number;
+}
+
 export type WorkerEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
   | { type: 'loading'; runId: string; loadedBytes: number; totalBytes: number; tensor: string }
   | { type: 'data'; runId: string; summary: DataSummary }
-  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
+  /** `kept` where something trains. */
+  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept?: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** The run ended, at max_steps or by `stop`; `files` is the adapter folder (PEFT). */

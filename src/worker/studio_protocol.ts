@@ -4,6 +4,8 @@
  *
  * The worker holds one model, one dataset and one adapter at a time; `train` uses them.
  */
+import type { PrecisionChoice } from '../engine/train/gradient_check.ts';
+import type { continuedLora } from '../formats/peft.ts';
 import type {
   ColumnRoles,
   LoraConfig,
@@ -11,7 +13,15 @@ import type {
   SystemPrompt,
   TrainingConfig,
 } from '../formats/run_config.ts';
-import type { AdapterFile, AdapterInfo, DataSummary, LeftOut, MemoryCategory, StepRecord } from './protocol.ts';
+import type {
+  AdapterFile,
+  AdapterInfo,
+  DataSummary,
+  KeptActivations,
+  LeftOut,
+  MemoryCategory,
+  StepRecord,
+} from './protocol.ts';
 
 /** Where a model comes from. */
 export type ModelLocation =
@@ -209,8 +219,13 @@ export interface FileProgress {
   readonly totalBytes: number;
 }
 
-/** Finding this GPU's fastest kernels, until all are known; making the ones it will use. */
-export type PreparingStage = 'measuring' | 'compiling';
+export type { PrecisionChoice };
+
+/**
+ * Comparing f16 with f32, where the GPU multiplies matrices in f16; finding this GPU's fastest kernels, until all are
+ * known; making the ones it will use.
+ */
+export type PreparingStage = 'checking' | 'measuring' | 'compiling';
 
 export type StudioEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
@@ -242,15 +257,17 @@ export type StudioEvent =
       type: 'adapter-ready';
       runId: string;
       name: string;
-      r: number;
-      lora_alpha: number;
-      use_rslora: boolean;
-      target_modules: readonly string[];
+      /** What a run that goes on from it must set. */
+      lora: ReturnType<typeof continuedLora>;
+      /** Last parts of the names of the linears that it adapts. */
+      modules: readonly string[];
       tensors: number;
     }
   /** What a run does before its trainer is made, told when it turns to it. */
   | { type: 'preparing'; runId: string; stage: PreparingStage }
-  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
+  /** What the run's matmuls round to, told where there was a choice. */
+  | { type: 'precision'; runId: string; choice: PrecisionChoice }
+  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** `files` is the adapter folder (PEFT). */

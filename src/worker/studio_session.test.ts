@@ -19,19 +19,21 @@ function adapterFiles(target_modules: unknown): File[] {
   });
 }
 
+const PATHS = ['model.layers.0.mlp.down_proj', 'model.layers.0.self_attn.v_proj'];
+
 it.each([
   { target_modules: ['v_proj', 'down_proj'], told: ['v_proj', 'down_proj'] },
   { target_modules: ['self_attn.v_proj', 'mlp.down_proj'], told: ['v_proj', 'down_proj'] },
   // What the tensors are for, in their file's order: not every linear.
-  { target_modules: [], told: ['down_proj', 'v_proj'] },
-  { target_modules: null, told: ['down_proj', 'v_proj'] },
-  { target_modules: '.*(v|down)_proj', told: ['down_proj', 'v_proj'] },
-])('tells what an adapter adapts: $target_modules', async ({ target_modules, told }) => {
+  { target_modules: [], told: ['down_proj', 'v_proj'], paths: PATHS },
+  { target_modules: null, told: ['down_proj', 'v_proj'], paths: PATHS },
+  { target_modules: '.*(v|down)_proj', told: ['down_proj', 'v_proj'], paths: PATHS },
+])('tells what an adapter adapts: $target_modules', async ({ target_modules, told, paths = target_modules }) => {
   const events: StudioEvent[] = [];
   const session = new StudioSession((event) => events.push(event), {
     requestGpu: async () => undefined,
     createTemplateWorker: () => ({ post() {}, terminate() {} }),
   });
   await session.handle({ type: 'open-adapter', runId: 'a', files: adapterFiles(target_modules) });
-  expect(events).toMatchObject([{ type: 'adapter-ready', target_modules: told, tensors: 4 }]);
+  expect(events).toMatchObject([{ type: 'adapter-ready', lora: { target_modules: paths }, modules: told, tensors: 4 }]);
 });

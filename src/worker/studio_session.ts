@@ -2,7 +2,7 @@
 import { unzipSync } from 'fflate';
 import type { OpenChat } from '../data/chat_renderer.ts';
 import { acquireGpu, type Gpu } from '../engine/device/gpu.ts';
-import { type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
+import { continuedLora, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RangeSource } from '../formats/range_source.ts';
 import { droppedFolder } from '../hub/dropped_folder.ts';
 import { PauseGate } from '../hub/gate.ts';
@@ -11,6 +11,7 @@ import { searchModels } from '../hub/search.ts';
 import { containedChat } from './contained_chat.ts';
 import type { WorkerPorts } from './ports.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
+import { downloadDataset } from './studio_hub_data.ts';
 import { inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
 import type { DataLocation, StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
@@ -143,8 +144,8 @@ export class StudioSession {
         this.#read = null;
         this.#data = null;
         const [data, validation] = await Promise.all([
-          this.#sources(command.data),
-          command.validation && this.#sources(command.validation),
+          this.#sources(command.data, ports),
+          command.validation && this.#sources(command.validation, ports),
         ]);
         await readData(data, validation, command.text, { runId, emit, signal }, (read) => {
           this.#read = read;
@@ -174,18 +175,10 @@ export class StudioSession {
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
         this.#adapter = adapter;
-        const { r, lora_alpha, use_rslora } = adapter.config;
-        const tensors = adapter.tensors.size;
-        emit({
-          type: 'adapter-ready',
-          runId,
-          name: adapter.name,
-          r,
-          lora_alpha,
-          use_rslora,
-          target_modules: modulesOf(adapter),
-          tensors,
-        });
+        const lora = continuedLora(adapter);
+        const modules = [...new Set(lora.target_modules.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
+        const { name, tensors } = adapter;
+        emit({ type: 'adapter-ready', runId, name, lora, modules, tensors: tensors.size });
         return;
       }
       case 'train': {
@@ -239,9 +232,8 @@ export class StudioSession {
     return this.#model;
   }
 
-  async #sources(location: DataLocation): Promise<RangeSource[]> {
-    if (location.kind === 'files') return droppedSources(location);
-    throw new StudioOrderError('Datasets of the Hub are not read yet.');
+  async #sources(location: DataLocation, ports: ModelPorts): Promise<RangeSource[]> {
+    return location.kind === 'files' ? droppedSources(location) : downloadDataset(location, ports);
   }
 
   #needRows(): ReadData {
@@ -253,16 +245,6 @@ export class StudioSession {
     if (!this.#data) throw new StudioOrderError('No data is loaded. Drop a file in the Data step.');
     return this.#data;
   }
-}
-
-/**
- * Last parts of the linears' names: as the configuration lists them; where it has no list (PEFT also takes a pattern), as
- * the tensors are called.
- */
-function modulesOf({ config: { target_modules }, tensors }: PeftAdapter): string[] {
-  const listed = Array.isArray(target_modules) ? target_modules : [];
-  const paths = listed.length > 0 ? listed : [...tensors.keys()].map((key) => key.slice(0, key.lastIndexOf('.')));
-  return [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
 }
 
 /** A zip that the studio or another program wrote, or the two files of a PEFT adapter. */

@@ -1,13 +1,16 @@
 /** A training run in the studio: over the loaded model and data, with pause, and an adapter at the end. */
-import { type Batches, batchesOf } from '../data/batches.ts';
+import { type Example, IGNORE_INDEX } from '../data/batch.ts';
+import { type Batches, batchesOf, type DatasetPart } from '../data/batches.ts';
 import { flatten } from '../data/batching.ts';
 import { assumedMemoryBytes } from '../engine/device/allocation.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
+import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
 import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
-import { Trainer } from '../engine/train/trainer.ts';
-import { selectLoraTargets } from '../formats/lora.ts';
+import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
+import { adaptedLinears } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
 import type { PauseGate } from '../hub/gate.ts';
 import type { LoadedData } from './studio_data.ts';
@@ -35,17 +38,19 @@ export interface StudioRun {
 export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const { runId, request, model, data, adapter, gate, signal, emit } = run;
   const { lora, training } = request;
-  const targets = selectLoraTargets(model.spec, lora.target_modules);
+  const adapters = adaptedLinears(model.spec, lora);
   if (adapter) checkAdapter(adapter, model.spec, lora);
   const batches = batchesOf(data.training, training);
   const evalBatches = validationBatches(data, training);
   const capacity = Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0);
-  const settings = { lora, training, targets, adapter };
+  const settings = { lora, training, adapters, adapter };
   const options = trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) });
   // Nobody has said what may be used: no more than a page may count on.
   const whatFits = { totalBytes: assumedMemoryBytes(gpu.capabilities.maxBufferBytes) };
+  const precision = await precisionFor(gpu, options, data.training, (event) => emit({ ...event, runId }));
   const trainer = await Trainer.create(gpu, {
     ...options,
+    precision,
     keepLayers: options.keepLayers === KEEP_ALL ? whatFits : options.keepLayers,
     tune: {
       onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
@@ -57,16 +62,10 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const files = async () =>
     writePeftAdapter({
       tensors: await trainer.readAdapter(),
-      config: {
-        r: lora.r,
-        lora_alpha: lora.lora_alpha,
-        use_rslora: lora.use_rslora,
-        target_modules: lora.target_modules,
-        base_model_name_or_path: model.info.name,
-      },
+      config: { ...lora, base_model_name_or_path: model.info.name },
     });
   try {
-    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
     const totalSteps = training.max_steps;
     const { steps, stopped } = await runTraining({
       trainer,
@@ -93,6 +92,35 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   } finally {
     trainer.dispose();
   }
+}
+
+/** Tokens of a row that f16 is tried on. */
+const TRIED_TOKENS = 256;
+
+/** What this run's matmuls round to: f16 only where this model's gradients bear it, tried on its own first row. */
+async function precisionFor(
+  gpu: Gpu,
+  options: TrainerOptions,
+  examples: DatasetPart,
+  tell: (event: { type: 'preparing'; stage: 'checking' } | { type: 'precision'; choice: PrecisionChoice }) => void,
+): Promise<Precision> {
+  if (!hasMatrices(gpu.capabilities)) return 'f32';
+  const row = await trainedRow(examples);
+  if (!row) return 'f32';
+  tell({ type: 'preparing', stage: 'checking' });
+  const choice = await choosePrecision(gpu, options, flatten([[row]]));
+  tell({ type: 'precision', choice });
+  return choice.precision;
+}
+
+/** The beginning of the first row that trains something there; null where none of the first does. */
+async function trainedRow({ lengths, load }: DatasetPart): Promise<Example | null> {
+  for (let i = 0; i < Math.min(lengths.length, 64); i++) {
+    const { ids, labels } = await load(i);
+    const cut = { ids: ids.slice(0, TRIED_TOKENS), labels: labels.slice(0, TRIED_TOKENS) };
+    if (cut.labels.slice(1).some((label) => label !== IGNORE_INDEX)) return cut;
+  }
+  return null;
 }
 
 /** Waits where the user has paused; a stop while paused ends the run. */

@@ -45,7 +45,7 @@ export async function trainRun(
     (gpu) => {
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
       return withTrainer(gpu, run, run, hooks, async (trainer) => {
-        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
         const totalSteps = config.training.max_steps;
         const { steps, stopped } = await runTraining({
           trainer,
@@ -86,21 +86,9 @@ function evaluation({ config, evalBatches }: PreparedRun, trainer: Trainer) {
   };
 }
 
-function adapterFiles({ config, targets }: PreparedRun, tensors: Awaited<ReturnType<Trainer['readAdapter']>>) {
-  const { r, lora_alpha, use_rslora, target_modules } = config.lora;
-  return writePeftAdapter({
-    tensors,
-    config: {
-      r,
-      lora_alpha,
-      use_rslora,
-      target_modules: target_modules === 'all-linear' ? targets.map(({ name }) => lastPart(name)) : target_modules,
-      base_model_name_or_path: config.model,
-    },
-  });
+function adapterFiles({ config }: PreparedRun, tensors: Awaited<ReturnType<Trainer['readAdapter']>>) {
+  return writePeftAdapter({ tensors, config: { ...config.lora, base_model_name_or_path: config.model } });
 }
-
-const lastPart = (name: string) => name.slice(name.lastIndexOf('.') + 1);
 
 /** Only values that are numbers are worth keeping: the failed step may have been applied. */
 async function withKeptAdapter(error: NonFiniteLossError, run: PreparedRun, trainer: Trainer): Promise<Error> {

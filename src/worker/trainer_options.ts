@@ -1,10 +1,10 @@
 /** From a prepared run to a model and a trainer on the GPU. */
 import type { Gpu } from '../engine/device/gpu.ts';
+import type { Precision } from '../engine/kernels/matmul_tile.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
-import { loraScale } from '../formats/lora.ts';
-import type { LinearSpec } from '../formats/model_spec.ts';
+import type { AdaptedLinear } from '../formats/lora.ts';
 import type { AdapterTensor, PeftAdapter } from '../formats/peft.ts';
 import type { LoraConfig, TrainingConfig } from '../formats/run_config.ts';
 import type { PreparedRun } from './prepare_run.ts';
@@ -14,26 +14,29 @@ export interface RunSizes {
   readonly positions: number;
   /** Instead of what the run's settings say. */
   readonly keepLayers?: KeepLayers;
+  /** f32 unless given. */
+  readonly precision?: Precision;
 }
 
 export interface TrainerSettings {
   readonly lora: LoraConfig;
   readonly training: TrainingConfig;
-  readonly targets: readonly LinearSpec[];
+  readonly adapters: ReadonlyMap<string, AdaptedLinear>;
   readonly adapter: PeftAdapter | null;
 }
 
 export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes: RunSizes): TrainerOptions {
-  const { lora, training, targets, adapter } = run;
+  const { lora, training, adapters, adapter } = run;
   return {
     model,
-    lora: { rank: lora.r, scale: loraScale(lora), targets },
+    lora: { adapters, dora: lora.use_dora },
     adapter: adapter && ownBuffers(adapter.tensors),
     seed: training.seed,
+    init: lora.init_lora_weights,
     capacity: sizes.capacity,
     positions: sizes.positions,
     keepLayers: sizes.keepLayers ?? keepLayers(training),
-    precision: 'f32',
+    precision: sizes.precision ?? 'f32',
     // A run from the command line computes the same whatever was measured before.
     tune: null,
     optimizer: {
@@ -42,6 +45,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
       epsilon: training.adam_epsilon,
       weightDecay: training.weight_decay,
       maxGradNorm: training.max_grad_norm,
+      loraPlusRatio: training.loraplus_lr_ratio,
     },
   };
 }
@@ -59,11 +63,11 @@ export async function withTrainer<T>(
   hooks: { readonly signal: AbortSignal; readonly onLoading: (progress: LoadingProgress) => void },
   use: (trainer: Trainer, model: ModelWeights) => Promise<T>,
 ): Promise<T> {
-  const { config, spec, checkpoint, targets, adapter } = run;
+  const { config, spec, checkpoint, adapters, adapter } = run;
   const doubleQuant = config.quantization.bnb_4bit_use_double_quant;
   const model = await ModelWeights.load(gpu, spec, checkpoint, { doubleQuant, ...hooks });
   try {
-    const settings = { lora: config.lora, training: config.training, targets, adapter };
+    const settings = { lora: config.lora, training: config.training, adapters, adapter };
     const trainer = await Trainer.create(gpu, trainerOptions(model, settings, sizes));
     try {
       return await use(trainer, model);

@@ -39,6 +39,8 @@ const STEP: StepValues = {
   micro_batch: 0,
   decay: 1,
   step_size: 1e-4,
+  second_decay: 1,
+  second_step_size: 1e-4,
   inverse_sqrt_bias_correction2: 1,
   beta1: 0.9,
   beta2: 0.999,

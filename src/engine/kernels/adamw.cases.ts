@@ -117,14 +117,19 @@ interface AdamwShape {
   readonly zero?: boolean;
   /** Gradients' size: tiny ones let ε decide. */
   readonly deviation?: number;
+  /** Where the second learning rate, five times the first, begins and ends. */
+  readonly borders?: readonly number[];
 }
 
 const adamwCase = (shape: AdamwShape): KernelCase => {
-  const { elements, step, clip, weightDecay, learningRate = 1e-2, zero = false, deviation = 1 } = shape;
+  const { elements, step, clip, weightDecay, learningRate = 1e-2, zero = false, deviation = 1, borders } = shape;
+  const secondRate = learningRate * 5;
   const options: AdamwOptions = { learningRate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, step, clip };
   const values = {
     decay: 1 - learningRate * weightDecay,
     step_size: learningRate / (1 - options.beta1 ** step),
+    second_decay: 1 - secondRate * weightDecay,
+    second_step_size: secondRate / (1 - options.beta1 ** step),
     inverse_sqrt_bias_correction2: 1 / Math.sqrt(1 - options.beta2 ** step),
     beta1: options.beta1,
     beta2: options.beta2,
@@ -133,7 +138,7 @@ const adamwCase = (shape: AdamwShape): KernelCase => {
     epsilon: options.epsilon,
   };
   return {
-    name: `adamw ${elements}, step ${step}, clip ${clip}, decay ${weightDecay}, gradients of ${deviation}${zero ? ', from zero' : ''}`,
+    name: `adamw ${elements}, step ${step}, clip ${clip}, decay ${weightDecay}, gradients of ${deviation}${zero ? ', from zero' : ''}${borders ? `, borders ${borders.join(' ')}` : ''}`,
     shaderFiles: ['adamw.wgsl', 'common/indexing.wgsl'],
     run: (gpu, seed) =>
       withBench(gpu, { step: values }, async (bench) => {
@@ -155,6 +160,7 @@ const adamwCase = (shape: AdamwShape): KernelCase => {
           moment2,
           clip: bench.input('clip', Float32Array.of(clip)),
           elements,
+          borders: borders && { tensor: bench.input('borders', Uint32Array.from(borders)), count: borders.length },
         });
         await bench.run();
         const state = {
@@ -163,6 +169,14 @@ const adamwCase = (shape: AdamwShape): KernelCase => {
           moment2: Float64Array.from(before.moment2),
         };
         const after = adamwReference(state, gradients, { ...options, clip: Math.fround(clip) });
+        const faster = adamwReference(state, gradients, {
+          ...options,
+          clip: Math.fround(clip),
+          learningRate: secondRate,
+        });
+        for (let b = 0; borders && b < borders.length; b += 2) {
+          for (let i = borders[b]; i < borders[b + 1]; i++) after.parameters[i] = faster.parameters[i];
+        }
         return {
           error: worst(
             await bench.error(parameters, after.parameters),
@@ -191,6 +205,8 @@ export const cases: KernelCase[] = [
     { elements: 1000, step: 7, clip: 0.3, weightDecay: 0.1 },
     { elements: 1000, step: 1000, clip: 1, weightDecay: 0, zero: true },
     { elements: 65, step: 3, clip: 1, weightDecay: 0, zero: true, deviation: 1e-8 },
+    { elements: 700, step: 3, clip: 1, weightDecay: 0.2, borders: [0, 64, 65, 66, 300, 301, 512, 700] },
+    { elements: 300, step: 1, clip: 1, weightDecay: 0, zero: true, borders: [255, 299] },
     { elements: 66_007, step: 20, clip: 0.9, weightDecay: 0.01, learningRate: 1e-4 },
   ].map(adamwCase),
 ];

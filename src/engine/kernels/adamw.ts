@@ -1,7 +1,7 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
 import { LOG_FIELDS } from './cross_entropy.ts';
-import { defineKernel, grid, inout, input, output } from './kernel.ts';
+import { type Binding, defineKernel, grid, inout, input, output } from './kernel.ts';
 
 /** Gradients a workgroup sums for the norm. */
 export const NORM_SPAN = 4096;
@@ -34,7 +34,7 @@ export function gradNormPartials(plan: PlanBuilder, options: GradNormPartialsOpt
 }
 
 /** clip[0] = min(1, max_grad_norm / (norm + 1e-6)), as torch's clip_grad_norm_; the norm goes to the log ring.
- * −1 when the norm is NaN or infinite: then {@link adamwKernel} changes nothing. */
+ * −1 when the norm is NaN or infinite: then {@link adamw} changes nothing. */
 export const gradNormKernel = defineKernel({
   name: 'grad_norm',
   shader: 'grad_norm.wgsl',
@@ -60,21 +60,24 @@ export function gradNorm(plan: PlanBuilder, { partials, count, clip, logRing }: 
 
 /**
  * One AdamW update of `elements` parameters with the gradient times clip[0], decay first (Loshchilov & Hutter 2019,
- * torch.optim.AdamW); rates and bias corrections come from the step. f32. Relative error ≤ 1e-5.
+ * torch.optim.AdamW); rates and bias corrections come from the step. f32. Relative error ≤ 1e-5. With two rates, LoRA+'s
+ * (arXiv 2402.12354), the second one begins and ends at the borders.
  */
-export const adamwKernel = defineKernel({
-  name: 'adamw',
-  shader: 'adamw.wgsl',
-  bindings: {
-    parameters: inout('f32'),
-    gradients: input('f32'),
-    moment1: inout('f32'),
-    moment2: inout('f32'),
-    clip: input('f32'),
-  },
-  params: { elements: 'u32' },
-  constants: {},
-});
+const adamwKernelFor = (twoRates: boolean) =>
+  defineKernel({
+    name: 'adamw',
+    shader: 'adamw.wgsl',
+    bindings: {
+      parameters: inout('f32'),
+      gradients: input('f32'),
+      moment1: inout('f32'),
+      moment2: inout('f32'),
+      clip: input('f32'),
+      ...(twoRates ? { borders: input('u32') } : {}),
+    } as Record<string, Binding>,
+    params: { elements: 'u32', borders: 'u32' },
+    constants: { TWO_RATES: twoRates },
+  });
 
 export interface AdamwOptions {
   readonly parameters: Tensor;
@@ -83,13 +86,15 @@ export interface AdamwOptions {
   readonly moment2: Tensor;
   readonly clip: Tensor;
   readonly elements: number;
+  /** Ascending elements at which the learning rate changes between the first and the second; null: the first for all. */
+  readonly borders?: { readonly tensor: Tensor; readonly count: number } | null;
 }
 
 export function adamw(plan: PlanBuilder, options: AdamwOptions): void {
-  const { parameters, gradients, moment1, moment2, clip, elements } = options;
-  plan.dispatch(adamwKernel, {
-    bindings: { parameters, gradients, moment1, moment2, clip },
-    params: { elements },
+  const { parameters, gradients, moment1, moment2, clip, elements, borders = null } = options;
+  plan.dispatch(adamwKernelFor(borders !== null), {
+    bindings: { parameters, gradients, moment1, moment2, clip, ...(borders ? { borders: borders.tensor } : {}) },
+    params: { elements, borders: borders?.count ?? 0 },
     workgroups: () => grid(Math.ceil(elements / GROUP)),
     // The optimizer's plan runs for one token.
     flopsPerToken: 16 * elements,

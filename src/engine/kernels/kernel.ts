@@ -55,6 +55,9 @@ export const STEP_FIELDS = {
   decay: 'f32',
   /** lr / (1 − β1^t). */
   step_size: 'f32',
+  /** The same two with the second learning rate (LoRA+). */
+  second_decay: 'f32',
+  second_step_size: 'f32',
   /** 1 / √(1 − β2^t). */
   inverse_sqrt_bias_correction2: 'f32',
   beta1: 'f32',

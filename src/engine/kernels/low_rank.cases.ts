@@ -9,7 +9,8 @@ interface Shape {
   readonly tokens: number;
   readonly inFeatures: number;
   readonly outFeatures: readonly number[];
-  readonly rank: number;
+  /** Of each linear where they differ; then each has its own scale too. */
+  readonly rank: number | readonly number[];
   /** Linears without an adapter. */
   readonly bare?: readonly number[];
   readonly capacity?: number;
@@ -18,28 +19,33 @@ interface Shape {
   readonly margins?: readonly [number, number];
 }
 
-const SCALE = 1.5;
+/** Rank and s of the i-th linear's adapter. */
+const strength = ({ rank }: Shape, i: number) =>
+  typeof rank === 'number' ? { rank, scale: 1.5 } : { rank: rank[i], scale: 1.5 + i };
 
 const title = ({ tokens, inFeatures, outFeatures, rank, bare, capacity = tokens, splits, margins }: Shape) =>
   [
     ...(splits ? [`split ${splits}`] : []),
-    `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${rank}`,
+    `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${[rank].flat().join('+')}`,
     ...(bare ? [`not on ${bare.join(' and ')}`] : []),
     ...(margins ? ['columns'] : []),
   ].join(' ');
 
 /** Offsets of an adapter's matrices in one run, and random values for the run. */
-function randomAdapter(random: Random, { inFeatures, outFeatures, rank, bare = [] }: Shape) {
-  const adapted = outFeatures.map((_, i) => i).filter((i) => !bare.includes(i));
-  const columns = adapted.length * rank;
+function randomAdapter(random: Random, shape: Shape) {
+  const { inFeatures, outFeatures, bare = [] } = shape;
+  const strengths = outFeatures.map((_, i) => (bare.includes(i) ? null : strength(shape, i)));
+  const columns = strengths.reduce((sum, own) => sum + (own?.rank ?? 0), 0);
   let end = 3 + columns * inFeatures;
-  const parts = outFeatures.map((width, l) => {
-    const i = adapted.indexOf(l);
-    if (i < 0) return null;
-    end += width * rank;
-    return { uAt: i * rank, rank, bAt: end - width * rank };
+  let uAt = 0;
+  const parts = outFeatures.map((width, i) => {
+    const own = strengths[i];
+    if (!own) return null;
+    end += width * own.rank;
+    uAt += own.rank;
+    return { uAt: uAt - own.rank, ...own, bAt: end - width * own.rank };
   });
-  const adapter: Omit<GroupAdapter, 'parameters' | 'gradients'> = { columns, aAt: 3, parts, scale: SCALE };
+  const adapter: Omit<GroupAdapter, 'parameters' | 'gradients'> = { columns, aAt: 3, parts };
   return { adapter, parameters: random.normal(end) };
 }
 
@@ -81,7 +87,10 @@ const forwardCase = (shape: Shape): KernelCase => ({
       });
       await bench.run();
       const a = parameters.subarray(adapter.aAt, adapter.aAt + adapter.columns * inFeatures);
-      return { error: await bench.error(u, matmulReference(x, a, inFeatures, adapter.columns)), tolerance: MATMUL };
+      const scales = adapter.parts.flatMap((part) => (part ? new Array<number>(part.rank).fill(part.scale) : []));
+      const reference = matmulReference(x, a, inFeatures, adapter.columns);
+      const scaled = reference.map((value, i) => value * scales[i % adapter.columns]);
+      return { error: await bench.error(u, scaled), tolerance: MATMUL };
     }),
 });
 
@@ -90,7 +99,7 @@ const backwardCase = (shape: Shape): KernelCase => ({
   shaderFiles: ['low_rank.wgsl'],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
-      const { tokens, outFeatures, rank, capacity = tokens } = shape;
+      const { tokens, outFeatures, capacity = tokens } = shape;
       const [before, after] = shape.margins ?? [0, 0];
       const random = new Random(seed);
       const { adapter, parameters } = randomAdapter(random, shape);
@@ -107,10 +116,10 @@ const backwardCase = (shape: Shape): KernelCase => ({
       });
       await bench.run();
       const reference = new Float64Array(tokens * adapter.columns);
-      for (const { begin, width: out, uAt, bAt } of adaptedParts(shape, adapter.parts)) {
+      for (const { begin, width: out, uAt, bAt, rank, scale } of adaptedParts(shape, adapter.parts)) {
         const b = parameters.subarray(bAt, bAt + out * rank);
         matmulTransposedReference(columnsOf(dy, width, begin, out), b, out, rank).forEach((value, i) => {
-          reference[Math.floor(i / rank) * adapter.columns + uAt + (i % rank)] = SCALE * value;
+          reference[Math.floor(i / rank) * adapter.columns + uAt + (i % rank)] = scale * value;
         });
       }
       const placed = placeReference(reference, { width: adapter.columns, capacity });
@@ -123,7 +132,7 @@ const gradientCase = (shape: Shape): KernelCase => ({
   shaderFiles: ['low_rank_gradient.wgsl', ...(shape.splits ? ['low_rank_gradient_sum.wgsl'] : [])],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
-      const { tokens, inFeatures, outFeatures, rank, splits, capacity = tokens } = shape;
+      const { tokens, inFeatures, outFeatures, splits, capacity = tokens } = shape;
       const [before, after] = shape.margins ?? [0, 0];
       const random = new Random(seed);
       const { adapter, parameters: old } = randomAdapter(random, shape);
@@ -150,14 +159,14 @@ const gradientCase = (shape: Shape): KernelCase => ({
       });
       await bench.run();
       const reference = Float64Array.from(old);
-      const add = (at: number, gradient: Float64Array, scale: number) =>
+      const add = (at: number, gradient: Float64Array) =>
         gradient.forEach((value, i) => {
-          reference[at + i] += scale * value;
+          reference[at + i] += value;
         });
-      add(adapter.aAt, matmulGradientReference(du, x, adapter.columns, inFeatures), 1);
-      for (const { begin, width: out, uAt, bAt } of adaptedParts(shape, adapter.parts)) {
+      add(adapter.aAt, matmulGradientReference(du, x, adapter.columns, inFeatures));
+      for (const { begin, width: out, uAt, bAt, rank } of adaptedParts(shape, adapter.parts)) {
         const [left, right] = [columnsOf(dy, width, begin, out), columnsOf(u, adapter.columns, uAt, rank)];
-        add(bAt, matmulGradientReference(left, right, out, rank), SCALE);
+        add(bAt, matmulGradientReference(left, right, out, rank));
       }
       return { error: worst(await bench.error(gradients, reference)), tolerance: MATMUL };
     }),
@@ -170,6 +179,7 @@ const SHAPES: readonly Shape[] = [
   { tokens: 40, inFeatures: 130, outFeatures: [63, 9], rank: 5, capacity: 70, margins: [1, 2] },
   { tokens: 100, inFeatures: 64, outFeatures: [40, 36, 68], rank: 8, bare: [1], capacity: 101 },
   { tokens: 17, inFeatures: 200, outFeatures: [36], rank: 36 },
+  { tokens: 19, inFeatures: 36, outFeatures: [20, 8, 12, 24], rank: [5, 1, 17, 3], bare: [1] },
 ];
 
 export const cases: KernelCase[] = [

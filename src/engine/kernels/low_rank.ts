@@ -8,9 +8,9 @@ import type { Columns } from './matmul_reduce.ts';
 const TOKENS = 16;
 const RANKS = 16;
 
-const uniforms = (fields: readonly string[], segments: number): Record<string, ParamType> =>
+const uniforms = (fields: readonly string[], segments: number, type: ParamType = 'u32'): Record<string, ParamType> =>
   Object.fromEntries(
-    Array.from({ length: segments }, (_, s) => fields.map((field) => [`${field}_${s}`, 'u32' as const])).flat(),
+    Array.from({ length: segments }, (_, s) => fields.map((field) => [`${field}_${s}`, type] as const)).flat(),
   );
 
 const numbered = (values: Readonly<Record<string, number>>, s: number) =>
@@ -23,7 +23,7 @@ interface LowRankVariant {
 }
 
 /**
- * u [T, columns] = scale · x·Mᵀ for each segment's columns, f32: LoRA's A·x, M = A [rank, depth]; transposed the gradient
+ * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth]; transposed the gradient
  * s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
  */
 export function lowRankKernel({ segments, transposed, aligned }: LowRankVariant) {
@@ -34,8 +34,8 @@ export function lowRankKernel({ segments, transposed, aligned }: LowRankVariant)
     params: {
       x_stride: 'u32',
       u_stride: 'u32',
-      scale: 'f32',
       ...uniforms(['x_at', 'depth', 'lora_at', 'u_at', 'rank', 'tile'], segments),
+      ...uniforms(['scale'], segments, 'f32'),
     } as Record<string, ParamType>,
     constants: { SEGMENTS: segments, TRANSPOSED: transposed, ALIGNED: aligned },
   });
@@ -47,6 +47,7 @@ interface Product {
   readonly loraAt: number;
   readonly uAt: number;
   readonly rank: number;
+  readonly scale: number;
 }
 
 interface LowRankOptions {
@@ -54,17 +55,16 @@ interface LowRankOptions {
   readonly lora: Tensor | TensorView;
   readonly u: Tensor;
   readonly columns: number;
-  readonly scale: number;
   readonly transposed: boolean;
   readonly products: readonly Product[];
 }
 
-function lowRank(plan: PlanBuilder, { x, lora, u, columns, scale, transposed, products }: LowRankOptions): void {
+function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products }: LowRankOptions): void {
   const aligned = [x.stride, ...products.flatMap(({ xAt, depth }) => [xAt, depth])].every((size) => size % 4 === 0);
   let tiles = 0;
-  const params: Record<string, number> = { x_stride: x.stride, u_stride: columns, scale };
-  for (const [s, { xAt, depth, loraAt, uAt, rank }] of products.entries()) {
-    const values = { x_at: xAt, depth, lora_at: loraAt, u_at: uAt, rank, tile: tiles };
+  const params: Record<string, number> = { x_stride: x.stride, u_stride: columns };
+  for (const [s, { xAt, depth, loraAt, uAt, rank, scale }] of products.entries()) {
+    const values = { x_at: xAt, depth, lora_at: loraAt, u_at: uAt, rank, tile: tiles, scale };
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += Math.ceil(rank / RANKS);
   }
@@ -87,6 +87,17 @@ function adapted(adapter: GroupAdapter, outFeatures: readonly number[]) {
   });
 }
 
+/** Neighbouring columns of u with the same factor. */
+function sameScale({ parts }: GroupAdapter) {
+  const merged: { uAt: number; rank: number; scale: number }[] = [];
+  for (const part of parts) {
+    const last = merged.at(-1);
+    if (part && last?.scale === part.scale) last.rank += part.rank;
+    else if (part) merged.push({ uAt: part.uAt, rank: part.rank, scale: part.scale });
+  }
+  return merged;
+}
+
 export interface LowRankForwardOptions {
   /** The group's input [T, in]. */
   readonly x: Columns;
@@ -96,16 +107,22 @@ export interface LowRankForwardOptions {
   readonly u: Tensor;
 }
 
-/** u = A·x of all adapted linears of a group. */
+/** u = s · A·x of all adapted linears of a group; those with the same s lie one below the other and are one product. */
 export function lowRankForward(plan: PlanBuilder, { x, inFeatures, adapter, u }: LowRankForwardOptions): void {
   lowRank(plan, {
     x,
     lora: adapter.parameters,
     u,
     columns: adapter.columns,
-    scale: 1,
     transposed: false,
-    products: [{ xAt: x.at, depth: inFeatures, loraAt: adapter.aAt, uAt: 0, rank: adapter.columns }],
+    products: sameScale(adapter).map(({ uAt, rank, scale }) => ({
+      xAt: x.at,
+      depth: inFeatures,
+      loraAt: adapter.aAt + uAt * inFeatures,
+      uAt,
+      rank,
+      scale,
+    })),
   });
 }
 
@@ -127,14 +144,14 @@ export function lowRankBackward(plan: PlanBuilder, options: LowRankBackwardOptio
     lora: adapter.parameters,
     u: du,
     columns: adapter.columns,
-    scale: adapter.scale,
     transposed: true,
-    products: adapted(adapter, outFeatures).map(({ begin, width, bAt, uAt, rank }) => ({
+    products: adapted(adapter, outFeatures).map(({ begin, width, bAt, uAt, rank, scale }) => ({
       xAt: dy.at + begin,
       depth: width,
       loraAt: bAt,
       uAt,
       rank,
+      scale,
     })),
   });
 }
@@ -156,7 +173,7 @@ interface LowRankGradientVariant {
 }
 
 /**
- * dA [columns, in] += duᵀ·x and each dB [out, rank] += s · dyᵀ·u, f32, in one dispatch (Hu et al. 2021, differentiated).
+ * dA [columns, in] += duᵀ·x and each dB [out, rank] += dyᵀ·u, u with its factor s, f32, in one dispatch (Hu et al. 2021, differentiated).
  * Relative error ≤ 2e-5 against float64; the order of summation is fixed.
  */
 export function lowRankGradientKernel({ segments, aligned, split }: LowRankGradientVariant) {
@@ -178,9 +195,10 @@ export function lowRankGradientKernel({ segments, aligned, split }: LowRankGradi
       dy_stride: 'u32',
       u_stride: 'u32',
       a_at: 'u32',
+      a_u_at: 'u32',
+      a_rank: 'u32',
       split_tokens: 'u32',
       plane: 'u32',
-      scale: 'f32',
       ...uniforms(['u_at', 'rank', 'dy_at', 'out', 'b_at', 'tile'], segments),
     } as Record<string, ParamType>,
     constants: {
@@ -237,9 +255,10 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     dy_stride: dy.stride,
     u_stride: adapter.columns,
     a_at: adapter.aAt,
+    a_u_at: 0,
+    a_rank: adapter.columns,
     split_tokens: splitTokens,
     plane: count,
-    scale: adapter.scale,
   };
   for (const [s, { uAt, rank, begin, width, bAt }] of parts.entries()) {
     const values = { u_at: uAt, rank, dy_at: dy.at + begin, out: width, b_at: bAt, tile: tiles };

@@ -10,7 +10,7 @@ import { BLOCK, NESTED_BLOCK } from './nf4_quantize.ts';
 type Shape = readonly [number, number, number];
 
 /** Random codes and scales, laid out as a layer's slab is. */
-function quantizedGroup(buffers: BenchBuffers, outFeatures: number, inFeatures: number): LinearGroup {
+export function quantizedGroup(buffers: BenchBuffers, outFeatures: number, inFeatures: number): LinearGroup {
   const blocks = Math.ceil((outFeatures * inFeatures) / BLOCK);
   let words = 0;
   const take = (count: number) => {
@@ -38,8 +38,7 @@ export function benchAdapter(buffers: BenchBuffers, inFeatures: number, outFeatu
     gradients: buffers.floats('LoRA gradients', count),
     columns: RANK,
     aAt: 0,
-    parts: [{ uAt: 0, rank: RANK, bAt: RANK * inFeatures }],
-    scale: 2,
+    parts: [{ uAt: 0, rank: RANK, scale: 2, bAt: RANK * inFeatures }],
   };
 }
 

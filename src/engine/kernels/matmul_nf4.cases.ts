@@ -58,9 +58,9 @@ function randomAdapter(random: Random, shape: Shape, rank: number) {
     b.forEach((value, at) => {
       stacked[(i * rank + (at % rank)) * width + begin - out + Math.floor(at / rank)] = value;
     });
-    return { uAt: i * rank, rank, bAt };
+    return { uAt: i * rank, rank, scale: 1.5, bAt };
   });
-  const adapter: Omit<GroupAdapter, 'parameters' | 'gradients'> = { columns, aAt: 0, parts, scale: 1.5 };
+  const adapter: Omit<GroupAdapter, 'parameters' | 'gradients'> = { columns, aAt: 0, parts };
   return { adapter, parameters: Float32Array.from(parameters), a, stacked };
 }
 
@@ -137,7 +137,7 @@ const nf4Case = (shape: Shape): KernelCase => {
                   u,
                   matrix: transposed ? lora.a : transpose(lora.stacked, lora.adapter.columns, width),
                   rank: lora.adapter.columns,
-                  scale: transposed ? 1 : lora.adapter.scale,
+                  scale: 1,
                 }
               : undefined,
           bias: transposed ? undefined : bias,

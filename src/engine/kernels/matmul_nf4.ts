@@ -32,14 +32,23 @@ export interface GroupAdapter {
   readonly parameters: Tensor | TensorView;
   /** In the same order. */
   readonly gradients: Tensor | TensorView;
-  /** Columns of u = A·x: all ranks together. */
+  /** Columns of u: all ranks together. */
   readonly columns: number;
   /** A [columns, in] of all adapted linears, one below the other. */
   readonly aAt: number;
-  /** For each linear its columns of u and its B [out, rank]; null where it has no adapter. */
-  readonly parts: readonly ({ readonly uAt: number; readonly rank: number; readonly bAt: number } | null)[];
-  /** α/r, or α/√r with rsLoRA. */
+  /** For each linear its adapter; null where it has none. */
+  readonly parts: readonly (AdapterPart | null)[];
+}
+
+export interface AdapterPart {
+  /** Its columns of u = s · A·x, which has the factor s = α/r (or α/√r) in it. */
+  readonly uAt: number;
+  readonly rank: number;
   readonly scale: number;
+  /** B [out, rank]. */
+  readonly bAt: number;
+  /** DoRA: the magnitudes [out] among the parameters, and the norms [out] among all linears' norms. */
+  readonly dora?: { readonly magnitudeAt: number; readonly normAt: number };
 }
 
 export interface MatmulNf4Variant {
@@ -75,7 +84,7 @@ const SEGMENT_FIELDS = [
 type SegmentValues = Record<(typeof SEGMENT_FIELDS)[number], number>;
 
 /**
- * y [T, width] = x [T, depth] · dequant(W)ᵀ (+ s · u·Bᵀ) (+ bias) (+ residual), f32; W [width, depth] as bitsandbytes
+ * y [T, width] = x [T, depth] · dequant(W)ᵀ (+ u·Bᵀ) (+ bias) (+ residual), f32; W [width, depth] as bitsandbytes
  * stores it, or transposed (see {@link MatmulNf4Variant}). Relative error ≤ 2e-5 against float64. Source: LoRA (Hu et
  * al. 2021), QLoRA (Dettmers et al. 2023) eq. 5.
  */
@@ -97,7 +106,6 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
     y_stride: 'u32',
     y_at: 'u32',
     u_stride: 'u32',
-    lora_scale: 'f32',
     split_depth: 'u32',
     plane: 'u32',
   };
@@ -131,7 +139,7 @@ export interface MatmulNf4Options {
   readonly y: Columns;
   readonly group: LinearGroup;
   readonly transposed: boolean;
-  /** Adds s · u·Bᵀ; when transposed, u is the gradient d(A·x), which has s in it, and u·A is added. */
+  /** Adds u·Bᵀ; when transposed, u is the gradient d(A·x), and u·A is added. Both have the factor s in them. */
   readonly lora?: { readonly u: Tensor; readonly adapter: GroupAdapter };
   /** [T, width], added to the result. */
   readonly residual?: Tensor;
@@ -191,7 +199,6 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
     y_stride: split ? width : y.stride,
     y_at: split ? 0 : y.at,
     u_stride: lora?.adapter.columns ?? 0,
-    lora_scale: lora && !transposed ? lora.adapter.scale : 1,
     split_depth: part,
     plane: plan.capacity * width,
   };

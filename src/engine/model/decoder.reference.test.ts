@@ -1,6 +1,7 @@
 /** The float64 decoder's gradients of every adapter against central differences of its loss. */
 import { describe, expect, test } from 'vitest';
 import type { LinearSpec, ModelSpec } from '../../formats/model_spec.ts';
+import { doraNormReference } from '../kernels/dora.reference.ts';
 import { gradientError } from '../kernels/testing/central_differences.ts';
 import { documentsOf } from '../kernels/testing/documents.ts';
 import { Random } from '../kernels/testing/random.ts';
@@ -134,7 +135,7 @@ function richSpec(): ModelSpec {
 
 const SPECS = { 'tied head': tinySpec(true), 'own head': tinySpec(false), 'all that others add': richSpec() };
 
-function tinyOptions(spec: ModelSpec, random: Random): DecoderReferenceOptions {
+function tinyOptions(spec: ModelSpec, random: Random, dora = false): DecoderReferenceOptions {
   const normal = (count: number, deviation: number) => Float64Array.from(random.normal(count, deviation));
   const norm = (width = spec.hiddenSize) => normal(width, 0.3).map((w) => 1 - spec.norm.weightOffset + w);
   const weights = new Map([
@@ -154,10 +155,39 @@ function tinyOptions(spec: ModelSpec, random: Random): DecoderReferenceOptions {
     if (linear.bias) weights.set(`${path}.bias`, normal(linear.outFeatures, 0.5));
     const rank = 3;
     const [a, b] = [normal(rank * linear.inFeatures, 0.3), normal(linear.outFeatures * rank, 0.3)];
-    adapters.set(path, { rank, scale: 1.5, a, b });
+    const magnitude = dora ? Float64Array.from(random.uniform(linear.outFeatures, 0.5, 2)) : undefined;
+    // As constant as the gradient takes it.
+    const norm = dora ? doraNormReference(weights.get(`${path}.weight`)!, { a, b, rank, scale: 1.5 }) : undefined;
+    adapters.set(path, { rank, scale: 1.5, a, b, magnitude, norm });
   }
   return { spec, weights, adapters, batch: tinyBatch(random, spec.vocabSize) };
 }
+
+describe('DoRA', () => {
+  const random = new Random(Math.floor(Math.random() * 2 ** 32));
+  const options = tinyOptions(tinySpec(true), random, true);
+  const { gradients, logits } = decoderReference(options);
+  const meanLoss = () => decoderReference(options).loss / options.batch.trainedTokens;
+
+  test.each(linearPaths(options.spec))('$path: gradients of A, B and the magnitudes', ({ path }) => {
+    const { a, b, magnitude } = options.adapters.get(path)!;
+    const gradient = gradients.get(path)!;
+    expect(gradientError(meanLoss, a, gradient.a, random, 4)).toBeLessThanOrEqual(TOLERANCE);
+    expect(gradientError(meanLoss, b, gradient.b, random, 4)).toBeLessThanOrEqual(TOLERANCE);
+    expect(gradientError(meanLoss, magnitude!, gradient.magnitude!, random, 4)).toBeLessThanOrEqual(TOLERANCE);
+  });
+
+  test('without a given norm it is that of W + s·B·A; magnitudes equal to it change nothing', () => {
+    const change = (to: (adapter: ReferenceAdapter) => ReferenceAdapter) =>
+      decoderReference({ ...options, adapters: new Map([...options.adapters].map(([path, one]) => [path, to(one)])) });
+    expect(change(({ norm: _, ...own }) => own).logits).toEqual(logits);
+    const plain = change(({ norm: _, magnitude: __, ...own }) => own).logits;
+    const neutral = change(({ norm, ...own }) => ({ ...own, magnitude: norm })).logits;
+    neutral.forEach((value, i) => {
+      expect(value).toBeCloseTo(plain[i], 10);
+    });
+  });
+});
 
 describe.each(Object.entries(SPECS))('%s', (_, spec) => {
   const seed = Math.floor(Math.random() * 2 ** 32);

@@ -6,6 +6,7 @@ import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/mod
 import { inverseFrequenciesAt } from '../../formats/rope.ts';
 import { attentionBackwardReference, attentionForwardReference } from '../kernels/attention.reference.ts';
 import { crossEntropyReference } from '../kernels/cross_entropy.reference.ts';
+import { doraBackwardReference, doraNormReference, doraReference } from '../kernels/dora.reference.ts';
 import { embeddingReference } from '../kernels/embedding.reference.ts';
 import { type HeadNormShape, headNormBackwardReference, headNormReference } from '../kernels/head_norm.reference.ts';
 import { matmulGradientReference } from '../kernels/low_rank.reference.ts';
@@ -28,6 +29,10 @@ export interface ReferenceAdapter {
   readonly a: Matrix;
   /** [outFeatures, rank]. */
   readonly b: Matrix;
+  /** DoRA's, [outFeatures]. */
+  readonly magnitude?: Matrix;
+  /** Taken for DoRA's norm in place of that of W + s·B·A: its gradient treats the norm as a constant. */
+  readonly norm?: Matrix;
 }
 
 export interface DecoderReferenceOptions {
@@ -47,7 +52,13 @@ export interface DecoderReferenceResult {
   /** [T, vocab]. */
   readonly logits: Matrix;
   /** Of Σ nll · inverseTrainedTokens, by the linear's path. */
-  readonly gradients: ReadonlyMap<string, { readonly a: Matrix; readonly b: Matrix }>;
+  readonly gradients: ReadonlyMap<string, AdapterGradients>;
+}
+
+export interface AdapterGradients {
+  readonly a: Matrix;
+  readonly b: Matrix;
+  readonly magnitude?: Matrix;
 }
 
 /** What a layer's forward pass leaves for its backward pass. */
@@ -83,7 +94,7 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
   const { heads, kvHeads, headDim } = spec.attention;
   const { epsilon, weightOffset, names } = spec.norm;
   const { hiddenSize, intermediateSize, vocabSize, linears } = spec;
-  const gradients = new Map<string, { a: Matrix; b: Matrix }>();
+  const gradients = new Map<string, AdapterGradients>();
 
   const tensor = (name: string): Matrix => {
     const found = weights.get(name);
@@ -93,7 +104,8 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
   const prefix = (layer: number) => `${spec.tensors.layerPrefix}${layer}.`;
   const normWeight = (name: string) => tensor(name).map((w) => w + weightOffset);
 
-  const forwardLinear = (layer: number, linear: LinearSpec, x: Matrix): Matrix => {
+  /** W·x + s·B·A·x (+ bias, not with DoRA). */
+  const lowRankLinear = (layer: number, linear: LinearSpec, x: Matrix): Matrix => {
     const path = prefix(layer) + linear.name;
     const adapter = adapters.get(path);
     const { inFeatures: depth, outFeatures: width } = linear;
@@ -102,7 +114,7 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
       weight: tensor(`${path}.weight`),
       depth,
       width,
-      bias: linear.bias ? tensor(`${path}.bias`) : undefined,
+      bias: linear.bias && !adapter?.magnitude ? tensor(`${path}.bias`) : undefined,
       lora: adapter && {
         u: matmulReference(x, adapter.a, depth, adapter.rank),
         matrix: adapter.b,
@@ -111,12 +123,28 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
       },
     });
   };
+  const normOf = (path: string, adapter: ReferenceAdapter) =>
+    adapter.norm ?? doraNormReference(tensor(`${path}.weight`), adapter);
+  const forwardLinear = (layer: number, linear: LinearSpec, x: Matrix): Matrix => {
+    const path = prefix(layer) + linear.name;
+    const adapter = adapters.get(path);
+    const z = lowRankLinear(layer, linear, x);
+    if (!adapter?.magnitude) return z;
+    const y = doraReference(z, adapter.magnitude, normOf(path, adapter));
+    if (!linear.bias) return y;
+    const bias = tensor(`${path}.bias`);
+    return y.map((value, i) => value + bias[i % bias.length]);
+  };
   /** dx = dy·W + s·(dy·B)·A; with u = x·Aᵀ and du = s·dy·B: dB = s·dyᵀ·u, dA = duᵀ·x. */
-  const backwardLinear = (layer: number, linear: LinearSpec, x: Matrix, dy: Matrix): Matrix => {
+  const backwardLinear = (layer: number, linear: LinearSpec, x: Matrix, dOutput: Matrix): Matrix => {
     const path = prefix(layer) + linear.name;
     const { inFeatures, outFeatures } = linear;
-    const dx = matmulTransposedReference(dy, tensor(`${path}.weight`), outFeatures, inFeatures);
     const adapter = adapters.get(path);
+    const dora =
+      adapter?.magnitude &&
+      doraBackwardReference(dOutput, lowRankLinear(layer, linear, x), adapter.magnitude, normOf(path, adapter));
+    const dy = dora?.dz ?? dOutput;
+    const dx = matmulTransposedReference(dy, tensor(`${path}.weight`), outFeatures, inFeatures);
     if (!adapter) return dx;
     const { rank, a, b } = adapter;
     const u = matmulReference(x, a, inFeatures, rank);
@@ -124,6 +152,7 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
     gradients.set(path, {
       a: matmulGradientReference(du, x, rank, inFeatures),
       b: matmulGradientReference(dy, u, outFeatures, rank).map((v) => v * adapter.scale),
+      magnitude: dora?.dMagnitudes,
     });
     return add(dx, matmulTransposedReference(du, a, rank, inFeatures));
   };

@@ -7,7 +7,8 @@ import type { Precision } from '../kernels/matmul_tile.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
 import type { FlatState } from '../train/flat_state.ts';
-import { groupAdapter, type LoraOptions, linearGroups } from './lora.ts';
+import type { DoraNorms } from './dora.ts';
+import { groupAdapter, groupAdapters, type LoraOptions, linearGroups } from './lora.ts';
 import type { LengthRope } from './rope_tables.ts';
 import type { ModelWeights } from './weights.ts';
 
@@ -25,6 +26,8 @@ export interface Decoder {
   readonly state: FlatState;
   readonly lora: LoraOptions;
   readonly precision: Precision;
+  /** Null without DoRA. */
+  readonly doraNorms: DoraNorms | null;
   readonly ropes: readonly LengthRope[];
   readonly inputs: BatchInputs;
 }
@@ -46,8 +49,10 @@ export interface LayerActivations {
   readonly gateUp: Tensor;
   /** The MLP's result before the norm after it, where the model has one. */
   readonly mlp: Tensor | null;
-  /** u = x·Aᵀ of each group with an adapter, by its first linear. */
+  /** u = s · x·Aᵀ of each group with an adapter, by its first linear. */
   readonly lowRank: ReadonlyMap<LinearSpec, Tensor>;
+  /** With DoRA the outputs of each group with an adapter before its magnitudes and biases, by its first linear. */
+  readonly unscaled: ReadonlyMap<LinearSpec, Tensor>;
 }
 
 export function attentionShape(spec: ModelSpec, layer: number): AttentionShape {
@@ -81,19 +86,31 @@ export function groupOf(d: Decoder, layer: number, linears: readonly LinearSpec[
   return {
     name: linears.map(({ name }) => name).join(', '),
     weights: d.weights.group(layer, linears),
-    adapter: groupAdapter(d.spec, d.state, d.lora, layer, linears),
+    adapter: groupAdapter(d.spec, d.state, d.lora, layer, linears, d.doraNorms?.at ?? null),
   };
 }
 
 /** Arena tensors for one layer. `input` is the residual stream it reads. */
-export function layerActivations(plan: PlanBuilder, d: Decoder, name: string, input: Tensor): LayerActivations {
+export function layerActivations(
+  plan: PlanBuilder,
+  d: Decoder,
+  layer: number,
+  input: Tensor,
+  again = '',
+): LayerActivations {
   const { spec } = d;
   const { names } = spec.norm;
-  const floats = (what: string, perToken: number) => plan.tensor(`${name} ${what}`, plan.capacity * perToken * 4);
+  const floats = (what: string, perToken: number) =>
+    plan.tensor(`layer ${layer}${again} ${what}`, plan.capacity * perToken * 4);
   const lowRank = new Map<LinearSpec, Tensor>();
+  const unscaled = new Map<LinearSpec, Tensor>();
   for (const group of linearGroups(spec)) {
-    const ranks = group.filter((linear) => d.lora.targets.includes(linear)).length * d.lora.rank;
-    if (ranks > 0) lowRank.set(group[0], floats(`${group[0].name} A·x`, ranks));
+    const adapters = groupAdapters(spec, d.lora, layer, group);
+    const ranks = adapters.reduce((sum, adapter) => sum + (adapter?.rank ?? 0), 0);
+    if (ranks === 0) continue;
+    lowRank.set(group[0], floats(`${group[0].name} A·x`, ranks));
+    const width = group.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+    if (d.lora.dora) unscaled.set(group[0], floats(`${group[0].name} before magnitudes`, width));
   }
   return {
     input,
@@ -106,5 +123,6 @@ export function layerActivations(plan: PlanBuilder, d: Decoder, name: string, in
     gateUp: floats('gate, up', 2 * spec.intermediateSize),
     mlp: names.afterMlp === null ? null : floats('MLP', spec.hiddenSize),
     lowRank,
+    unscaled,
   };
 }

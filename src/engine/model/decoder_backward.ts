@@ -1,6 +1,7 @@
 /** The decoder's backward pass as dispatches: gradients of the adapters; frozen weights get none. */
 import type { LinearSpec } from '../../formats/model_spec.ts';
 import { attentionBackward } from '../kernels/attention.ts';
+import { doraBackward } from '../kernels/dora.ts';
 import { headNormBackward } from '../kernels/head_norm.ts';
 import { lowRankBackward, lowRankGradient } from '../kernels/low_rank.ts';
 import { matmulNf4 } from '../kernels/matmul_nf4.ts';
@@ -25,7 +26,7 @@ interface GroupBackward {
   readonly linears: readonly LinearSpec[];
   /** The gradient of the group's outputs, side by side. */
   readonly dy: Tensor;
-  readonly lowRank: LayerActivations['lowRank'];
+  readonly activations: Pick<LayerActivations, 'lowRank' | 'unscaled'>;
 }
 
 /**
@@ -36,14 +37,19 @@ interface GroupBackward {
 function groupBackward(
   plan: PlanBuilder,
   d: Decoder,
-  { layer, linears, dy: gradient, lowRank }: GroupBackward,
+  { layer, linears, dy: gradient, activations }: GroupBackward,
   dx: Tensor | null,
 ): (x: Tensor) => void {
   const { name, weights: group, adapter } = groupOf(d, layer, linears);
   const { inFeatures } = group;
   const outFeatures = linears.map((linear) => linear.outFeatures);
-  const dy = whole(gradient, group.outFeatures);
-  const u = lowRank.get(linears[0]);
+  const z = activations.unscaled.get(linears[0]);
+  const norms = d.doraNorms?.tensor;
+  // With DoRA the gradient before the magnitudes takes dy's place.
+  const scaled = z && plan.tensor(`${layer} ${name} d before magnitudes`, plan.capacity * group.outFeatures * 4);
+  if (adapter && z && scaled && norms) doraBackward(plan, { group, adapter, norms, z, dy: gradient, dz: scaled });
+  const dy = whole(scaled ?? gradient, group.outFeatures);
+  const u = activations.lowRank.get(linears[0]);
   const du = adapter && plan.tensor(`${layer} ${name} d(A·x)`, plan.capacity * adapter.columns * 4);
   if (adapter && du) lowRankBackward(plan, { dy, outFeatures, adapter, du });
   if (dx) {
@@ -70,7 +76,6 @@ export function layerBackward(
 ): void {
   const { spec, weights } = d;
   const { qkv, output, gateUp, down } = spec.linears;
-  const { lowRank } = a;
   const hidden = spec.hiddenSize;
   const width = spec.intermediateSize;
   const temporary = (what: string, perToken: number) => plan.tensor(`${layer} ${what}`, plan.capacity * perToken * 4);
@@ -86,21 +91,21 @@ export function layerBackward(
 
   const dMlp = beforeNorm('MLP', spec.norm.names.afterMlp, a.mlp);
   const dActivated = temporary('d activated', width);
-  const downGradient = groupBackward(plan, d, { layer, linears: [down], dy: dMlp, lowRank }, dActivated);
+  const downGradient = groupBackward(plan, d, { layer, linears: [down], dy: dMlp, activations: a }, dActivated);
   const dGateUp = temporary('d gate, up', 2 * width);
   const activated = temporary('activated again', width);
   swigluBackward(plan, { activation: spec.activation, gateUp: a.gateUp, dy: dActivated, dGateUp, activated, width });
   downGradient(activated);
 
   const dNormed2 = temporary('d normed 2', hidden);
-  const gateUpGradient = groupBackward(plan, d, { layer, linears: gateUp, dy: dGateUp, lowRank }, dNormed2);
+  const gateUpGradient = groupBackward(plan, d, { layer, linears: gateUp, dy: dGateUp, activations: a }, dNormed2);
   const normed2 = temporary('normed 2 again', hidden);
   rmsNormBackward(plan, { x: a.middle, weight: norm2, dy: dNormed2, dx: gradient, accumulate: true, normed: normed2 });
   gateUpGradient(normed2);
 
   const dAttention = temporary('d attention', attentionWidth(spec));
   const dProjected = beforeNorm('projected', spec.norm.names.afterAttention, a.projected);
-  groupBackward(plan, d, { layer, linears: [output], dy: dProjected, lowRank }, dAttention)(a.attention);
+  groupBackward(plan, d, { layer, linears: [output], dy: dProjected, activations: a }, dAttention)(a.attention);
   const dQkv = temporary('d q, k, v', qkvWidth(spec));
   const { rope } = spec.layers[layer];
   attentionBackward(plan, {
@@ -118,7 +123,7 @@ export function layerBackward(
   if (norms && a.rawHeads) headNormBackward(plan, { qkv: dQkv, raw: a.rawHeads, ...norms });
   const first = layer === 0;
   const dNormed1 = first ? null : temporary('d normed 1', hidden);
-  const qkvGradient = groupBackward(plan, d, { layer, linears: qkv, dy: dQkv, lowRank }, dNormed1);
+  const qkvGradient = groupBackward(plan, d, { layer, linears: qkv, dy: dQkv, activations: a }, dNormed1);
   const normed1 = temporary('normed 1 again', hidden);
   if (dNormed1) {
     rmsNormBackward(plan, { x: a.input, weight: norm1, dy: dNormed1, dx: gradient, accumulate: true, normed: normed1 });

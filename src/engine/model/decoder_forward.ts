@@ -1,6 +1,7 @@
 /** The decoder's forward pass as dispatches. */
 import type { LinearSpec } from '../../formats/model_spec.ts';
 import { attentionForward } from '../kernels/attention.ts';
+import { doraForward } from '../kernels/dora.ts';
 import { embedding } from '../kernels/embedding.ts';
 import { headNorm } from '../kernels/head_norm.ts';
 import { lowRankForward } from '../kernels/low_rank.ts';
@@ -44,27 +45,38 @@ interface GroupForward {
   readonly layer: number;
   readonly linears: readonly LinearSpec[];
   readonly x: Columns;
-  readonly lowRank: LayerActivations['lowRank'];
+  readonly activations: Pick<LayerActivations, 'lowRank' | 'unscaled'>;
 }
 
-/** u = A·x, kept for the gradient of B; null where no linear of the group has an adapter. */
-function lowRankOf(plan: PlanBuilder, d: Decoder, { layer, linears, x, lowRank }: GroupForward) {
+/** u = s · A·x, kept for the gradient of B; null where no linear of the group has an adapter. */
+function lowRankOf(plan: PlanBuilder, d: Decoder, { layer, linears, x, activations }: GroupForward) {
   const { adapter, weights } = groupOf(d, layer, linears);
-  const u = lowRank.get(linears[0]);
+  const u = activations.lowRank.get(linears[0]);
   if (!adapter || !u) return null;
   lowRankForward(plan, { x, inFeatures: weights.inFeatures, adapter, u });
   return { adapter, u };
 }
 
-/** y = W·x + s·B(A·x) (+ bias) (+ residual) of linears that share their input, outputs side by side. */
+/**
+ * y = W·x + s·B(A·x) (+ bias) (+ residual) of linears that share their input, outputs side by side; with DoRA bias and
+ * residual come after the magnitudes. A null y leaves out what only y needs.
+ */
 function groupForward(
   plan: PlanBuilder,
   d: Decoder,
-  options: GroupForward & { readonly y: Tensor; readonly residual?: Tensor },
+  options: GroupForward & { readonly y: Tensor | null; readonly residual?: Tensor },
 ): void {
-  const { layer, linears, x, y, residual } = options;
+  const { layer, linears, x, y, activations, residual } = options;
   const lora = lowRankOf(plan, d, options) ?? undefined;
   const group = d.weights.group(layer, linears);
+  const z = activations.unscaled.get(linears[0]);
+  if (z && lora && d.doraNorms) {
+    const unbiased = { ...group, linears: group.linears.map((linear) => ({ ...linear, biasAt: null })) };
+    matmulNf4(plan, { x, y: whole(z, group.outFeatures), group: unbiased, transposed: false, lora });
+    if (y) doraForward(plan, { group, adapter: lora.adapter, norms: d.doraNorms.tensor, z, y, residual });
+    return;
+  }
+  if (!y) return;
   matmulNf4(plan, { x, y: whole(y, group.outFeatures), group, transposed: false, lora, residual });
 }
 
@@ -81,19 +93,19 @@ export function layerForward(
 ): void {
   const { spec, weights } = d;
   const { qkv, output: attentionOutput, gateUp, down } = spec.linears;
-  const { lowRank } = a;
   const temporary = (what: string, perToken: number) => plan.tensor(`${layer} ${what}`, plan.capacity * perToken * 4);
   const hidden = spec.hiddenSize;
   const shape = attentionShape(spec, layer);
 
   const normed1 = temporary('normed 1', hidden);
   rmsNorm(plan, { x: a.input, weight: weights.norm(layer, spec.norm.names.beforeAttention), y: normed1 });
-  groupForward(plan, d, { layer, linears: qkv, x: whole(normed1, hidden), y: a.qkv, lowRank });
+  groupForward(plan, d, { layer, linears: qkv, x: whole(normed1, hidden), y: a.qkv, activations: a });
   const norms = headNorms(d, layer);
   if (norms && a.rawHeads) headNorm(plan, { qkv: a.qkv, raw: a.rawHeads, ...norms });
   ropeLayer(plan, d, layer, a.qkv);
   attentionForward(plan, { shape, qkv: a.qkv, documents: d.inputs.documents, o: a.attention, lse: a.lse });
-  const projection = { layer, linears: [attentionOutput], x: whole(a.attention, attentionWidth(spec)), lowRank };
+  const attended = whole(a.attention, attentionWidth(spec));
+  const projection = { layer, linears: [attentionOutput], x: attended, activations: a };
   const { afterAttention, afterMlp } = spec.norm.names;
   if (afterAttention !== null && a.projected) {
     groupForward(plan, d, { ...projection, y: a.projected });
@@ -104,18 +116,16 @@ export function layerForward(
 
   const normed2 = temporary('normed 2', hidden);
   rmsNorm(plan, { x: a.middle, weight: weights.norm(layer, spec.norm.names.beforeMlp), y: normed2 });
-  groupForward(plan, d, { layer, linears: gateUp, x: whole(normed2, hidden), y: a.gateUp, lowRank });
+  groupForward(plan, d, { layer, linears: gateUp, x: whole(normed2, hidden), y: a.gateUp, activations: a });
   const activated = temporary('activated', spec.intermediateSize);
   swiglu(plan, { activation: spec.activation, gateUp: a.gateUp, y: activated, width: spec.intermediateSize });
-  const last = { layer, linears: [down], x: whole(activated, spec.intermediateSize), lowRank };
+  const last = { layer, linears: [down], x: whole(activated, spec.intermediateSize), activations: a };
   if (afterMlp !== null && a.mlp) {
     groupForward(plan, d, { ...last, y: a.mlp });
     const weight = weights.norm(layer, afterMlp);
     if (output) rmsNorm(plan, { x: a.mlp, weight, y: output, residual: a.middle });
-  } else if (output) {
-    groupForward(plan, d, { ...last, y: output, residual: a.middle });
   } else {
-    lowRankOf(plan, d, last);
+    groupForward(plan, d, { ...last, y: output, residual: a.middle });
   }
 }
 

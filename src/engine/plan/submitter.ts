@@ -4,6 +4,13 @@ import { SUBMIT_MS } from './pacing.ts';
 import { type EncodedDispatch, encodeDispatch } from './profile.ts';
 import { PassTimestamps } from './timestamps.ts';
 
+/**
+ * Dispatches in the first portion; each further one holds so many times more: a GPU that waits for work gets some at
+ * once, and goes on with it while the rest is encoded.
+ */
+const FIRST_PORTION = 32;
+const PORTION_GROWTH = 4;
+
 export class Submitter {
   readonly #gpu: Gpu;
   #encoder: GPUCommandEncoder | null = null;
@@ -11,6 +18,8 @@ export class Submitter {
   /** Of what is encoded and not submitted. */
   #ms = 0;
   #keys = new Set<string>();
+  #dispatches = 0;
+  #portion = FIRST_PORTION;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -18,7 +27,7 @@ export class Submitter {
 
   /** Appends a dispatch that is expected to take `ms`. */
   add(dispatch: EncodedDispatch, key: string, ms: number): void {
-    if (this.#pass && this.#ms + ms > SUBMIT_MS) this.flush();
+    if (this.#pass && (this.#ms + ms > SUBMIT_MS || this.#dispatches >= this.#portion)) this.flush();
     if (!this.#pass) {
       this.#encoder = this.#gpu.device.createCommandEncoder();
       this.#pass = this.#encoder.beginComputePass();
@@ -26,6 +35,7 @@ export class Submitter {
     encodeDispatch(this.#pass, dispatch);
     this.#ms += ms;
     this.#keys.add(key);
+    this.#dispatches++;
   }
 
   /** Submits what was appended. Waits for nothing. */
@@ -40,6 +50,8 @@ export class Submitter {
     this.#pass = null;
     this.#ms = 0;
     this.#keys = new Set();
+    this.#dispatches = 0;
+    this.#portion *= PORTION_GROWTH;
   }
 
   /** Runs one dispatch alone and waits for it. Milliseconds, by the GPU's timestamps where it has them. */
@@ -61,8 +73,8 @@ export class Submitter {
         return performance.now() - started;
       }
       const [{ begin, end }] = await timestamps.read();
-      // Rounded to nothing in a page.
-      return Math.max(0.01, end - begin);
+      // In a page they are rounded to such steps.
+      return Math.max(0.1, end - begin);
     } finally {
       timestamps?.dispose();
     }

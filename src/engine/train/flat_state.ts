@@ -132,6 +132,24 @@ export class FlatState {
     };
   }
 
+  /**
+   * For each bank the elements, ascending, at which tensors begin that `chosen` takes and those end: an even number, none
+   * where it takes none.
+   */
+  borders(chosen: (name: string) => boolean): Uint32Array<ArrayBuffer>[] {
+    return this.banks.map((_, bank) => {
+      const borders: number[] = [];
+      for (const [name, range] of this.#ranges) {
+        if (range.bank !== bank || !chosen(name)) continue;
+        const begin = range.offset / 4;
+        if (borders.at(-1) === begin) borders.pop();
+        else borders.push(begin);
+        borders.push(begin + count(range.shape));
+      }
+      return Uint32Array.from(borders);
+    });
+  }
+
   shape(name: string): readonly number[] {
     return this.#range(name).shape;
   }
@@ -141,6 +159,14 @@ export class FlatState {
     const { bank, offset, shape } = this.#range(name);
     if (data.length !== count(shape)) throw new RangeError(`${name} holds ${count(shape)} values, not ${data.length}`);
     this.#gpu.device.queue.writeBuffer(this.banks[bank].parameters.buffer, offset, data);
+  }
+
+  /** Sets a tensor's values to those at a byte offset of a buffer. */
+  copy(name: string, source: GPUBuffer, sourceOffset: number): void {
+    const { bank, offset, shape } = this.#range(name);
+    const encoder = this.#gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(source, sourceOffset, this.banks[bank].parameters.buffer, offset, count(shape) * 4);
+    this.#gpu.device.queue.submit([encoder.finish()]);
   }
 
   /** Zeroes all gradients, for the start of an accumulation window. */

@@ -1,6 +1,6 @@
 /** Which layers keep their activations: what is predicted, what is then allocated, and a device without room for it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { layerLinears } from '../../formats/model_spec.ts';
+import { adaptedLinears } from '../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { GpuMemoryError } from '../device/ledger.ts';
 import { SOFTWARE } from '../kernels/matmul_tile.ts';
@@ -31,6 +31,8 @@ afterAll(() => {
   gpu.dispose();
 });
 
+const LORA = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: 'all-linear' };
+
 interface Made {
   readonly keptLayers: number;
   /** Of a step, without the inputs and other small buffers. */
@@ -47,15 +49,16 @@ async function make(keepLayers: KeepLayers, capacity = 256): Promise<Made> {
   const before = gpu.ledger.total();
   const trainer = await Trainer.create(gpu, {
     model,
-    lora: { rank: 4, scale: 2, targets: layerLinears(spec) },
+    lora: { adapters: adaptedLinears(spec, LORA), dora: false },
     adapter: null,
     seed: 3,
+    init: true,
     capacity,
     positions: capacity,
     keepLayers,
     precision: 'f32' as const,
     tune: null,
-    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
   });
   try {
     await trainer.step([randomBatch([20, 9], spec.vocabSize, 5)], 1e-3);
@@ -68,7 +71,7 @@ async function make(keepLayers: KeepLayers, capacity = 256): Promise<Made> {
         .reduce((sum, { size }) => sum + size, 0),
     );
     return {
-      keptLayers: trainer.keptLayers,
+      keptLayers: trainer.keptActivations.layers,
       arena: arenaBytes,
       around: gpu.ledger.total() - before - arenaBytes - parameterBytes,
       activations: activations + logits,
@@ -127,19 +130,19 @@ describe('a budget', () => {
   });
 });
 
-/** The device has room for so many bytes of arena: beyond, what it makes is reported as out of memory. */
-function withRoomFor(bytes: number): { attempts: () => number[] } {
+/** The device has room for so many bytes of such buffers: beyond, what it makes is reported as out of memory. */
+function withRoomFor(bytes: number, label = 'arena'): { attempts: () => number[] } {
   const create = gpu.device.createBuffer.bind(gpu.device);
   const pop = gpu.device.popErrorScope.bind(gpu.device);
   const attempts: number[] = [];
   let asked = 0;
   vi.spyOn(gpu.device, 'createBuffer').mockImplementation((descriptor) => {
-    if (descriptor.label?.startsWith('arena')) asked += descriptor.size;
+    if (descriptor.label?.startsWith(label)) asked += descriptor.size;
     return create(descriptor);
   });
   vi.spyOn(gpu.device, 'popErrorScope').mockImplementation(async () => {
     const error = await pop();
-    attempts.push(asked);
+    if (asked > 0) attempts.push(asked);
     const injected = asked > bytes ? new GPUOutOfMemoryError('injected') : null;
     asked = 0;
     return error ?? injected;
@@ -163,6 +166,13 @@ describe('a device without room', () => {
     expect(fewer.loss).toBe(all.loss);
     expect(attempts().length).toBeGreaterThan(1);
     expect(attempts()[0]).toBe(all.arena);
+  });
+
+  test('says so when not even the adapter has room', async () => {
+    withRoomFor(0, 'parameters');
+    const making = make(KEEP_ALL);
+    await expect(making).rejects.toThrow(GpuMemoryError);
+    await expect(making).rejects.toThrow(/no memory left \(injected\).*smaller r, fewer target_modules/);
   });
 
   test('says what to change when there is no room with every layer recomputed, and nothing stays', async () => {

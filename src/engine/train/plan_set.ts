@@ -6,10 +6,9 @@ import type { Decoder } from '../model/decoder.ts';
 import { Arena, arenaBytes } from '../plan/arena.ts';
 import type { Plan } from '../plan/execution.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { BufferTensor } from '../plan/tensor.ts';
 import { type TuningHooks, tuneMatmuls } from '../tuning/tune_matmuls.ts';
 import { chooseKeptLayers, type KeepLayers, recomputedLayers } from './kept_layers.ts';
-import { evaluationPlan, optimizerPlan, trainPlan } from './plans.ts';
+import { evaluationPlan, type OptimizerBuffers, optimizerPlan, trainPlan } from './plans.ts';
 
 export interface PlanSet {
   readonly arena: Arena;
@@ -22,8 +21,7 @@ export interface PlanSet {
 
 export interface PlanSetOptions {
   readonly decoder: Decoder;
-  readonly logRing: BufferTensor;
-  readonly clip: BufferTensor;
+  readonly optimizer: OptimizerBuffers;
   readonly stepUniform: GPUBuffer;
   /** The most tokens of a micro-batch. */
   readonly capacity: number;
@@ -39,19 +37,20 @@ export class PlanRecorder {
   readonly #train = new Map<number, PlanBuilder>();
 
   constructor(gpu: Gpu, options: PlanSetOptions) {
-    const { decoder, logRing, clip, capacity } = options;
+    const { decoder, optimizer, capacity } = options;
+    const { logRing } = optimizer;
     this.#gpu = gpu;
     this.#options = options;
-    this.#others = [evaluationPlan(gpu, decoder, logRing, capacity), optimizerPlan(gpu, decoder.state, clip, logRing)];
+    this.#others = [evaluationPlan(gpu, decoder, logRing, capacity), optimizerPlan(gpu, decoder, optimizer)];
   }
 
   /** Training, evaluation, optimizer. */
   builders(kept: number): readonly [PlanBuilder, PlanBuilder, PlanBuilder] {
-    const { decoder, logRing, capacity } = this.#options;
+    const { decoder, optimizer, capacity } = this.#options;
     let train = this.#train.get(kept);
     if (!train) {
       const recomputed = recomputedLayers(decoder.spec.layers.length, kept);
-      train = trainPlan(this.#gpu, decoder, logRing, capacity, recomputed);
+      train = trainPlan(this.#gpu, decoder, optimizer.logRing, capacity, recomputed);
       this.#train.set(kept, train);
     }
     return [train, ...this.#others];

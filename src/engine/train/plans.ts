@@ -5,10 +5,10 @@ import { lossSum } from '../kernels/cross_entropy.ts';
 import { type Decoder, type LayerActivations, layerActivations } from '../model/decoder.ts';
 import { layerBackward } from '../model/decoder_backward.ts';
 import { embeddingForward, layerForward } from '../model/decoder_forward.ts';
+import { recordDoraNorms } from '../model/dora.ts';
 import { allLogits, lossAndGradient } from '../model/output_head.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import type { ArenaTensor, BufferTensor, Tensor } from '../plan/tensor.ts';
-import type { FlatState } from './flat_state.ts';
 
 const residualStream = (plan: PlanBuilder, d: Decoder, name: string) =>
   plan.tensor(name, plan.capacity * d.spec.hiddenSize * 4);
@@ -19,7 +19,7 @@ function forwardOnly(plan: PlanBuilder, d: Decoder): Tensor {
   embeddingForward(plan, d, x);
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
     const y = residualStream(plan, d, `layer ${layer} output`);
-    layerForward(plan, d, layer, layerActivations(plan, d, `layer ${layer}`, x), y);
+    layerForward(plan, d, layer, layerActivations(plan, d, layer, x), y);
     x = y;
   }
   return x;
@@ -42,7 +42,7 @@ export function trainPlan(
   embeddingForward(plan, d, x);
   const kept: LayerActivations[] = [];
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
-    const activations = layerActivations(plan, d, `layer ${layer}`, x);
+    const activations = layerActivations(plan, d, layer, x);
     kept.push(activations);
     const y = residualStream(plan, d, `layer ${layer} output`);
     layerForward(plan, d, layer, activations, y);
@@ -55,7 +55,7 @@ export function trainPlan(
   for (let layer = d.spec.layers.length - 1; layer >= 0; layer--) {
     let activations = kept[layer];
     if (checkpointed[layer]) {
-      activations = layerActivations(plan, d, `layer ${layer} again`, activations.input);
+      activations = layerActivations(plan, d, layer, activations.input, ' again');
       layerForward(plan, d, layer, activations, null);
     }
     layerBackward(plan, d, layer, activations, gradient);
@@ -79,8 +79,16 @@ export function logitsPlan(gpu: Gpu, d: Decoder, capacity: number): { plan: Plan
   return { plan, logits: allLogits(plan, d, forwardOnly(plan, d)) };
 }
 
-/** Global norm, clip coefficient, AdamW over every bank; nothing is read back. */
-export function optimizerPlan(gpu: Gpu, state: FlatState, clip: BufferTensor, logRing: BufferTensor): PlanBuilder {
+export interface OptimizerBuffers {
+  readonly clip: BufferTensor;
+  readonly logRing: BufferTensor;
+  /** For each bank where the second learning rate begins and ends; null for one rate. */
+  readonly borders: readonly { readonly tensor: BufferTensor; readonly count: number }[] | null;
+}
+
+/** Global norm, clip coefficient, AdamW over every bank, DoRA's norms of what it made; nothing is read back. */
+export function optimizerPlan(gpu: Gpu, d: Decoder, { clip, logRing, borders }: OptimizerBuffers): PlanBuilder {
+  const { state } = d;
   const plan = new PlanBuilder(gpu, 1);
   const spans = state.banks.map(({ elements }) => Math.ceil(elements / NORM_SPAN));
   const count = spans.reduce((a, b) => a + b, 0);
@@ -91,8 +99,9 @@ export function optimizerPlan(gpu: Gpu, state: FlatState, clip: BufferTensor, lo
     firstPartial += spans[i];
   }
   gradNorm(plan, { partials, count, clip, logRing });
-  for (const { parameters, gradients, moment1, moment2, elements } of state.banks) {
-    adamw(plan, { parameters, gradients, moment1, moment2, clip, elements });
+  for (const [i, { parameters, gradients, moment1, moment2, elements }] of state.banks.entries()) {
+    adamw(plan, { parameters, gradients, moment1, moment2, clip, elements, borders: borders?.[i] });
   }
+  recordDoraNorms(plan, d);
   return plan;
 }

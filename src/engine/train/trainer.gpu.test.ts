@@ -1,5 +1,6 @@
 /** A whole trainer on the GPU: against the float64 decoder, its memory, and that a result does not depend on chance. */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type AdaptedLinear, adaptedLinears, type LoraSettings } from '../../formats/lora.ts';
 import { layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { doubleDequantizeReference, nf4DequantizeReference } from '../kernels/nf4_quantize.reference.ts';
@@ -18,7 +19,8 @@ import { Trainer, type TrainerOptions } from './trainer.ts';
 vi.setConfig({ testTimeout: 180_000 });
 
 const RATE = 1e-3;
-const OPTIMIZER = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5 };
+const OPTIMIZER = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5, loraPlusRatio: 1 };
+const LORA = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: 'all-linear' } satisfies LoraSettings;
 
 interface Settings extends Partial<Omit<TrainerOptions, 'model'>> {
   readonly spec?: ModelSpec;
@@ -36,9 +38,10 @@ async function withTrainer<T>(
   const doubleQuant = settings.doubleQuant ?? true;
   const model = await ModelWeights.load(gpu, spec, settings.weights ?? randomWeights(spec, 1), { doubleQuant });
   const trainer = await Trainer.create(gpu, {
-    lora: { rank: 4, scale: 2, targets: layerLinears(spec) },
+    lora: { adapters: adaptedLinears(spec, LORA), dora: false },
     adapter: null,
     seed: 3,
+    init: true,
     capacity: 128,
     positions: 128,
     keepLayers: KEEP_ALL,
@@ -124,15 +127,58 @@ function decoded({ packed, absmax, nestedAbsmax, nestedOffset }: QuantizedTensor
   return nf4DequantizeReference({ codes, absmax: scales });
 }
 
-function float64Adapters(tensors: ReadonlyMap<string, TensorValues>) {
+function float64Adapters(tensors: ReadonlyMap<string, TensorValues>, shapes: ReadonlyMap<string, AdaptedLinear>) {
   const adapters = new Map<string, ReferenceAdapter>();
   for (const [name, { shape, data }] of tensors) {
     if (!name.endsWith('.lora_A')) continue;
     const path = name.slice(0, -'.lora_A'.length);
     const b = Float64Array.from(tensors.get(`${path}.lora_B`)!.data);
-    adapters.set(path, { rank: shape[0], scale: 2, a: Float64Array.from(data), b });
+    const magnitude = tensors.get(`${path}.lora_magnitude_vector`);
+    adapters.set(path, {
+      rank: shape[0],
+      scale: shapes.get(path)!.scale,
+      a: Float64Array.from(data),
+      b,
+      magnitude: magnitude && Float64Array.from(magnitude.data),
+    });
   }
   return adapters;
+}
+
+/** Logits, loss and gradients of a trainer that has trained a little, so that B is not zero and with it A's gradient. */
+async function matchesFloat64(
+  spec: ModelSpec,
+  settings: Settings,
+  lora: LoraSettings & { use_dora?: boolean },
+  modules: number,
+) {
+  const source = randomWeights(spec, 11);
+  const adapters = adaptedLinears(spec, lora);
+  const dora = lora.use_dora ?? false;
+  await withTrainer(gpu, { ...settings, spec, weights: source, lora: { adapters, dora } }, async (trainer, model) => {
+    for (const window of batches) await trainer.step(window, 1e-2);
+    await trainer.readLog();
+    const batch = batches[0][0];
+    const reference = decoderReference({
+      spec,
+      weights: await float64Weights(spec, source, model),
+      adapters: float64Adapters(await trainer.readAdapter(), adapters),
+      batch,
+    });
+    expect(relative(await trainer.logits(batch), reference.logits)).toBeLessThan(1e-5);
+    const { lossSum, tokens } = await trainer.evaluate([batch]);
+    expect(tokens).toBe(batch.trainedTokens);
+    expect(Math.abs(lossSum / reference.loss - 1)).toBeLessThan(1e-6);
+    const gradients = await trainer.gradients(batch);
+    expect(reference.gradients.size).toBe(modules);
+    expect(gradients.size).toBe((dora ? 3 : 2) * modules);
+    for (const [path, { a, b, magnitude }] of reference.gradients) {
+      expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
+      expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
+      if (!dora) continue;
+      expect(relative(gradients.get(`${path}.lora_magnitude_vector`)!.data, magnitude!), path).toBeLessThan(2e-5);
+    }
+  });
 }
 
 describe('against the float64 decoder', () => {
@@ -144,32 +190,69 @@ describe('against the float64 decoder', () => {
   for (const [title, spec] of Object.entries(specs)) {
     for (const doubleQuant of [true, false]) {
       test(`logits, loss and gradients, ${title}, ${doubleQuant ? 'with' : 'without'} double quantization`, async () => {
-        const source = randomWeights(spec, 11);
-        await withTrainer(gpu, { spec, weights: source, doubleQuant }, async (trainer, model) => {
-          // A few steps first, so that B is not zero and with it the gradient of A.
-          for (const window of batches) await trainer.step(window, 1e-2);
-          await trainer.readLog();
-          const batch = batches[0][0];
-          const reference = decoderReference({
-            spec,
-            weights: await float64Weights(spec, source, model),
-            adapters: float64Adapters(await trainer.readAdapter()),
-            batch,
-          });
-          expect(relative(await trainer.logits(batch), reference.logits)).toBeLessThan(1e-5);
-          const { lossSum, tokens } = await trainer.evaluate([batch]);
-          expect(tokens).toBe(batch.trainedTokens);
-          expect(Math.abs(lossSum / reference.loss - 1)).toBeLessThan(1e-6);
-          const gradients = await trainer.gradients(batch);
-          expect(reference.gradients.size).toBe(spec.layers.length * layerLinears(spec).length);
-          for (const [path, { a, b }] of reference.gradients) {
-            expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
-            expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
-          }
-        });
+        await matchesFloat64(spec, { doubleQuant }, LORA, spec.layers.length * layerLinears(spec).length);
       });
     }
   }
+
+  test('ranks and scales that differ between modules and layers, some modules without an adapter', async () => {
+    const lora = {
+      ...LORA,
+      target_modules: ['q_proj', 'v_proj', 'layers.1.self_attn.o_proj', 'up_proj', 'down_proj'],
+      rank_pattern: { q_proj: 7, 'layers.1.mlp.*': 2 },
+      alpha_pattern: { v_proj: 3, 'layers.0.mlp.up_proj': 20 },
+    };
+    await matchesFloat64(tinySpec(), {}, lora, 9);
+  });
+
+  for (const keepLayers of [KEEP_ALL, KEEP_NONE]) {
+    test(`DoRA, ${keepLayers === KEEP_ALL ? 'kept' : 'recomputed'}`, async () => {
+      const lora = { ...LORA, use_dora: true, rank_pattern: { k_proj: 3 }, alpha_pattern: { up_proj: 3 } };
+      await matchesFloat64(tinySpec(), { keepLayers }, lora, 14);
+      const some = {
+        ...LORA,
+        use_dora: true,
+        target_modules: ['k_proj', 'v_proj', 'up_proj', 'layers.0.mlp.down_proj'],
+      };
+      await matchesFloat64(tinySpec(), { keepLayers, doubleQuant: false }, some, 7);
+    });
+  }
+});
+
+test('a fresh DoRA adapter changes nothing: its magnitudes are the norms of the weights', async () => {
+  const logits = (dora: boolean) =>
+    withTrainer(gpu, { lora: { adapters: adaptedLinears(tinySpec(), LORA), dora } }, async (trainer, model) => {
+      const [adapter, norms] = [await trainer.readAdapter(), new Map<string, number[]>()];
+      for await (const tensor of model.quantized()) {
+        const weight = decoded(tensor);
+        const { inFeatures, outFeatures } = adaptedLinears(tinySpec(), LORA).get(tensor.name)!.linear;
+        const rows = Array.from({ length: outFeatures }, (_, i) =>
+          weight.subarray(i * inFeatures, (i + 1) * inFeatures),
+        );
+        norms.set(
+          tensor.name,
+          rows.map((row) => Math.hypot(...row)),
+        );
+      }
+      for (const [path, norm] of norms) {
+        if (dora) expect(relative(adapter.get(`${path}.lora_magnitude_vector`)!.data, norm)).toBeLessThan(1e-6);
+      }
+      return trainer.logits(batches[0][0]);
+    });
+  expect(relative(await logits(true), await logits(false))).toBeLessThan(1e-6);
+});
+
+test('LoRA+ moves B, and only B, as if the learning rate were its ratio times as high', async () => {
+  const first = (ratio: number, rate: number) =>
+    withTrainer(gpu, { optimizer: { ...OPTIMIZER, loraPlusRatio: ratio } }, async (trainer) => {
+      await trainer.step(batches[0], rate);
+      return bits(await trainer.readAdapter());
+    });
+  const [once, fast, faster] = [await first(1, 1e-3), await first(8, 1e-3), await first(1, 8e-3)];
+  for (const name of once.keys()) {
+    expect(fast.get(name), name).toEqual((name.endsWith('.lora_A') ? once : faster).get(name));
+  }
+  expect(fast).not.toEqual(faster);
 });
 
 describe('the same bits', () => {

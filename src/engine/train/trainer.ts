@@ -1,11 +1,13 @@
 /** One training run's state on the GPU: adapter, optimizer and plans over a loaded model. Knows no files and no page. */
+import { allocate } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
 import type { Decoder } from '../model/decoder.ts';
-import { initialLora, type LoraOptions, loraRuns } from '../model/lora.ts';
+import { createDoraNorms, startDora } from '../model/dora.ts';
+import { initialLora, isLoraA, type LoraInit, type LoraOptions, loraRuns } from '../model/lora.ts';
 import { LengthRope } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
@@ -25,6 +27,8 @@ export interface OptimizerOptions {
   readonly epsilon: number;
   readonly weightDecay: number;
   readonly maxGradNorm: number;
+  /** LoRA+: the learning rate of B is this times A's. */
+  readonly loraPlusRatio: number;
 }
 
 export interface TrainerOptions {
@@ -34,6 +38,7 @@ export interface TrainerOptions {
   /** Values by `model.layers.0.self_attn.q_proj.lora_A`; null starts as PEFT does, from `seed`. */
   readonly adapter: ReadonlyMap<string, TensorValues> | null;
   readonly seed: number;
+  readonly init: LoraInit;
   /** The most tokens a micro-batch will have. */
   readonly capacity: number;
   /** The highest position + 1. */
@@ -67,6 +72,8 @@ const LOG_SLOTS = 64;
 const NO_UPDATE: Omit<StepValues, 'tokens' | 'inverse_trained_tokens' | 'log_slot' | 'micro_batch'> = {
   decay: 1,
   step_size: 0,
+  second_decay: 1,
+  second_step_size: 0,
   inverse_sqrt_bias_correction2: 1,
   beta1: 0,
   beta2: 0,
@@ -75,6 +82,17 @@ const NO_UPDATE: Omit<StepValues, 'tokens' | 'inverse_trained_tokens' | 'log_slo
   epsilon: 1,
   max_grad_norm: 1,
 };
+
+/** Buffers that say which parameters LoRA+ gives its second rate: all but A, as PEFT's `create_loraplus_optimizer`. */
+function writeBorders(gpu: Gpu, state: FlatState, buffer: (label: string, size: number) => BufferTensor) {
+  return state
+    .borders((name) => !isLoraA(name))
+    .map((borders) => {
+      const tensor = buffer('second learning rate', borders.byteLength);
+      gpu.device.queue.writeBuffer(tensor.buffer, 0, borders);
+      return { tensor, count: borders.length };
+    });
+}
 
 export class BatchTooLongError extends Error {
   override name = 'BatchTooLongError';
@@ -125,8 +143,8 @@ export class Trainer {
     try {
       const runs = loraRuns(spec, options.lora);
       const tensors = runs.flat();
-      const state = new FlatState(gpu, runs);
-      const values = options.adapter ?? initialLora(tensors, options.seed);
+      const state = await allocate(gpu, () => new FlatState(gpu, runs));
+      const values = options.adapter ?? initialLora(tensors, options.seed, options.init);
       for (const { name } of tensors) {
         const tensor = values.get(name);
         if (!tensor) throw new Error(`the initial adapter has no ${name}`);
@@ -146,12 +164,14 @@ export class Trainer {
       const stepUniform = buffer('step', uniformBytes(STEP_FIELDS), GPUBufferUsage.UNIFORM).buffer;
       const logRing = buffer('log ring', (LOG_SLOTS + 1) * LOG_FIELDS * 4);
       const clip = buffer('clip coefficient', 4);
+      const borders = options.optimizer.loraPlusRatio === 1 ? null : writeBorders(gpu, state, buffer);
       const decoder: Decoder = {
         spec,
         weights: model,
         state,
         lora: options.lora,
         precision: options.precision,
+        doraNorms: createDoraNorms(gpu, options.lora),
         ropes: spec.ropes.map((rope) => new LengthRope(gpu, rope, options.positions)),
         inputs: {
           ids: buffer('ids', capacity * 4),
@@ -160,8 +180,10 @@ export class Trainer {
           documents: buffer('documents', capacity * 8),
         },
       };
+      await startDora(gpu, decoder, stepUniform, options.adapter === null);
       const { keepLayers: keep, tune } = options;
-      const plans = await makePlans(gpu, { decoder, logRing, clip, stepUniform, capacity, keep, tune });
+      const optimizer = { clip, logRing, borders };
+      const plans = await makePlans(gpu, { decoder, optimizer, stepUniform, capacity, keep, tune });
       gpu.check();
       return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing, plans });
     } catch (error) {
@@ -177,9 +199,12 @@ export class Trainer {
     const slot = this.#steps % LOG_SLOTS;
     const step = ++this.#steps;
     const trainedTokens = window.reduce((sum, batch) => sum + batch.trainedTokens, 0);
+    const second = learningRate * optimizer.loraPlusRatio;
     const update: typeof NO_UPDATE = {
       decay: 1 - learningRate * optimizer.weightDecay,
       step_size: learningRate / (1 - optimizer.beta1 ** step),
+      second_decay: 1 - second * optimizer.weightDecay,
+      second_step_size: second / (1 - optimizer.beta1 ** step),
       inverse_sqrt_bias_correction2: 1 / Math.sqrt(1 - optimizer.beta2 ** step),
       beta1: optimizer.beta1,
       beta2: optimizer.beta2,
@@ -264,9 +289,9 @@ export class Trainer {
     return this.#decoder.state.read('parameters');
   }
 
-  /** Layers that keep their activations; the others compute them again. */
-  get keptLayers(): number {
-    return this.#planSet.keptLayers;
+  /** How many of the model's layers keep their activations; the others compute them again. */
+  get keptActivations(): { readonly layers: number; readonly of: number } {
+    return { layers: this.#planSet.keptLayers, of: this.#decoder.spec.layers.length };
   }
 
   /** Dispatches by kernel since the start or the last reset. */
@@ -289,6 +314,7 @@ export class Trainer {
     for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
     for (const rope of this.#decoder.ropes) rope.dispose();
     this.#decoder.state.dispose();
+    if (this.#decoder.doraNorms) this.#gpu.ledger.destroy(this.#decoder.doraNorms.tensor.buffer);
   }
 
   #plans(): Plan[] {

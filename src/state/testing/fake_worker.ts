@@ -193,24 +193,21 @@ export class FakeWorker implements StudioWorker {
       return;
     }
     const name = first.name.replace(/\.zip$/, '');
-    const target_modules = ['q_proj', 'v_proj', 'down_proj'];
-    this.#say({
-      type: 'adapter-ready',
-      runId,
-      name,
-      r: 8,
-      lora_alpha: 16,
-      use_rslora: false,
-      target_modules,
-      tensors: 180,
-    });
+    const modules = ['q_proj', 'v_proj', 'down_proj'];
+    const lora = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false, target_modules: modules };
+    this.#say({ type: 'adapter-ready', runId, name, lora, modules, tensors: 180 });
   }
 
   async #train({ runId, request }: Of<'train'>): Promise<void> {
     const model = this.#model ?? FAKE_MODELS[0]!;
     const job = this.#job(runId);
-    const { max_steps, eval_steps, learning_rate } = request.training;
-    this.#say({ type: 'memory', runId, bytes: memoryOf(model, true) });
+    const { max_steps, eval_steps, learning_rate, gradient_checkpointing } = request.training;
+    this.#say({
+      type: 'memory',
+      runId,
+      bytes: memoryOf(model, true),
+      kept: { layers: gradient_checkpointing ? 0 : 30, of: 30 },
+    });
     await this.#wait(600);
     let step = 0;
     // Timers are not finer than some milliseconds: very fast runs tell several steps at once.

@@ -13,6 +13,7 @@ import { Notice } from '../primitives/notice.tsx';
 import styles from './data_files.module.css';
 import { DataProgress } from './data_progress.tsx';
 import { ExampleData } from './example_data.tsx';
+import { HubData } from './hub_data.tsx';
 
 const ACCEPT = '.jsonl,.ndjson,.json,.csv,.tsv,.parquet,.txt,.md,.gz';
 
@@ -67,6 +68,7 @@ export function DataFiles() {
           </p>
           {pick}
           <ExampleData />
+          <HubData />
         </>
       )}
       {(status === 'reading' || status === 'tokenizing') && <DataProgress />}

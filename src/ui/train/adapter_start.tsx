@@ -30,8 +30,8 @@ export function AdapterStart() {
         <p className={styles.text} role="status">
           {start ? (
             <>
-              Goes on from <strong>{start.name}</strong>: r {start.r}, lora_alpha {start.lora_alpha},{' '}
-              {plural(start.tensors, 'tensor')} for {start.target_modules.join(', ')}.
+              Goes on from <strong>{start.name}</strong>: r {start.lora.r}, lora_alpha {start.lora.lora_alpha},{' '}
+              {plural(start.tensors, 'tensor')} for {start.modules.join(', ')}.
             </>
           ) : (
             'A fresh adapter: it changes nothing until it has learned.'

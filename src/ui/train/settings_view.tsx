@@ -34,11 +34,16 @@ export function SettingsView() {
         <Panel title="LoRA" lead="The small matrices that learn while the base model stays as it is.">
           <AdapterStart />
           <div className={styles.fields}>
-            <NumberSetting field="r" errors={errors} fixed={start ? String(start.r) : undefined} />
-            <NumberSetting field="lora_alpha" errors={errors} fixed={start ? String(start.lora_alpha) : undefined} />
+            <NumberSetting field="r" errors={errors} fixed={start ? String(start.lora.r) : undefined} />
+            <NumberSetting
+              field="lora_alpha"
+              errors={errors}
+              fixed={start ? String(start.lora.lora_alpha) : undefined}
+            />
           </div>
           <TargetModules error={errors.target_modules} />
           <FlagSetting field="use_rslora" />
+          <FlagSetting field="use_dora" />
         </Panel>
         <Panel title="Batch" lead="What goes through the model for one update.">
           <div className={styles.fields}>
@@ -52,6 +57,7 @@ export function SettingsView() {
         <Panel title="Optimizer" lead="AdamW in 32 bits.">
           <div className={styles.fields}>
             <NumberSetting field="weight_decay" errors={errors} />
+            <NumberSetting field="loraplus_lr_ratio" errors={errors} />
             <NumberSetting field="max_grad_norm" errors={errors} />
             <NumberSetting field="adam_beta1" errors={errors} />
             <NumberSetting field="adam_beta2" errors={errors} />

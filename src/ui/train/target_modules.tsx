@@ -11,7 +11,7 @@ export function TargetModules({ error }: { readonly error: string | undefined })
   const chosen = useSettings((state) => state.target_modules);
   const start = useAdapter((state) => state.start);
   const linears = useModel((state) => state.loaded?.info.linears) ?? COMMON;
-  const value = start ? start.target_modules : chosen;
+  const value = start ? start.modules : chosen;
   const all = value === 'all-linear';
   const toggle = (name: string) => {
     const before = all ? linears : value;

@@ -2,6 +2,7 @@
 import { cases as adamw } from '../adamw.cases.ts';
 import { cases as attention } from '../attention.cases.ts';
 import { cases as crossEntropy } from '../cross_entropy.cases.ts';
+import { cases as dora } from '../dora.cases.ts';
 import { cases as embedding } from '../embedding.cases.ts';
 import { cases as exact } from '../exact.cases.ts';
 import { cases as headNorm } from '../head_norm.cases.ts';
@@ -20,6 +21,7 @@ export const allCases: readonly KernelCase[] = [
   ...adamw,
   ...attention,
   ...crossEntropy,
+  ...dora,
   ...embedding,
   ...exact,
   ...headNorm,

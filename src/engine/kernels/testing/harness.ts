@@ -52,6 +52,8 @@ const STEP: StepValues = {
   micro_batch: 0,
   decay: 1,
   step_size: 0,
+  second_decay: 1,
+  second_step_size: 0,
   inverse_sqrt_bias_correction2: 1,
   beta1: 0,
   beta2: 0,

@@ -1,0 +1,20 @@
+// y = (magnitude / norm)·z (+ bias) (+ residual), z [T, width] = W·x + s·B(A·x) of linears whose outputs lie side by side.
+#include "common/indexing.wgsl"
+#include "common/dora.wgsl"
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let index = workgroup_index(group, groups) * 64u + lane;
+  if (index >= step.tokens * params.width) { return; }
+  let column = index % params.width;
+  let out = output_of(column);
+  var sum = factor_of(out, column) * z[index];
+#if BIAS
+  // A linear without bias among ones with has bias_at = 0.
+  if (out.bias_at != 0u) { sum += bitcast<f32>(slab[out.bias_at + column - out.begin]); }
+#endif
+#if RESIDUAL
+  sum += residual[index];
+#endif
+  y[index] = sum;
+}
