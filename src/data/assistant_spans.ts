@@ -148,9 +148,12 @@ export class SpanFinder {
   #head(messages: readonly Message[], index: number, text: string): string {
     const head = this.#render(messages.slice(0, index), true);
     if (text.startsWith(head)) return head;
+    const first = messages.findIndex((message) => message.role === 'assistant') === index;
     throw new SpanError(
       `what the chat template prints before the assistant's message ${index + 1} with a generation prompt is not how the conversation ` +
-        'goes on without one; it changes earlier turns, or its prompt differs from a finished turn',
+        (first
+          ? 'goes on without one: its prompt differs from a finished turn; begin the answer as the prompt does, or choose another model'
+          : 'goes on without one: it moves or changes earlier turns; leave out the system message, or the earlier turns'),
     );
   }
 

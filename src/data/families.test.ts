@@ -1,8 +1,11 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { SpanError, SpanFinder } from './assistant_spans.ts';
 import { renderHere } from './chat_renderer.ts';
-import { compileChatTemplate } from './chat_template.ts';
+import { ChatTemplateError, compileChatTemplate } from './chat_template.ts';
 import { CONVERSATIONS, FAMILIES_DATE, family, hashOf, runsOf } from './fixtures/families.ts';
 import { RowPreparer } from './masks.ts';
+import { strip } from './python_text.ts';
 import { Tokenizer } from './tokenizer.ts';
 
 /**
@@ -96,5 +99,79 @@ describe.each(Object.entries(FAMILIES))('%s: 200 conversations as transformers h
       }
     }
     expect(found).toEqual(counts);
+  });
+});
+
+describe('the families’ templates', () => {
+  it('never have a user’s words trained, and always the whole answer', async () => {
+    const finders = new Map(
+      await Promise.all(
+        Object.keys(FAMILIES).map(async (name) => {
+          const { template, folder } = family(name);
+          const { specialTokens, eosToken, addedTokens } = await Tokenizer.load(folder);
+          const render = compileChatTemplate(template, specialTokens, { now: FAMILIES_DATE });
+          return [name, new SpanFinder(render, { eosToken, addedTokens })] as const;
+        }),
+      ),
+    );
+    const words = [
+      ...[
+        'word',
+        ' king',
+        '\n',
+        ' ',
+        '\t',
+        '\n\n',
+        '\u0085',
+        'é',
+        '😀',
+        '日',
+        'user',
+        'assistant\n',
+        '{{ x }}',
+        '/no_think',
+      ],
+      ...[
+        '<|im_end|>',
+        '<|im_start|>assistant\n',
+        '</s>',
+        '<|eot_id|>',
+        '[/INST]',
+        '[INST] ',
+        '<end_of_turn>\n',
+        '<|end|>',
+      ],
+      ...['<start_of_turn>model\n', '<|assistant|>\n', '<think>', '</think>', '<tool_response>', '</tool_response>'],
+    ];
+    const text = fc.array(fc.constantFrom(...words), { maxLength: 6 }).map((parts) => parts.join(''));
+    const turns = fc.array(fc.tuple(text, text), { minLength: 1, maxLength: 3 });
+    const outcomes = { found: 0, refused: 0 };
+    fc.assert(
+      fc.property(fc.constantFrom(...finders.keys()), fc.option(text), turns, (name, system, pairs) => {
+        // A mark that only others than the assistant write, around each of their words.
+        const messages = pairs.flatMap(([asked, answered]) => [
+          { role: 'user', content: `µ${asked}µ` },
+          { role: 'assistant', content: answered },
+        ]);
+        if (system !== null) messages.unshift({ role: 'system', content: `µ${system}µ` });
+        try {
+          const { text: whole, spans } = finders.get(name)!.find(messages);
+          expect(spans).toHaveLength(pairs.length);
+          for (const [k, { start, end }] of spans.entries()) {
+            expect(whole.slice(start, end)).not.toContain('µ');
+            // Qwen3 prints thinking apart, or not at all.
+            const answer = name === 'qwen3' ? pairs[k]![1].split('</think>').at(-1)! : pairs[k]![1];
+            expect(whole.slice(start, end)).toContain(strip(answer));
+          }
+          outcomes.found++;
+        } catch (error) {
+          if (!(error instanceof SpanError || error instanceof ChatTemplateError)) throw error;
+          outcomes.refused++;
+        }
+      }),
+      { numRuns: 600 },
+    );
+    expect(outcomes.found).toBeGreaterThan(200);
+    expect(outcomes.refused).toBeGreaterThan(50);
   });
 });
