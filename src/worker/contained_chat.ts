@@ -52,15 +52,10 @@ class ContainedChat implements ChatRenderer {
   }
 
   async render(messages: readonly Message[], spans: boolean): Promise<ConversationSpans> {
-    if (this.#stopped >= this.#stops) {
-      throw new ChatTemplateStoppedError(
-        `The model's chat template was stopped ${this.#stops} times in a row, because it did not end or took too much memory. ` +
-          'Choose another model, or rows with text or prompt and completion.',
-      );
-    }
     let reply: TemplateReply;
     try {
-      reply = await this.#host.ask({ type: 'render', messages, spans });
+      // Asked when its turn comes: several conversations may wait for one that does not end.
+      reply = await this.#host.ask({ type: 'render', messages, spans }, () => this.#giveUp());
     } catch (error) {
       if (error instanceof ChatTemplateError) this.#stopped++;
       throw error;
@@ -68,6 +63,14 @@ class ContainedChat implements ChatRenderer {
     this.#stopped = 0;
     if (reply.type === 'rendered') return reply.conversation;
     throw refusal(reply);
+  }
+
+  #giveUp(): void {
+    if (this.#stopped < this.#stops) return;
+    throw new ChatTemplateStoppedError(
+      `The model's chat template was stopped ${this.#stops} times in a row, because it did not end or took too much memory. ` +
+        'Choose another model, or rows with text or prompt and completion.',
+    );
   }
 }
 
@@ -98,9 +101,12 @@ class TemplateHost {
     if (!this.#running) await this.#inTurn(async () => void (await this.#start()));
   }
 
-  /** The reply; rejects with ChatTemplateError when the template had to be stopped. */
-  ask(request: TemplateRequest): Promise<TemplateReply> {
-    return this.#inTurn(async () => this.#ask(await this.#start(), request));
+  /** The reply; rejects with ChatTemplateError when the template had to be stopped, and with what `before` throws. */
+  ask(request: TemplateRequest, before: () => void): Promise<TemplateReply> {
+    return this.#inTurn(async () => {
+      before();
+      return this.#ask(await this.#start(), request);
+    });
   }
 
   /** One request at a time, so that the time it takes is its own. */
