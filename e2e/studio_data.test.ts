@@ -61,6 +61,9 @@ async function open(...files: (string | { name: string; content: string | Uint8A
   await (await chooser).setFiles(given);
 }
 
+/** Other programs may have the cores. */
+const SLOW = { timeout: 20_000 };
+
 /** Waits until the rows are tokenized. */
 const ready = () => page.getByRole('link', { name: 'Go on to training' }).waitFor();
 const rowText = () => page.getByRole('region', { name: /^Row \d/ }).innerText();
@@ -104,7 +107,7 @@ it('maps the columns of a messy table, and trains on the story told from the tit
   expect(csv[0]).toBe('file,line,field,kind,reason');
   expect(csv[1]).toMatch(/^fables-messy\.csv,2,moral,empty-field,/);
   await page.getByRole('button', { name: 'Next row' }).click();
-  await expect.poll(rowText).toContain('The Bat and the Weasels');
+  await expect.poll(rowText, SLOW).toContain('The Bat and the Weasels');
   expect(
     await page
       .locator('mark')
@@ -130,7 +133,7 @@ it('reads Parquet, gzip and several files at once', async () => {
   await page.getByRole('heading', { name: 'Read as conversations' }).waitFor();
   await ready();
   await page.getByText('parquet, 20 rows').waitFor();
-  await expect.poll(rowText).toContain('Question 0');
+  await expect.poll(rowText, SLOW).toContain('Question 0');
   await open(path.join(PARQUET, 'zstd.parquet'), {
     name: 'more.jsonl.gz',
     content: gzipSync(jsonl(Array.from({ length: 5 }, (_, i) => ({ text: `More ${i}` })))),
@@ -139,7 +142,7 @@ it('reads Parquet, gzip and several files at once', async () => {
   await page.getByText('jsonl, 5 rows').waitFor();
   await ready();
   await page.getByRole('spinbutton', { name: 'Row' }).fill('605');
-  await expect.poll(rowText).toContain('More 4');
+  await expect.poll(rowText, SLOW).toContain('More 4');
   await inspect('several files');
 }, 60_000);
 
@@ -200,12 +203,12 @@ it('has examples one click away, and shows a hundred thousand rows by keyboard',
   const many = Array.from({ length: 100_000 }, (_, i) => `{"text":"Row number ${i}"}\n`).join('');
   await open({ name: 'many.jsonl', content: many });
   const grid = page.getByRole('grid', { name: 'Rows of the files' });
-  await expect.poll(() => grid.getAttribute('aria-rowcount')).toBe('100001');
+  await expect.poll(() => grid.getAttribute('aria-rowcount'), SLOW).toBe('100001');
   await grid.focus();
   await page.keyboard.press('End');
   await page.getByRole('gridcell', { name: 'Row number 99999' }).waitFor();
   await page.keyboard.press('ArrowUp');
-  await expect.poll(rowText).toContain('Row number 99998');
+  await expect.poll(rowText, SLOW).toContain('Row number 99998');
   expect(await grid.getByRole('row').count()).toBeLessThan(40);
 }, 60_000);
 
@@ -221,7 +224,7 @@ it('downloads a dataset of the Hub by its id, once', async () => {
   await page.getByRole('heading', { name: 'Read as conversations' }).waitFor();
   await ready();
   await page.getByRole('spinbutton', { name: 'Row' }).fill('20');
-  await expect.poll(rowText).toContain('Question 19');
+  await expect.poll(rowText, SLOW).toContain('Question 19');
   hub.log.expectEachByteOnce(['default/train/0000.parquet']);
   expect(hub.log.reads(/^default\/test/)).toEqual([]);
   expect(problems).toEqual([]);

@@ -98,16 +98,15 @@ export interface PrepareProgress {
   readonly totalRows: number;
 }
 
-/** Rows under way at once: templates are rendered by another worker, meanwhile this one tokenizes. */
-const ROWS_AHEAD = 32;
+interface Place {
+  readonly file: string;
+  readonly line: number;
+}
+
+/** Rows that are prepared at once. */
+const ROWS_AHEAD = 16;
 /** Rows between two reports. */
 const REPORT_ROWS = 64;
-
-/** What became of a row. */
-interface Attempt {
-  readonly prepared?: Prepared;
-  readonly error?: unknown;
-}
 
 /**
  * Checks, tokenizes and masks all rows.
@@ -137,33 +136,15 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
   let expected: RowKind | undefined;
 
   const total = rows.length;
-  /** Never rejects: nobody may be waiting for it any more. */
-  const attempt = async (number: number): Promise<Attempt> => {
-    try {
-      const row = parseRow(await rows.read(number), rows.place(number).line, expected, options);
-      expected ??= row.kind;
-      kinds[row.kind]++;
-      return { prepared: await preparer.prepare(row) };
-    } catch (error) {
-      return { error };
-    }
+  const drop = ({ file, line }: Place, error: unknown) => {
+    if (strict || !(error instanceof DataFileError || error instanceof RowError)) throw error;
+    const { field, kind, reason } = error instanceof DataFileError ? error.problem : error;
+    dropped.add({ file, line, field, kind, reason });
   };
-  const ahead: Promise<Attempt>[] = [];
-  for (let number = 0; number < total; number++) {
-    if (turns.due) await turns.take();
-    if (number % REPORT_ROWS === 0) onProgress?.({ rows: number, totalRows: total });
-    while (ahead.length < ROWS_AHEAD && number + ahead.length < total) ahead.push(attempt(number + ahead.length));
-    const { file, line } = rows.place(number);
-    const { prepared, error } = await ahead.shift()!;
-    if (!prepared) {
-      if (strict || !(error instanceof DataFileError || error instanceof RowError)) throw error;
-      const { field, kind, reason } = error instanceof DataFileError ? error.problem : error;
-      dropped.add({ file, line, field, kind, reason });
-      continue;
-    }
+  const keep = (number: number, { file, line }: Place, prepared: Prepared) => {
     if (prepared.kind === 'dropped') {
       dropped.add({ file, line, field: '', kind: prepared.code, reason: prepared.reason });
-      continue;
+      return;
     }
     const { example } = prepared;
     const first = finder.add(example);
@@ -174,7 +155,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
       const earlier = rows.place(rowOf.at(exampleOf.at(first)));
       const where = earlier.file === file ? `line ${earlier.line}` : `${earlier.file}, line ${earlier.line}`;
       dropped.add({ file, line, field: '', kind: 'duplicate', reason: `The same as ${where}.` });
-      continue;
+      return;
     }
     exampleOf.push(lengths.length);
     groups.push(exampleOf.at(first));
@@ -188,7 +169,33 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
       const note = notes.get(text) ?? { rows: 0, firstLine: line };
       notes.set(text, { ...note, rows: note.rows + 1 });
     }
+  };
+  // Some rows are under way at once: while one is cut into tokens here, the next go through the template elsewhere.
+  const underWay: { readonly number: number; readonly place: Place; readonly prepared: Promise<Prepared> }[] = [];
+  const finish = async () => {
+    const oldest = underWay.shift();
+    if (oldest) keep(oldest.number, oldest.place, await oldest.prepared);
+  };
+  for (let number = 0; number < total; number++) {
+    if (turns.due) await turns.take();
+    if (number % REPORT_ROWS === 0) onProgress?.({ rows: number, totalRows: total });
+    const place = rows.place(number);
+    try {
+      const row = parseRow(await rows.read(number), place.line, expected, options);
+      expected ??= row.kind;
+      kinds[row.kind]++;
+      const prepared = preparer.prepare(row);
+      // Its turn comes; until then a failure is nobody's.
+      prepared.catch(() => undefined);
+      underWay.push({ number, place, prepared });
+    } catch (error) {
+      // Rows are told of in their order.
+      while (underWay.length > 0) await finish();
+      drop(place, error);
+    }
+    if (underWay.length >= ROWS_AHEAD) await finish();
   }
+  while (underWay.length > 0) await finish();
   signal?.throwIfAborted();
   onProgress?.({ rows: total, totalRows: total });
   if (lengths.length === 0) throw new EmptyDatasetError(rows, dropped);
