@@ -29,7 +29,7 @@ const row = (first: string) =>
 const FAULTS = ['loop', 'count', 'raise', 'reach', 'prompt'];
 const ROWS = ['Who?', ...FAULTS, 'Who <script>hit=1</script>?', 'Where?'].map(row).join('\n');
 const REASONS = [
-  /it did not end within 1\.2 s/,
+  /it did not end within 1\.3 s/,
   /range\(\) of 1000000000 is longer than the 100000 that are allowed/,
   /<script>hit=1<\/script>/,
   /refuses this conversation: Cannot call something that is not a function/,

@@ -70,7 +70,7 @@ describe('containedChat', () => {
 
   it('throws a worker away that does not answer in time, and goes on with another', async () => {
     const { create, log } = workers({ hangs: /forever/ });
-    const renderer = containedChat(create, { milliseconds: 30 })(setup());
+    const renderer = containedChat(create, { milliseconds: 30, millisecondsAMessage: 0 })(setup());
     const began = performance.now();
     await expect(renderer.render(chat('forever'), true)).rejects.toThrow('stopped: it did not end within 0.03 s');
     expect(performance.now() - began).toBeLessThan(1000);
@@ -144,6 +144,19 @@ describe('containedChat', () => {
     const until = performance.now() + 100;
     while (performance.now() < until);
     expect((await rendered).text).toContain('Hi');
+  });
+
+  it('gives a long conversation more time', async () => {
+    const long = Array.from({ length: 20 }, () => chat()).flat();
+    const render = (millisecondsAMessage: number) => {
+      const { create } = workers({ hangs: /forever/ });
+      return containedChat(create, { milliseconds: 20, millisecondsAMessage })(setup()).render(
+        [...long, ...chat('forever')],
+        false,
+      );
+    };
+    await expect(render(1)).rejects.toThrow('did not end within 0.062 s');
+    await expect(render(2)).rejects.toThrow('did not end within 0.104 s');
   });
 
   it('lets an idle worker go, and starts another when it is asked again', async () => {

@@ -8,7 +8,13 @@ import type { Message } from '../data/rows.ts';
 import { type ChatLimits, type Client, refusal, TemplateHost } from './template_host.ts';
 import type { CreateTemplateWorker } from './template_protocol.ts';
 
-const LIMITS: ChatLimits = { milliseconds: 1200, startMilliseconds: 30_000, stops: 3, idleMilliseconds: 10_000 };
+const LIMITS: ChatLimits = {
+  milliseconds: 1200,
+  millisecondsAMessage: 50,
+  startMilliseconds: 30_000,
+  stops: 3,
+  idleMilliseconds: 10_000,
+};
 
 /** All that is opened for one template shares a worker. */
 export function containedChat(create: CreateTemplateWorker, changes: Partial<ChatLimits> = {}): OpenChat {

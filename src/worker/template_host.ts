@@ -7,6 +7,8 @@ import type { CreateTemplateWorker, TemplateReply, TemplateRequest, TemplateWork
 export interface ChatLimits {
   /** For one conversation, or for reading the template. An honest one takes about a thousandth of it. */
   readonly milliseconds: number;
+  /** More for each message: a long conversation is rendered again for each of its answers. */
+  readonly millisecondsAMessage: number;
   /** For the worker to load; a slow disk or network is no template's fault. */
   readonly startMilliseconds: number;
   /** How many conversations may be stopped one after the other before the template is given up. */
@@ -25,13 +27,15 @@ export interface Client {
   readonly stops: number;
 }
 
+type RenderRequest = Extract<TemplateRequest, { type: 'render' }>;
+
 interface Waiting<T> {
   resolve(value: T): void;
   reject(error: Error): void;
 }
 
 interface Job extends Waiting<TemplateReply> {
-  readonly request: TemplateRequest;
+  readonly request: RenderRequest;
   readonly client: Client;
 }
 
@@ -71,7 +75,7 @@ export class TemplateHost {
   }
 
   /** The reply; rejects with ChatTemplateError when the template had to be stopped. */
-  ask(request: TemplateRequest, client: Client): Promise<TemplateReply> {
+  ask(request: RenderRequest, client: Client): Promise<TemplateReply> {
     return new Promise((resolve, reject) => {
       this.#jobs.push({ request, client, resolve, reject });
       this.#pump();
@@ -102,7 +106,7 @@ export class TemplateHost {
     }
     this.#launch();
     if (this.#state !== 'open') return;
-    if (this.#posted === 0) this.#wait(this.#limits.milliseconds);
+    if (this.#posted === 0) this.#waitForFirst();
     for (; this.#posted < Math.min(this.#jobs.length, POSTED_AHEAD); this.#posted++) {
       this.#worker!.post(this.#jobs[this.#posted]!.request);
     }
@@ -122,7 +126,7 @@ export class TemplateHost {
       this.#posted--;
       job.client.stopped = 0;
       job.resolve(reply);
-      if (this.#posted > 0) this.#wait(this.#limits.milliseconds);
+      if (this.#posted > 0) this.#waitForFirst();
       this.#pump();
     }
   }
@@ -153,6 +157,11 @@ export class TemplateHost {
   #giveUp(error: Error): void {
     this.#stop();
     for (const waiting of [...this.#openers.splice(0), ...this.#jobs.splice(0)]) waiting.reject(error);
+  }
+
+  #waitForFirst(): void {
+    const { milliseconds, millisecondsAMessage } = this.#limits;
+    this.#wait(milliseconds + millisecondsAMessage * this.#jobs[0]!.request.messages.length);
   }
 
   #wait(milliseconds: number): void {
