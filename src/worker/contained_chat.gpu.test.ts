@@ -70,7 +70,8 @@ describe('a template that', () => {
     expect(String(error)).toMatch(new RegExp(reason));
     expect(error).toMatchObject({ name: 'ChatTemplateError' });
     expect(took).toBeLessThan(2000);
-    expect(stopWatching()).toBeLessThan(200);
+    // Half of the time that the template was given: other programs of the machine take some too.
+    expect(stopWatching()).toBeLessThan(650);
     const { text, spans } = await control.render(chat, true);
     expect(spans.map(({ start, end }) => text.slice(start, end))).toEqual(['Yo;']);
   });
