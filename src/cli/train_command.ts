@@ -65,7 +65,10 @@ export async function trainCommand(
         exitCode = event.stopped ? INTERRUPTED : 0;
         console.log(
           `${event.stopped ? 'stopped after' : 'finished'} ${event.steps} steps in ${progress.seconds.toFixed(1)} s, ` +
-            `final loss ${finalLoss.toFixed(4)}; adapter in ${output.adapterFolder}`,
+            `final loss ${finalLoss.toFixed(4)}; adapter in ${output.adapterFolder}` +
+            (event.kept
+              ? `, of step ${event.kept.step} with the lowest validation loss ${event.kept.loss.toFixed(4)}`
+              : ''),
         );
         break;
       case 'failed':

@@ -76,6 +76,10 @@ const trainingSchema = v.looseObject({
   seed: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff)), 42),
   logging_steps: v.optional(positiveInteger, 1),
   eval_steps: v.optional(positiveInteger),
+  /** Ends the run when the validation loss has not fallen for so many evaluations. */
+  early_stopping_patience: v.optional(positiveInteger),
+  /** Ends with the adapter of the lowest validation loss in the place of the last one. */
+  load_best_model_at_end: v.optional(v.boolean(), false),
 });
 
 export const runConfigSchema = v.looseObject({

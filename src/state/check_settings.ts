@@ -19,6 +19,9 @@ export interface StartingAdapter {
   readonly lora: LoraSettings;
 }
 
+/** Fields that may be left empty. */
+const OPTIONAL: readonly SettingField[] = ['eval_steps', 'early_stopping_patience'];
+
 const DATA_FIELDS = [
   'max_length',
   'per_device_train_batch_size',
@@ -55,6 +58,7 @@ export function checkSettings(
       packing: flags.packing,
       assistant_only_loss: flags.assistant_only_loss,
       gradient_checkpointing: flags.gradient_checkpointing,
+      load_best_model_at_end: flags.load_best_model_at_end,
       lr_scheduler_type: settings.lr_scheduler_type,
       train_sampling_strategy: settings.train_sampling_strategy,
     },
@@ -63,7 +67,7 @@ export function checkSettings(
   for (const field of [...LORA_NUMBERS, ...TRAINING_NUMBERS] as const) {
     if (start && (LORA_NUMBERS as readonly string[]).includes(field)) continue;
     // An absent field would quietly get its default.
-    if (field !== 'eval_steps' && numbers[field].trim() === '') errors[field] = 'Enter a number.';
+    if (!OPTIONAL.includes(field) && numbers[field].trim() === '') errors[field] = 'Enter a number.';
   }
   if (!(share >= 0 && share <= MAX_VALIDATION_SHARE)) {
     errors.validation_share = `Enter a share from 0 to ${MAX_VALIDATION_SHARE}.`;

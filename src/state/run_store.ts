@@ -31,6 +31,8 @@ export interface TrainedAdapter {
   readonly finalLoss: number | null;
   readonly finalEvalLoss: number | null;
   readonly outcome: 'finished' | 'stopped' | 'failed';
+  /** Where it is not the last one: the step that the adapter is of, and its validation loss. */
+  readonly kept: { readonly step: number; readonly loss: number } | null;
   readonly files: readonly AdapterFile[];
 }
 
@@ -189,7 +191,7 @@ export function receiveForRun(signal: StudioSignal): void {
       useRun.setState({ status: 'training', since: performance.now() });
       break;
     case 'finished':
-      end('finished', null, signal.files, signal.stopped);
+      end('finished', null, signal.files, signal.stopped, signal.kept);
       break;
     case 'failed':
       end('failed', { name: signal.name, message: signal.message }, signal.files);
@@ -220,6 +222,7 @@ function end(
   failure: Failure | null,
   files: readonly AdapterFile[] = [],
   stopped = false,
+  kept: TrainedAdapter['kept'] = null,
 ): void {
   show.now();
   useRun.setState({ status, failure, ...stopClock() });
@@ -235,6 +238,7 @@ function end(
       finalLoss: series.loss.at(-1) ?? null,
       finalEvalLoss: latestEval?.loss ?? null,
       outcome,
+      kept,
       files,
     },
   });

@@ -22,6 +22,7 @@ export const TRAINING_NUMBERS = [
   'adam_epsilon',
   'seed',
   'eval_steps',
+  'early_stopping_patience',
 ] as const;
 export type NumberField = (typeof LORA_NUMBERS)[number] | (typeof TRAINING_NUMBERS)[number] | 'validation_share';
 export type FlagField =
@@ -30,7 +31,8 @@ export type FlagField =
   | 'packing'
   | 'assistant_only_loss'
   | 'gradient_checkpointing'
-  | 'remove_duplicates';
+  | 'remove_duplicates'
+  | 'load_best_model_at_end';
 export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy';
 export type SettingField = NumberField | FlagField | ChoiceField | 'target_modules' | 'name';
 
@@ -64,6 +66,7 @@ export const DEFAULT_SETTINGS: Settings = {
     adam_epsilon: String(training.adam_epsilon),
     seed: String(training.seed),
     eval_steps: '',
+    early_stopping_patience: '',
     validation_share: '0.1',
   },
   flags: {
@@ -73,6 +76,7 @@ export const DEFAULT_SETTINGS: Settings = {
     assistant_only_loss: training.assistant_only_loss,
     gradient_checkpointing: training.gradient_checkpointing,
     remove_duplicates: DEFAULTS.remove_duplicates,
+    load_best_model_at_end: training.load_best_model_at_end,
   },
   lr_scheduler_type: training.lr_scheduler_type,
   train_sampling_strategy: training.train_sampling_strategy,

@@ -132,6 +132,8 @@ export type WorkerEvent =
   /** The run ended, at max_steps or by `stop`; `files` is the adapter folder (PEFT). */
   | {
       type: 'finished';
+      /** Where it is not the last one: the step of the adapter that is kept, and its validation loss. */
+      kept?: { readonly step: number; readonly loss: number };
       runId: string;
       steps: number;
       stopped: boolean;

@@ -271,7 +271,16 @@ export type StudioEvent =
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** `files` is the adapter folder (PEFT). */
-  | { type: 'finished'; runId: string; steps: number; stopped: boolean; files: readonly AdapterFile[] }
+  | {
+      type: 'finished';
+      runId: string;
+      steps: number;
+      /** By the user; a run that no longer gets better ends by itself. */
+      stopped: boolean;
+      files: readonly AdapterFile[];
+      /** Where it is not the last one: the step of the adapter that is kept, and its validation loss. */
+      kept?: { readonly step: number; readonly loss: number };
+    }
   /**
    * The work ended by an error; `name` is the error's class, the message says what to do next. `GatedModelError` asks
    * for a token, `NoGpuError` for another browser. `files` is the adapter of the last good step.

@@ -19,6 +19,7 @@ import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { RunFailure } from './train_run.ts';
 import { trainerOptions } from './trainer_options.ts';
 import { keepChoices } from './tuning_store.ts';
+import { Validation } from './validation.ts';
 
 /** Most steps between two read-backs of the log. */
 const LOG_EVERY = 8;
@@ -59,27 +60,24 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
     },
   });
   await keepChoices(gpu);
-  const files = async () =>
+  const files = async (best?: Parameters<typeof writePeftAdapter>[0]['tensors']) =>
     writePeftAdapter({
-      tensors: await trainer.readAdapter(),
+      tensors: best ?? (await trainer.readAdapter()),
       config: { ...lora, base_model_name_or_path: model.info.name },
     });
   try {
     emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
     const totalSteps = training.max_steps;
-    const { steps, stopped } = await runTraining({
+    const every = training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch));
+    const validation = evalBatches && new Validation(trainer, evalBatches, every, training);
+    const { steps } = await runTraining({
       trainer,
       windows: windows(batches, gate, signal),
       steps: totalSteps,
       learningRate: (step) => learningRateAt(step, training, totalSteps),
       logEvery: LOG_EVERY,
-      evaluation: evalBatches
-        ? {
-            every: training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch)),
-            run: () => trainer.evaluate(flattened(evalBatches)),
-          }
-        : undefined,
-      signal,
+      evaluation: validation ?? undefined,
+      signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
       emit: (event) => {
         gpu.check();
         emit(event.type === 'step' ? { ...event, runId, totalSteps } : { ...event, runId });
@@ -88,7 +86,16 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
       if (!(error instanceof NonFiniteLossError)) throw error;
       throw new RunFailure(error, await files());
     });
-    emit({ type: 'finished', runId, steps, stopped, files: await files() });
+    const kept = validation?.kept;
+    const stopped = signal.aborted && steps < totalSteps;
+    emit({
+      type: 'finished',
+      runId,
+      steps,
+      stopped,
+      files: await files(kept?.tensors),
+      ...(kept && { kept: kept.adapter }),
+    });
   } finally {
     trainer.dispose();
   }
@@ -136,8 +143,4 @@ function validationBatches({ validation }: LoadedData, training: TrainRequest['t
   if (validation.lengths.length === 0) return null;
   // In file order: evaluation visits each once.
   return batchesOf(validation, { ...training, train_sampling_strategy: 'sequential' });
-}
-
-async function* flattened({ epoch }: Batches) {
-  for await (const batch of epoch(0)) yield flatten(batch);
 }

@@ -1,5 +1,4 @@
 /** A training run: from a RunConfig to the files of the trained adapter. */
-import type { Batches } from '../data/batches.ts';
 import { flatten } from '../data/batching.ts';
 import type { LoadingProgress } from '../engine/model/weights.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
@@ -12,6 +11,7 @@ import type { WorkerPorts } from './ports.ts';
 import { type PreparedRun, prepareRun } from './prepare_run.ts';
 import type { AdapterFile, RunCommand, WorkerEvent } from './protocol.ts';
 import { withTrainer } from './trainer_options.ts';
+import { Validation } from './validation.ts';
 
 /** Most steps between two read-backs of the log. */
 export const LOG_EVERY = 8;
@@ -47,14 +47,15 @@ export async function trainRun(
       return withTrainer(gpu, run, run, hooks, async (trainer) => {
         emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
         const totalSteps = config.training.max_steps;
-        const { steps, stopped } = await runTraining({
+        const validation = validationOf(run, trainer);
+        const { steps } = await runTraining({
           trainer,
           windows: windows(run),
           steps: totalSteps,
           learningRate: (step) => learningRateAt(step, config.training, totalSteps),
           logEvery: LOG_EVERY,
-          evaluation: evaluation(run, trainer),
-          signal,
+          evaluation: validation ?? undefined,
+          signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
           emit: (event) => {
             gpu.check();
             emit(event.type === 'step' ? { ...event, runId, totalSteps } : { ...event, runId });
@@ -62,9 +63,11 @@ export async function trainRun(
         }).catch(async (error: unknown) => {
           throw error instanceof NonFiniteLossError ? await withKeptAdapter(error, run, trainer) : error;
         });
-        const files = adapterFiles(run, await trainer.readAdapter());
+        const kept = validation?.kept;
+        const files = adapterFiles(run, kept?.tensors ?? (await trainer.readAdapter()));
+        const stopped = signal.aborted && steps < totalSteps;
         const dispatches = Object.fromEntries(trainer.dispatchCounts);
-        emit({ type: 'finished', runId, steps, stopped, files, dispatches });
+        emit({ type: 'finished', runId, steps, stopped, files, dispatches, ...(kept && { kept: kept.adapter }) });
       });
     },
   );
@@ -75,18 +78,11 @@ async function* windows({ batches }: PreparedRun) {
   for (let step = 0; ; step++) yield (await batches.window(step)).map(flatten);
 }
 
-function evaluation({ config, evalBatches }: PreparedRun, trainer: Trainer) {
-  if (!evalBatches) return undefined;
-  async function* flattened({ epoch }: Batches) {
-    for await (const batch of epoch(0)) yield flatten(batch);
-  }
-  return {
-    every: config.training.eval_steps ?? config.training.max_steps,
-    run: () => trainer.evaluate(flattened(evalBatches)),
-  };
+function validationOf({ config: { training }, evalBatches }: PreparedRun, trainer: Trainer): Validation | null {
+  return evalBatches && new Validation(trainer, evalBatches, training.eval_steps ?? training.max_steps, training);
 }
 
-function adapterFiles({ config }: PreparedRun, tensors: Awaited<ReturnType<Trainer['readAdapter']>>) {
+function adapterFiles({ config }: PreparedRun, tensors: Parameters<typeof writePeftAdapter>[0]['tensors']) {
   return writePeftAdapter({ tensors, config: { ...config.lora, base_model_name_or_path: config.model } });
 }
 

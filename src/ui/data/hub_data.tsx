@@ -21,18 +21,33 @@ export function HubData() {
         open();
       }}
     >
-      <label>
-        Dataset of the Hub
-        <Input placeholder="org/name" value={id} onChange={({ currentTarget }) => setId(currentTarget.value)} />
-      </label>
-      <label>
-        Configuration
-        <Input placeholder="default" value={config} onChange={({ currentTarget }) => setConfig(currentTarget.value)} />
-      </label>
-      <label>
-        Split
-        <Input placeholder="train" value={split} onChange={({ currentTarget }) => setSplit(currentTarget.value)} />
-      </label>
+      <div>
+        <label htmlFor="hub-data-id">Dataset of the Hub</label>
+        <Input
+          id="hub-data-id"
+          placeholder="org/name"
+          value={id}
+          onChange={({ currentTarget }) => setId(currentTarget.value)}
+        />
+      </div>
+      <div>
+        <label htmlFor="hub-data-config">Configuration</label>
+        <Input
+          id="hub-data-config"
+          placeholder="default"
+          value={config}
+          onChange={({ currentTarget }) => setConfig(currentTarget.value)}
+        />
+      </div>
+      <div>
+        <label htmlFor="hub-data-split">Split</label>
+        <Input
+          id="hub-data-split"
+          placeholder="train"
+          value={split}
+          onChange={({ currentTarget }) => setSplit(currentTarget.value)}
+        />
+      </div>
       <Button type="submit" disabled={id.trim() === ''}>
         Download
       </Button>

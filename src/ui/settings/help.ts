@@ -18,6 +18,8 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | 'targ
   lr_scheduler_type: 'How the learning rate goes over the run.',
   warmup_steps: 'Steps until the full learning rate; below 1, a share of max_steps.',
   eval_steps: 'Steps between two looks at the validation rows. Empty: five over the run.',
+  early_stopping_patience: 'Ends the run when the validation loss has not fallen for so many looks. Empty: never.',
+  load_best_model_at_end: 'Keeps the adapter of the lowest validation loss, not the last one.',
   per_device_train_batch_size: 'Sequences at once. More is faster and takes more memory.',
   gradient_accumulation_steps: 'Batches that make one update: a larger batch without more memory.',
   train_sampling_strategy:

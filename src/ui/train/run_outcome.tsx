@@ -1,17 +1,24 @@
 import { useRun, useTrained } from '../../state/run_store.ts';
-import { plural } from '../format.ts';
+import { loss, plural } from '../format.ts';
 import { LinkButton } from '../primitives/link_button.tsx';
 import { Notice } from '../primitives/notice.tsx';
 
 /** How the run ended and what there is to do now. */
 export function RunOutcome() {
-  const { status, failure, request } = useRun();
+  const { status, failure, request, totalSteps } = useRun();
   const trained = useTrained((state) => state.trained);
   const kept = trained !== null && trained.request === request;
   if (status === 'finished' && kept) {
     return (
       <Notice kind="good" title={trained.outcome === 'stopped' ? 'Stopped, and kept' : 'Trained'}>
-        {plural(trained.steps, 'step')}. The adapter is in memory: take it home before this tab closes.
+        {plural(trained.steps, 'step')}
+        {trained.outcome === 'finished' &&
+          trained.steps < totalSteps &&
+          ', ended early: the validation loss no longer fell'}
+        .
+        {trained.kept &&
+          ` The adapter is that of step ${trained.kept.step}, with a validation loss of ${loss(trained.kept.loss)}.`}{' '}
+        The adapter is in memory: take it home before this tab closes.
       </Notice>
     );
   }

@@ -28,8 +28,10 @@ export function SettingsView() {
             <ChoiceSetting field="lr_scheduler_type" />
             <NumberSetting field="warmup_steps" errors={errors} />
             <NumberSetting field="eval_steps" errors={errors} />
+            <NumberSetting field="early_stopping_patience" errors={errors} />
             <NumberSetting field="seed" errors={errors} />
           </div>
+          <FlagSetting field="load_best_model_at_end" />
         </Panel>
         <Panel title="LoRA" lead="The small matrices that learn while the base model stays as it is.">
           <AdapterStart />
