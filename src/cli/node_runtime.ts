@@ -5,6 +5,7 @@ import { runCommand } from '../worker/session.ts';
 import type { Adapter } from './chromium_flags.ts';
 import { requestDawn } from './dawn.ts';
 import { diskFolder } from './disk_folder.ts';
+import { createDiskScratch } from './disk_scratch.ts';
 import type { Runtime } from './runtime.ts';
 import { createTemplateThread } from './template_thread.ts';
 
@@ -18,6 +19,7 @@ export function nodeRuntime(options: { adapter: Adapter; toggles: readonly strin
       if (location.kind === 'disk') return diskFolder(location.path);
       throw new Error('In Node folders are read from disk.');
     },
+    createScratch: createDiskScratch,
     requestGpu: () => requestDawn(options.adapter, options.toggles),
     createTemplateWorker: createTemplateThread,
   };

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { NO_END_OF_TURN, SpanError, SpanFinder, THINKING_LEFT_OUT, type TurnTokens } from './assistant_spans.ts';
+import { SpanError, SpanFinder, THINKING_LEFT_OUT } from './assistant_spans.ts';
 import { ChatTemplateError, compileChatTemplate } from './chat_template.ts';
 import { type ChatTemplateCase, chatTemplateCases } from './fixtures/testing.ts';
 import type { Message } from './rows.ts';
+import { NO_END_OF_TURN, type TurnTokens } from './turn_ends.ts';
 
 const CASES = new Map(chatTemplateCases().map((one) => [one.name, one]));
 const turnTokens = (one: ChatTemplateCase): TurnTokens => ({
@@ -23,10 +24,11 @@ function trained(name: string, messages: readonly Message[]): string[] {
 }
 
 function custom(template: string, tokens: Partial<TurnTokens> = {}): SpanFinder {
-  const { eosToken, addedTokens = [] } = tokens;
+  const { eosToken, addedTokens = [], stopTokens = [] } = tokens;
   return new SpanFinder(compileChatTemplate(template, eosToken === undefined ? {} : { eos_token: eosToken }), {
     eosToken,
     addedTokens,
+    stopTokens,
   });
 }
 
@@ -65,6 +67,21 @@ describe('SpanFinder', () => {
     const { text, spans, notes } = finderOf(CASES.get('open-ended')!).find(TWO_TURNS);
     expect(spans.map((span) => text.slice(span.start, span.end))).toEqual(['Two<|user|>', 'Four']);
     expect(notes).toEqual([NO_END_OF_TURN]);
+  });
+
+  it('takes a token that generation stops at for the end, and says where generation stops elsewhere', () => {
+    const template =
+      '{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|sep|><|over|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}';
+    const find = (stopTokens: string[]) => {
+      const finder = custom(template, { eosToken: '</s>', addedTokens: ['<|sep|>', '<|over|>', '</s>'], stopTokens });
+      const { text, spans, notes } = finder.find(TWO_TURNS);
+      return { trained: spans.map((span) => text.slice(span.start, span.end)), notes };
+    };
+    expect(find(['</s>', '<|over|>'])).toEqual({ trained: ['Two<|sep|><|over|>', 'Four<|sep|><|over|>'], notes: [] });
+    expect(find([])).toEqual({ trained: ['Two<|sep|>', 'Four<|sep|>'], notes: [] });
+    const { trained: ends, notes } = find(['</s>']);
+    expect(ends).toEqual(['Two<|sep|>', 'Four<|sep|>']);
+    expect(notes).toEqual([expect.stringContaining('assistant turns end with "<|sep|>", but')]);
   });
 
   it('never trains the role header of a template without a generation prompt', () => {

@@ -8,7 +8,7 @@
  *
  * To verify, the place of every message is looked for in the rendering (conversation_layout.ts), and no span may hold another's.
  */
-import { ChatTemplateError, type RenderChat } from './chat_template.ts';
+import type { RenderChat } from './chat_template.ts';
 import {
   findPrinted,
   layOut,
@@ -22,6 +22,7 @@ import {
 } from './conversation_layout.ts';
 import { isBlank } from './python_text.ts';
 import type { Message } from './rows.ts';
+import { commonPrefix, type EndOfTurn, TurnEnds, type TurnTokens } from './turn_ends.ts';
 
 export interface ConversationSpans {
   /** The whole conversation, rendered. */
@@ -35,22 +36,6 @@ export interface ConversationSpans {
 /** The spans cannot be made sure of; the message is a reason to show beside the row. */
 export class SpanError extends Error {
   override name = 'SpanError';
-}
-
-export interface TurnTokens {
-  /** The tokenizer's eos_token: most templates end a turn with it. */
-  readonly eosToken: string | undefined;
-  /** Contents of all added tokens: another one may end a turn. */
-  readonly addedTokens: readonly string[];
-}
-
-export const NO_END_OF_TURN =
-  'the chat template prints nothing after an assistant turn, so the model is not taught where to stop';
-
-/** How many characters after a content still belong to its turn, and the token that ends it ('' if none does). */
-interface EndOfTurn {
-  readonly length: number;
-  readonly token: string;
 }
 
 export const THINKING_LEFT_OUT =
@@ -76,11 +61,13 @@ interface Laid {
 export class SpanFinder {
   readonly #render: RenderChat;
   readonly #tokens: TurnTokens;
+  readonly #ends: TurnEnds;
   readonly #skeletons = new Map<string, KnownSkeleton>();
 
   constructor(render: RenderChat, tokens: TurnTokens) {
     this.#render = render;
     this.#tokens = tokens;
+    this.#ends = new TurnEnds(tokens, (shapes) => this.#skeleton(shapes));
   }
 
   /**
@@ -103,10 +90,10 @@ export class SpanFinder {
         findContent(text, head.length, message.content, after) ??
         this.#promptedContent(messages, index, text, head, after);
       if (!content || content.end < head.length) throw new SpanError(ALTERED);
-      const closing = skeleton.ends.get(index) ?? this.#endOfTurn(shapes, index, after);
+      const closing = skeleton.ends.get(index) ?? this.#ends.find(shapes, index, after);
       skeleton.ends.set(index, closing);
       this.#refuseEnds(message, index, closing.token);
-      if (closing.length === 0) notes.add(NO_END_OF_TURN);
+      if (closing.note !== undefined) notes.add(closing.note);
       const thinking = layout?.find((placed) => placed.index === index && placed.part === 'thinking');
       if (layout && !thinking && shapes[index]!.thinking !== 'none') notes.add(THINKING_LEFT_OUT);
       const start = this.#start(messages, index, text, head, (thinking ?? content).start);
@@ -193,59 +180,6 @@ export class SpanFinder {
     return undefined;
   }
 
-  /**
-   * Where the turn of message `index` ends: at the first that is there of eos_token in what closes every turn; another
-   * added token there (Phi-3 ends turns with <|end|> and the conversation with eos_token); eos_token; the closing text; an
-   * added token right after the content, though the next turn's (GLM-4 stops at <|user|>); the closing whitespace.
-   */
-  #endOfTurn(shapes: readonly Shape[], index: number, after: string): EndOfTurn {
-    const closing = this.#closing(shapes, index, after);
-    const inClosing = this.#eos(closing) ?? this.#firstAddedToken(closing) ?? this.#eos(after);
-    if (inClosing) return { length: inClosing.end, token: after.slice(inClosing.start, inClosing.end) };
-    const text = wholeWords(closing, after);
-    if (text.trim() !== '') return { length: text.trimEnd().length, token: text.trim() };
-    const next = this.#firstAddedToken(after);
-    if (next && after.slice(0, next.start).trim() === '') {
-      return { length: next.end, token: after.slice(next.start, next.end) };
-    }
-    return { length: text.length, token: '' };
-  }
-
-  /** What the template prints after message `index` whether the conversation goes on or not: that closes the turn. */
-  #closing(shapes: readonly Shape[], index: number, after: string): string {
-    const last = index === shapes.length - 1;
-    try {
-      const other = last
-        ? pieceAfter(
-            this.#skeleton([...shapes, { role: 'user', thinking: 'none' }, { role: 'assistant', thinking: 'none' }]),
-            index,
-          )
-        : pieceAfter(this.#skeleton(shapes.slice(0, index + 1)), index);
-      return other === undefined ? '' : commonPrefix(after, other);
-    } catch (error) {
-      // The template does not know such a conversation. Where this one stops, all that follows closes it.
-      if (error instanceof ChatTemplateError) return last ? after : '';
-      throw error;
-    }
-  }
-
-  #eos(text: string): Span | undefined {
-    const { eosToken } = this.#tokens;
-    const start = eosToken ? text.indexOf(eosToken) : -1;
-    return eosToken && start !== -1 ? { start, end: start + eosToken.length } : undefined;
-  }
-
-  #firstAddedToken(text: string): Span | undefined {
-    let first: Span | undefined;
-    for (const token of this.#tokens.addedTokens) {
-      const start = token.trim() === '' ? -1 : text.indexOf(token);
-      if (start === -1) continue;
-      const end = start + token.length;
-      if (!first || start < first.start || (start === first.start && end > first.end)) first = { start, end };
-    }
-    return first;
-  }
-
   #skeleton(shapes: readonly Shape[]): KnownSkeleton {
     const key = JSON.stringify(shapes.map(({ role, thinking }) => [role, thinking]));
     let skeleton = this.#skeletons.get(key);
@@ -263,18 +197,6 @@ const SKELETONS_KEPT = 1000;
 
 function contentOf(index: number, layout: readonly Placed[] | undefined): Span | undefined {
   return layout?.find((placed) => placed.index === index && placed.part === 'content');
-}
-
-function commonPrefix(a: string, b: string): string {
-  let length = 0;
-  while (length < a.length && a[length] === b[length]) length++;
-  return a.slice(0, length);
-}
-
-/** A closing that ends within a word has taken the beginning of what follows it along. */
-function wholeWords(closing: string, after: string): string {
-  const cut = closing.length < after.length && /\S$/u.test(closing) && /^\S/u.test(after.slice(closing.length));
-  return cut ? closing.replace(/\S+$/u, '') : closing;
 }
 
 /**

@@ -2,10 +2,11 @@
  * Conversations through a model's chat template, wherever that happens. A template is a program that somebody else wrote: what prepares rows gives it to
  * a {@link ChatRenderer} made for it, which may live in a worker that can be thrown away (worker/contained_chat.ts).
  */
-import { type ConversationSpans, SpanFinder, type TurnTokens } from './assistant_spans.ts';
+import { type ConversationSpans, SpanFinder } from './assistant_spans.ts';
 import { compileChatTemplate } from './chat_template.ts';
 import type { Message } from './rows.ts';
 import type { SpecialTokens } from './tokenizer_files.ts';
+import type { TurnTokens } from './turn_ends.ts';
 
 /** All that a rendering depends on, beside the messages. */
 export interface ChatSetup {

@@ -7,27 +7,29 @@ import { Tokenizer } from './tokenizer.ts';
 
 /**
  * How many of the 200 conversations the template itself refuses, have nothing to train, are refused because a generation prompt is not how
- * they go on, and because an answer holds the end of a turn. All others must have transformers' ids and masks.
+ * they go on, because an answer holds the end of a turn, and because the template has no place for reasoning_content. All others must have transformers' ids and masks.
  */
-const FAMILIES: Readonly<Record<string, { error: number; empty: number; prompt: number; ends: number }>> = {
-  llama2: { error: 23, empty: 4, prompt: 0, ends: 2 },
-  tinyllama: { error: 0, empty: 4, prompt: 0, ends: 2 },
-  'llama3.1': { error: 0, empty: 4, prompt: 0, ends: 0 },
-  'llama3.2': { error: 0, empty: 4, prompt: 0, ends: 0 },
-  smollm2: { error: 0, empty: 4, prompt: 1, ends: 2 },
-  smollm3: { error: 0, empty: 4, prompt: 0, ends: 2 },
-  'mistral-v0.2': { error: 23, empty: 4, prompt: 0, ends: 2 },
-  'mistral-v0.2-old': { error: 86, empty: 2, prompt: 0, ends: 2 },
-  'mistral-v3': { error: 23, empty: 4, prompt: 61, ends: 2 },
-  'mistral-nemo': { error: 23, empty: 4, prompt: 61, ends: 2 },
-  qwen2: { error: 0, empty: 4, prompt: 1, ends: 2 },
-  'qwen2.5': { error: 0, empty: 4, prompt: 0, ends: 2 },
-  qwen3: { error: 0, empty: 4, prompt: 1, ends: 2 },
-  'qwen3-2507': { error: 0, empty: 4, prompt: 0, ends: 2 },
-  gemma2: { error: 86, empty: 2, prompt: 0, ends: 2 },
-  gemma3: { error: 23, empty: 4, prompt: 0, ends: 3 },
-  'phi3.5': { error: 0, empty: 4, prompt: 0, ends: 4 },
-  'phi4-mini': { error: 0, empty: 4, prompt: 0, ends: 4 },
+const FAMILIES: Readonly<
+  Record<string, { error: number; empty: number; prompt: number; ends: number; thinking: number }>
+> = {
+  llama2: { error: 26, empty: 3, prompt: 0, ends: 3, thinking: 7 },
+  tinyllama: { error: 0, empty: 3, prompt: 0, ends: 3, thinking: 7 },
+  'llama3.1': { error: 0, empty: 3, prompt: 0, ends: 1, thinking: 7 },
+  'llama3.2': { error: 0, empty: 3, prompt: 0, ends: 1, thinking: 7 },
+  smollm2: { error: 0, empty: 3, prompt: 5, ends: 3, thinking: 7 },
+  smollm3: { error: 0, empty: 3, prompt: 0, ends: 3, thinking: 7 },
+  'mistral-v0.2': { error: 26, empty: 3, prompt: 0, ends: 3, thinking: 7 },
+  'mistral-v0.2-old': { error: 88, empty: 1, prompt: 0, ends: 2, thinking: 5 },
+  'mistral-v3': { error: 26, empty: 3, prompt: 60, ends: 2, thinking: 5 },
+  'mistral-nemo': { error: 26, empty: 3, prompt: 60, ends: 2, thinking: 5 },
+  qwen2: { error: 0, empty: 3, prompt: 5, ends: 3, thinking: 7 },
+  'qwen2.5': { error: 0, empty: 3, prompt: 0, ends: 3, thinking: 7 },
+  qwen3: { error: 0, empty: 3, prompt: 3, ends: 3, thinking: 0 },
+  'qwen3-2507': { error: 0, empty: 3, prompt: 0, ends: 3, thinking: 7 },
+  gemma2: { error: 88, empty: 1, prompt: 0, ends: 0, thinking: 5 },
+  gemma3: { error: 26, empty: 3, prompt: 0, ends: 0, thinking: 7 },
+  'phi3.5': { error: 0, empty: 3, prompt: 0, ends: 4, thinking: 7 },
+  'phi4-mini': { error: 0, empty: 3, prompt: 0, ends: 4, thinking: 7 },
 };
 
 describe.each(Object.entries(FAMILIES))('%s: 200 conversations as transformers has them', (name, counts) => {
@@ -59,7 +61,7 @@ describe.each(Object.entries(FAMILIES))('%s: 200 conversations as transformers h
     const preparer = new RowPreparer(tokenizer, { max_length: 1e9, assistant_only_loss: true }, (setup) =>
       renderHere({ ...setup, now: FAMILIES_DATE.getTime() }),
     );
-    const found = { error: 0, empty: 0, prompt: 0, ends: 0 };
+    const found = { error: 0, empty: 0, prompt: 0, ends: 0, thinking: 0 };
     for (const [index, messages] of CONVERSATIONS.entries()) {
       const one = expected[index]!;
       const prepared = await preparer.prepare({ kind: 'messages', line: 1, messages });
@@ -79,6 +81,10 @@ describe.each(Object.entries(FAMILIES))('%s: 200 conversations as transformers h
       } else if (one.p === 0) {
         expect([index, prepared]).toMatchObject([index, { code: 'spans-not-verified' }]);
         found.prompt++;
+      } else if (prepared.reason.includes('no place for the reasoning_content')) {
+        expect([index, answers.some(({ reasoning_content }) => reasoning_content)]).toEqual([index, true]);
+        expect(template).not.toContain('reasoning_content');
+        found.thinking++;
       } else {
         const [, token] = /contains "(.*)", which ends a turn/.exec(prepared.reason) ?? [];
         expect([index, prepared.reason, answers.some(({ content }) => token && content.includes(token))]).toEqual([

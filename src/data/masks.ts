@@ -136,14 +136,14 @@ export class RowPreparer {
 
   #conversations(): ChatRenderer {
     if (this.#chat) return this.#chat;
-    const { chatTemplate, specialTokens, eosToken, addedTokens } = this.#tokenizer;
+    const { chatTemplate, specialTokens, eosToken, stopTokens, addedTokens } = this.#tokenizer;
     if (chatTemplate === undefined) {
       throw new TokenizerError(
         'The rows are conversations, but the model has no chat template. Choose the instruct version of the model, or rows with ' +
           'text or prompt and completion.',
       );
     }
-    const turnTokens = { eosToken, addedTokens };
+    const turnTokens = { eosToken, stopTokens, addedTokens };
     this.#chat = this.#openChat({ template: chatTemplate, specialTokens, turnTokens, now: Date.now() });
     return this.#chat;
   }

@@ -1,6 +1,6 @@
 /** The training run. Steps arrive faster than a screen can show them: they are collected and told ten times a second. */
 import { create } from 'zustand';
-import type { AdapterFile, MemoryCategory, StepRecord } from '../worker/protocol.ts';
+import type { AdapterFile, KeptActivations, MemoryCategory, StepRecord } from '../worker/protocol.ts';
 import type { ModelInfo, PrecisionChoice, PreparingStage, TrainRequest } from '../worker/studio_protocol.ts';
 import { batched } from './batched.ts';
 import type { Failure } from './model_store.ts';
@@ -53,6 +53,7 @@ interface RunState {
   /** Told where the GPU offered f16. */
   readonly precision: PrecisionChoice | null;
   readonly memory: Readonly<Record<MemoryCategory, number>> | null;
+  readonly kept: KeptActivations | null;
   /** Milliseconds of performance.now(): when the work was begun or gone on with, and what was done before that. */
   readonly since: number | null;
   readonly activeBefore: number;
@@ -76,6 +77,7 @@ const NONE: RunState = {
   stage: 'compiling',
   precision: null,
   memory: null,
+  kept: null,
   since: null,
   activeBefore: 0,
   anchor: null,
@@ -167,7 +169,7 @@ export function receiveForRun(signal: StudioSignal): void {
       useRun.setState({ precision: signal.choice });
       break;
     case 'memory':
-      useRun.setState({ memory: signal.bytes });
+      useRun.setState({ memory: signal.bytes, kept: signal.kept });
       break;
     case 'step':
       addStep(state, signal.record, signal.totalSteps, signal.tokensPerSecond);

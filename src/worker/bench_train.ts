@@ -147,7 +147,7 @@ async function trainLine(
 
   const profiles: DispatchTime[][] = [];
   for (let i = 0; i < PROFILES[device]; i++) profiles.push(await trainer.profile(batch));
-  const { keptLayers } = trainer;
+  const keptLayers = trainer.keptActivations.layers;
   trainer.dispose();
 
   const ms = summarize(times);
@@ -193,6 +193,7 @@ function createTrainer(
   { rows, length, checkpointing, keep }: Shape,
 ): Promise<Trainer> {
   gpu.matmulChoices.force(forcedShape(variant));
+  gpu.pacing.force(variant.parts === undefined ? null : Number(variant.parts));
   return Trainer.create(gpu, {
     model,
     lora: {

@@ -145,6 +145,6 @@ describe('rows of a template that hangs', () => {
         reason: expect.stringContaining('did not end within'),
       });
     }
-    await expect(preparer.prepare(row('forever'))).rejects.toThrow('stopped 3 times');
+    await expect(preparer.prepare(row('forever'))).rejects.toThrow('stopped 3 times in a row');
   });
 });

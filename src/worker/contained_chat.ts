@@ -1,6 +1,6 @@
 /**
  * A chat template in a worker of its own. A template that does not end in time, or takes the worker down, costs the row and the
- * worker; a fresh one takes the next row. It lives as long as it is asked, and is let go when it has not been for a while.
+ * worker; a fresh one takes the next row. A worker lives as long as it is asked, and is let go when it has not been for a while.
  */
 import { type ConversationSpans, SpanError } from '../data/assistant_spans.ts';
 import type { ChatRenderer, ChatSetup, OpenChat } from '../data/chat_renderer.ts';
@@ -13,7 +13,7 @@ export interface ChatLimits {
   readonly milliseconds: number;
   /** For the worker to load; a slow disk or network is no template's fault. */
   readonly startMilliseconds: number;
-  /** How many conversations may be stopped before the template is given up. */
+  /** How many conversations may be stopped one after the other before the template is given up. */
   readonly stops: number;
   readonly idleMilliseconds: number;
 }
@@ -25,8 +25,50 @@ export class ChatTemplateStoppedError extends Error {
   override name = 'ChatTemplateStoppedError';
 }
 
-export function containedChat(create: CreateTemplateWorker, limits: Partial<ChatLimits> = {}): OpenChat {
-  return (setup) => new ContainedChat(setup, create, { ...LIMITS, ...limits });
+/** All that is opened for one template shares a worker. */
+export function containedChat(create: CreateTemplateWorker, changes: Partial<ChatLimits> = {}): OpenChat {
+  const limits = { ...LIMITS, ...changes };
+  let last: { readonly key: string; readonly host: TemplateHost } | undefined;
+  return (setup) => {
+    const key = JSON.stringify({ ...setup, now: 0 });
+    if (last?.key !== key) last = { key, host: new TemplateHost(setup, create, limits) };
+    return new ContainedChat(last.host, limits.stops);
+  };
+}
+
+class ContainedChat implements ChatRenderer {
+  readonly #host: TemplateHost;
+  readonly #stops: number;
+  /** Conversations stopped one after the other. */
+  #stopped = 0;
+
+  constructor(host: TemplateHost, stops: number) {
+    this.#host = host;
+    this.#stops = stops;
+  }
+
+  open(): Promise<void> {
+    return this.#host.open();
+  }
+
+  async render(messages: readonly Message[], spans: boolean): Promise<ConversationSpans> {
+    if (this.#stopped >= this.#stops) {
+      throw new ChatTemplateStoppedError(
+        `The model's chat template was stopped ${this.#stops} times in a row, because it did not end or took too much memory. ` +
+          'Choose another model, or rows with text or prompt and completion.',
+      );
+    }
+    let reply: TemplateReply;
+    try {
+      reply = await this.#host.ask({ type: 'render', messages, spans });
+    } catch (error) {
+      if (error instanceof ChatTemplateError) this.#stopped++;
+      throw error;
+    }
+    this.#stopped = 0;
+    if (reply.type === 'rendered') return reply.conversation;
+    throw refusal(reply);
+  }
 }
 
 interface Running {
@@ -35,14 +77,14 @@ interface Running {
   settle: { reply(reply: TemplateReply): void; fail(reason: string): void } | null;
 }
 
-class ContainedChat implements ChatRenderer {
+/** The worker of one template, a fresh one when it is needed. */
+class TemplateHost {
   readonly #setup: ChatSetup;
   readonly #create: CreateTemplateWorker;
   readonly #limits: ChatLimits;
   #running: Running | null = null;
   /** The last request; the next one waits for it. */
   #last: Promise<unknown> = Promise.resolve();
-  #stops = 0;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
   constructor(setup: ChatSetup, create: CreateTemplateWorker, limits: ChatLimits) {
@@ -51,17 +93,14 @@ class ContainedChat implements ChatRenderer {
     this.#limits = limits;
   }
 
+  /** Rejects with ChatTemplateError when the template cannot be read. */
   async open(): Promise<void> {
     if (!this.#running) await this.#inTurn(async () => void (await this.#start()));
   }
 
-  render(messages: readonly Message[], spans: boolean): Promise<ConversationSpans> {
-    return this.#inTurn(async () => {
-      const running = await this.#start();
-      const reply = await this.#ask(running, { type: 'render', messages, spans });
-      if (reply.type === 'rendered') return reply.conversation;
-      throw refusal(reply);
-    });
+  /** The reply; rejects with ChatTemplateError when the template had to be stopped. */
+  ask(request: TemplateRequest): Promise<TemplateReply> {
+    return this.#inTurn(async () => this.#ask(await this.#start(), request));
   }
 
   /** One request at a time, so that the time it takes is its own. */
@@ -85,12 +124,6 @@ class ContainedChat implements ChatRenderer {
   /** The worker that is there, or a new one that has read the template. */
   async #start(): Promise<Running> {
     if (this.#running) return this.#running;
-    if (this.#stops >= this.#limits.stops) {
-      throw new ChatTemplateStoppedError(
-        `The model's chat template was stopped ${this.#stops} times, because it did not end or took too much memory. ` +
-          'Choose another model, or rows with text or prompt and completion.',
-      );
-    }
     const settled: { current: Running | null } = { current: null };
     const worker = this.#create(
       (reply) => settled.current?.settle?.reply(reply),
@@ -107,10 +140,9 @@ class ContainedChat implements ChatRenderer {
   }
 
   #ask(running: Running, request: TemplateRequest): Promise<TemplateReply> {
-    const reply = this.#reply(running, this.#limits.milliseconds, (reason) => {
-      this.#stops++;
-      return new ChatTemplateError(`The model's chat template was stopped: ${reason}.`, reason);
-    });
+    const stopped = (reason: string) =>
+      new ChatTemplateError(`The model's chat template was stopped: ${reason}.`, reason);
+    const reply = this.#reply(running, this.#limits.milliseconds, stopped);
     running.worker.post(request);
     return reply;
   }

@@ -1,5 +1,7 @@
 /** A RunConfig's paths are relative to its own folder; this finds them, wherever that folder is. */
+
 import type { Folder } from '../formats/range_source.ts';
+import type { CreateScratch } from '../formats/scratch.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { FolderLocation } from './protocol.ts';
 import type { CreateTemplateWorker } from './template_protocol.ts';
@@ -24,6 +26,11 @@ export class Locator {
 
   folder(path: string): Folder {
     return this.#ports.openFolder(this.#folders[path] ?? below(this.#base, path));
+  }
+
+  /** Room for what a compressed file becomes. */
+  get createScratch(): CreateScratch {
+    return this.#ports.createScratch;
   }
 
   /** A file's folder and its name there. */

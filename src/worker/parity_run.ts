@@ -53,7 +53,7 @@ export async function parityRun(
   const expected = await readParityCase(folder);
   emit({ type: 'data', runId, summary: run.summary });
 
-  const checks = dataChecks(run, expected.run);
+  const checks = await dataChecks(run, expected.run);
   const steps: StepRecord[] = [];
   const totalSteps = config.training.max_steps;
   let adapterName = '';
@@ -85,7 +85,7 @@ export async function parityRun(
         { ...sizes(run, expected.run), keepLayers, precision },
         hooks,
         async (trainer, model) => {
-          emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+          emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
           checks.push(...(await nf4Checks(model, expected.nf4)), ...(await probeChecks(trainer, expected, limits)));
           trainer.resetDispatchCounts();
           await trainSteps(gpu, trainer, run, onStep, signal);
@@ -131,15 +131,20 @@ function sizes({ capacity, positions }: PreparedRun, { probe, greedy }: Expected
   };
 }
 
-function dataChecks({ plan, summary, tokenizer }: PreparedRun, expected: ExpectedRun): ParityCheck[] {
-  const epoch = plan.epoch(0);
+async function dataChecks({ batches, summary, tokenizer }: PreparedRun, expected: ExpectedRun): Promise<ParityCheck[]> {
+  const epoch: MicroBatch[] = [];
+  for await (const batch of batches.epoch(0)) epoch.push(batch);
   const padded = (batch: MicroBatch) => collate(batch, tokenizer.padTokenId);
   // The probe is the micro-batch with a row of most documents, the earliest such: the first one unless packed.
   const documents = (batch: MicroBatch) => Math.max(...batch.map((row) => row.length));
   const probe = epoch.reduce((most, batch) => (documents(batch) > documents(most) ? batch : most));
   return [
     check('data: examples', Math.abs(summary.examples - expected.examples), 0),
-    check('data: micro-batches of an epoch', Math.abs(plan.microBatchesPerEpoch - expected.micro_batches_per_epoch), 0),
+    check(
+      'data: micro-batches of an epoch',
+      Math.abs(batches.plan.microBatchesPerEpoch - expected.micro_batches_per_epoch),
+      0,
+    ),
     check('data: first micro-batch', batchMismatches(padded(epoch[0]!), expected.first_micro_batch), 0),
     check('data: probe', batchMismatches(padded(probe), expected.probe), 0),
   ];
@@ -163,13 +168,13 @@ async function probeChecks(
 async function trainSteps(
   gpu: Gpu,
   trainer: Trainer,
-  { config, plan }: PreparedRun,
+  { config, batches }: PreparedRun,
   onStep: (record: StepRecord, tokensPerSecond: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
   const { max_steps } = config.training;
-  function* windows() {
-    for (let step = 0; step < max_steps; step++) yield plan.window(step).map(flatten);
+  async function* windows() {
+    for (let step = 0; step < max_steps; step++) yield (await batches.window(step)).map(flatten);
   }
   await runTraining({
     trainer,

@@ -66,14 +66,10 @@ export class Plan {
     const submitter = new Submitter(this.#gpu);
     this.#parts.recycle();
     for (const { command, size, job } of this.#jobs(tokens)) {
-      if (pacing.mustProbe(job)) {
-        submitter.flush();
-        await this.#probe(command, size, job, submitter);
-      }
+      if (pacing.mustProbe(job)) await this.#probe(command, size, job, submitter);
       const { parts, partMs, timed } = pacing.pace(job);
       // Waiting costs more than encoding: nearly every dispatch is whole.
-      const dispatches = parts === 1 ? [whole(command, size)] : await this.#encoded(command, size, parts);
-      if (timed) submitter.flush();
+      const dispatches = parts === 1 ? [whole(command, size)] : await this.#inParts(command, size, parts);
       for (const dispatch of dispatches) {
         if (timed) pacing.record(job, partOf(job, dispatch.size), await submitter.time(dispatch));
         else submitter.add(dispatch, job.key, partMs);
@@ -93,7 +89,7 @@ export class Plan {
     const commands: TimedCommand[] = [];
     for (const { command, size, job } of this.#jobs(tokens)) {
       const { parts, partMs } = this.#gpu.pacing.pace(job);
-      const dispatches = await this.#encoded(command, size, parts);
+      const dispatches = await this.#inParts(command, size, parts);
       const flops = command.flopsPerToken * tokens;
       commands.push({ kernel: command.kernel, flops, dispatches, partMs });
     }
@@ -102,8 +98,8 @@ export class Plan {
 
   /** Runs the plan in one pass of one submit and times it as a whole: for plans of well under a second. */
   time(tokens: number): Promise<PlanTime> {
-    const commands = [...this.#jobs(tokens)].map(({ command, size }) => whole(command, size));
-    return timeCommands(this.#gpu, commands);
+    const dispatches = [...this.#jobs(tokens)].map(({ command, size }) => whole(command, size));
+    return timeCommands(this.#gpu, dispatches);
   }
 
   dispose(): void {
@@ -127,24 +123,24 @@ export class Plan {
    * Times a few workgroups of a dispatch, then more, until it is known whether all together may pass the limit. What they
    * write is written again by the whole: only kernels that do not read it can be tried so.
    */
-  async #probe({ kernel, pipeline, bindGroup }: PlanCommand, size: Grid, job: Job, submitter: Submitter) {
+  async #probe(command: PlanCommand, size: Grid, job: Job, submitter: Submitter) {
     const { pacing } = this.#gpu;
-    if (Object.values(kernel.bindings).some(({ access }) => access === 'inout')) return;
+    if (Object.values(command.kernel.bindings).some(({ access }) => access === 'inout')) return;
     for (let workgroups = 1; workgroups < job.workgroups; workgroups *= 8) {
       // The first of the boxes that so many workgroups cut the grid into.
       const [{ size: few }] = splitGrid(size, Math.ceil(job.workgroups / workgroups));
-      const ms = await submitter.time({ pipeline, bindGroup, size: few, part: null });
+      const ms = await submitter.time(whole(command, few));
       pacing.record(job, partOf(job, few), ms);
       if (pacing.pace(job).parts === 1 || !pacing.mayProbeMore(ms)) return;
     }
   }
 
-  async #encoded(command: PlanCommand, size: Grid, parts: number): Promise<EncodedDispatch[]> {
-    const { kernel, bindGroup } = command;
+  async #inParts(command: PlanCommand, size: Grid, parts: number): Promise<EncodedDispatch[]> {
     const boxes = splitGrid(size, parts);
     if (boxes.length === 1) return [whole(command, size)];
-    const inParts = await this.#gpu.pipelines.getInParts(kernel);
-    return boxes.map((box) => ({ pipeline: inParts, bindGroup, size: box.size, part: this.#parts.slot(box, size) }));
+    const { kernel, bindGroup } = command;
+    const pipeline = await this.#gpu.pipelines.getInParts(kernel);
+    return boxes.map((box) => ({ pipeline, bindGroup, size: box.size, part: this.#parts.slot(box, size) }));
   }
 }
 

@@ -7,9 +7,9 @@
 export const DISPATCH_LIMIT_MS = 100;
 export const SUBMIT_LIMIT_MS = 500;
 
-/** A dispatch that is expected to take longer is cut, into parts of about PART_MS: estimates are off by up to two. */
-const LONG_MS = 80;
-const PART_MS = 40;
+/** A dispatch that is expected to take longer is cut, into parts of about PART_MS: a busy GPU takes two or three times as long. */
+const LONG_MS = 60;
+const PART_MS = 30;
 /** Submits are filled so far. */
 export const SUBMIT_MS = 200;
 /** Below it an estimate from few workgroups is good enough: the whole takes less, since workgroups run side by side. */
@@ -23,6 +23,8 @@ const SLOWEST = 32;
 const ENOUGH_OPERATIONS = 1e6;
 
 const MOST_PARTS = 256;
+/** Measurements before a dispatch is believed to be long: the first may have waited for a compiler. */
+const ENOUGH_SAMPLES = 4;
 
 /** Times as long as expected: late; and the most that is believed at once. */
 const LATE = 2;
@@ -55,8 +57,15 @@ export interface Pace {
   readonly timed: boolean;
 }
 
+interface Known {
+  msPerWork: number;
+  /** The most work that was measured at once, and how often something was. */
+  largest: number;
+  samples: number;
+}
+
 export class Pacing {
-  readonly #known = new Map<string, { work: number; ms: number }>();
+  readonly #known = new Map<string, Known>();
   /** Operations a millisecond, the most seen. */
   #rate = 0;
   #forced: number | null = null;
@@ -69,13 +78,21 @@ export class Pacing {
   }
 
   /**
-   * A part of a job, or all of it, took so long. What was measured of more work at once stays, and of as much the
-   * shortest: the first time a kernel runs a driver may compile it.
+   * A part of a job, or all of it, took so long. More work at once says more: it stands against what less work said.
+   * Otherwise half of the news is believed: a driver may compile what it runs for the first time, and other programs use
+   * the GPU too.
    */
   record({ key, counted }: Pick<Job, 'key' | 'counted'>, work: number, ms: number): void {
     const known = this.#known.get(key);
-    if (!known || work > known.work) this.#known.set(key, { work, ms });
-    else if (work === known.work) known.ms = Math.min(known.ms, ms);
+    if (!known) this.#known.set(key, { msPerWork: ms / work, largest: work, samples: 1 });
+    else {
+      const msPerWork = ms / work;
+      if (work > known.largest) known.msPerWork = msPerWork;
+      else if (work > known.largest / 2 || msPerWork < known.msPerWork)
+        known.msPerWork += (msPerWork - known.msPerWork) / 2;
+      known.largest = Math.max(known.largest, work);
+      known.samples++;
+    }
     if (counted && work >= ENOUGH_OPERATIONS) this.#rate = Math.max(this.#rate, work / ms);
   }
 
@@ -91,7 +108,7 @@ export class Pacing {
       const factor = Math.min(MOST_LATE, elapsed / Math.max(expected, 1));
       for (const key of keys) {
         const known = this.#known.get(key);
-        if (known) known.ms *= factor;
+        if (known) known.msPerWork *= factor;
       }
     }
     this.#wasLate = late;
@@ -100,7 +117,7 @@ export class Pacing {
   /** Milliseconds, as far as is known; more than it will be where only few workgroups were measured. */
   expected({ key, work }: Job): number | null {
     const known = this.#known.get(key);
-    return known ? (known.ms * work) / known.work : null;
+    return known ? known.msPerWork * work : null;
   }
 
   /** Nothing is known of this job, and it may pass the limit: try some workgroups of it first. */
@@ -118,7 +135,8 @@ export class Pacing {
     const known = this.#known.get(job.key);
     const ms = this.expected(job) ?? this.#atMost(job);
     const parts = ms <= LONG_MS ? 1 : Math.min(MOST_PARTS, job.workgroups, Math.ceil(ms / PART_MS));
-    const timed = !known || (ms > SHORT_MS && known.work < (0.5 * job.work) / parts);
+    const unsure = !known || (ms > SHORT_MS && known.largest < (0.5 * job.work) / parts);
+    const timed = unsure || (parts > 1 && known.samples < ENOUGH_SAMPLES);
     return { parts, partMs: Math.min(ms, DISPATCH_LIMIT_MS * MOST_PARTS) / parts, timed };
   }
 

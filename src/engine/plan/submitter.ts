@@ -73,8 +73,8 @@ export class Submitter {
         return performance.now() - started;
       }
       const [{ begin, end }] = await timestamps.read();
-      // Rounded to nothing in a page.
-      return Math.max(0.01, end - begin);
+      // In a page they are rounded to such steps.
+      return Math.max(0.1, end - begin);
     } finally {
       timestamps?.dispose();
     }
