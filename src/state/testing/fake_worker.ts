@@ -128,7 +128,7 @@ export class FakeWorker implements StudioWorker {
     }
     if (name === 'openai-community/gpt2') {
       const message =
-        'config.json: model_type: the architecture "gpt2" is not supported; supported are llama and qwen2. Choose a model of one of these.';
+        'config.json: model_type: the architecture "gpt2" is not supported; supported are gemma3_text, llama, qwen3. Choose a model of one of these.';
       this.#fail(runId, 'UnknownArchitectureError', message);
       return null;
     }
