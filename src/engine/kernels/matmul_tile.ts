@@ -177,7 +177,8 @@ function chooseMatrixShape(rows: number, widths: readonly number[], depth: numbe
   const parts = (tile: Tile, wanted: number, shortest: number) =>
     Math.max(1, Math.min(Math.ceil(wanted / workgroups(tile)), Math.floor(depth / shortest), 16));
   if (waste(MATRIX_LARGE) <= 1.15) {
-    const splits = parts(MATRIX_LARGE, 100, 512);
+    // Two workgroups a multiprocessor.
+    const splits = parts(MATRIX_LARGE, 200, 384);
     if (workgroups(MATRIX_LARGE) * splits >= 96) return { tile: MATRIX_LARGE, splits };
   }
   return { tile: MATRIX_MEDIUM, splits: parts(MATRIX_MEDIUM, 100, 384) };
