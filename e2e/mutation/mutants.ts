@@ -3,19 +3,8 @@
  * each. A file without mutants fails the test, so a new kernel comes with its own.
  */
 
-export interface Mutant {
-  /** Below shaders/. */
-  readonly file: string;
-  /** Occurs exactly once in the file. */
-  readonly find: string;
-  readonly replace: string;
-  /** The name of the kernel case that fails. */
-  readonly caughtBy: string;
-}
-
-/** Pairs of find and replace for one file, all noticed by one case. */
-const inFile = (file: string, caughtBy: string, ...changes: readonly (readonly [string, string])[]): Mutant[] =>
-  changes.map(([find, replace]) => ({ file, find, replace, caughtBy }));
+import { matrixMutants } from './matrix_mutants.ts';
+import { inFile, type Mutant } from './mutant.ts';
 
 const ATTENTION = '130 of 131, 6/2 × 8 window 33 3 documents';
 const ATTENTION_ODD = '35 of 36, 4/2 × 10 2 documents';
@@ -754,4 +743,5 @@ export const mutants: readonly Mutant[] = [
     ['max(largest, partial[i])', 'min(largest, partial[i])'],
     ['max(largest, partial_of_partials[i])', 'min(largest, partial_of_partials[i])'],
   ),
+  ...matrixMutants,
 ];
