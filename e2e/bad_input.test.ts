@@ -52,7 +52,7 @@ it('an unknown architecture', async () => {
   folder.edit('model/config.json', (config) => {
     config.model_type = 'mamba';
   });
-  expectRefusal(await train('node'), /^UnknownArchitectureError: .*"mamba".*supported are llama, qwen2/m);
+  expectRefusal(await train('node'), /^UnknownArchitectureError: .*"mamba".*supported are gemma2, .*llama, .*smollm3/m);
 });
 
 it('an empty dataset', async () => {

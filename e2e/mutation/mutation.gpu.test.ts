@@ -64,6 +64,11 @@ class MutatedPipelines extends PipelineCache {
     );
   }
 
+  /** A slow dispatch is cut into parts after its first run: those must be the mutant's too. */
+  override getInParts(kernel: KernelDefinition) {
+    return this.#with(this.#text, () => super.getInParts(kernel));
+  }
+
   withMutation<T>(use: () => T): T {
     return this.#with(this.#text, use);
   }

@@ -162,6 +162,11 @@ describe('gemma3_text', () => {
     expect(frequency(older, 0)).toBe(frequencyOf(2e4));
   });
 
+  test('yarn’s ramp has whole ends whatever the config says, as in transformers', () => {
+    const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 64 };
+    expect(gemma3({ rope_scaling: { ...yarn, truncate: false } })).toEqual(gemma3({ rope_scaling: yarn }));
+  });
+
   test('one layer type needs one RoPE only; a set without theta takes the type’s own', () => {
     const spec = gemma3({ layer_types: Array(6).fill('full_attention'), rope_parameters: { full_attention: {} } });
     expect(spec.ropes).toHaveLength(1);
@@ -246,6 +251,10 @@ describe('phi3', () => {
     for (const type of ['su', 'yarn']) expect(phi3({ ...config, rope_scaling: { type, ...scaling } })).toEqual(spec);
     const newer = { rope_type: 'longrope', partial_rotary_factor: 0.75, rope_theta: 10_000, ...scaling };
     expect(phi3({ max_position_embeddings: 131_072, rope_parameters: newer })).toEqual(spec);
+    const inner = { ...newer, original_max_position_embeddings: 512 };
+    expect(phi3({ max_position_embeddings: 131_072, rope_parameters: inner })).toEqual(spec);
+    const outer = { original_max_position_embeddings: 512, max_position_embeddings: 131_072, rope_parameters: newer };
+    expect(phi3(outer).ropes[0]?.long?.beyond).toBe(512);
     expect(() => phi3({ rope_scaling: { type: 'linear', factor: 2 } })).toThrow(/"linear".*are default, longrope/);
   });
 });

@@ -11,7 +11,7 @@ export function parsePhi3(config: ConfigReader): ModelSpec {
   const rope: RopeFamily = {
     ...sizes,
     partial: true,
-    defaultOriginal: 4_096,
+    classOriginal: 4_096,
     // Early checkpoints' names for what became longrope.
     aliases: { su: 'longrope', yarn: 'longrope' },
     only: ['default', 'longrope'],

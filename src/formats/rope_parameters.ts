@@ -55,8 +55,8 @@ export interface RopeFamily {
   readonly defaultTheta?: number;
   /** Whether `partial_rotary_factor` may be below 1. */
   readonly partial?: boolean;
-  /** What `original_max_position_embeddings` is when the config has none; `maxPositions` by default. */
-  readonly defaultOriginal?: number;
+  /** The Config class's own `original_max_position_embeddings`, which hides the one inside the parameters. */
+  readonly classOriginal?: number;
   /** Older names of types. */
   readonly aliases?: Readonly<Record<string, RopeScaling['type']>>;
   /** Refuses other types. */
@@ -85,7 +85,7 @@ export function readRopeParameters(config: ConfigReader, family: RopeFamily): Ro
   if (parameters === undefined) {
     return { type: 'default', theta: outerTheta ?? family.defaultTheta ?? DEFAULT_THETA, rotaryDim };
   }
-  return readRope(parameters, { ...family, theta: outerTheta, original: outerOriginal, rotaryDim });
+  return readRope(parameters, { ...family, theta: outerTheta, original: outerOriginal, rotaryDim, byLayerType: false });
 }
 
 /**
@@ -94,7 +94,7 @@ export function readRopeParameters(config: ConfigReader, family: RopeFamily): Ro
  */
 export function readLayerTypeRope(parameters: ConfigReader, family: RopeFamily): RopeParameters {
   const rotaryDim = readRotaryDim(parameters, family);
-  return readRope(parameters, { ...family, theta: undefined, original: undefined, rotaryDim });
+  return readRope(parameters, { ...family, theta: undefined, original: undefined, rotaryDim, byLayerType: true });
 }
 
 interface Surroundings extends RopeFamily {
@@ -102,6 +102,7 @@ interface Surroundings extends RopeFamily {
   readonly theta: number | undefined;
   readonly original: number | undefined;
   readonly rotaryDim: number;
+  readonly byLayerType: boolean;
 }
 
 function readRope(parameters: ConfigReader, family: Surroundings): RopeParameters {
@@ -109,7 +110,7 @@ function readRope(parameters: ConfigReader, family: Surroundings): RopeParameter
   const theta = inner ?? family.theta ?? family.defaultTheta ?? DEFAULT_THETA;
   const { rotaryDim } = family;
   const original = () =>
-    family.original ?? parameters.integer(ORIGINAL, MAX_POSITIONS, family.defaultOriginal ?? family.maxPositions);
+    family.original ?? family.classOriginal ?? parameters.integer(ORIGINAL, MAX_POSITIONS, family.maxPositions);
   const type = readType(parameters, family);
   switch (type) {
     case 'default':
@@ -124,7 +125,7 @@ function readRope(parameters: ConfigReader, family: Surroundings): RopeParameter
       return { theta, rotaryDim, ...readLlama3(parameters, original()) };
     case 'yarn':
       if (theta <= 1) parameters.fail('rope_theta', `${describe(theta)}, but yarn needs more than 1`);
-      return { theta, rotaryDim, ...readYarn(parameters, original(), family.maxPositions) };
+      return { theta, rotaryDim, ...readYarn(parameters, original(), family) };
     case 'longrope':
       return { theta, rotaryDim, ...readLongRope(parameters, original(), family) };
     default:
@@ -157,7 +158,11 @@ function readLlama3(parameters: ConfigReader, originalMaxPositions: number): Lla
 /** 0.1·mscale·ln(factor) + 1 (Peng et al. 2023, arXiv 2309.00071, eq. 22). */
 const yarnScale = (factor: number, mscale = 1): number => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
 
-function readYarn(parameters: ConfigReader, original: number, maxPositions: number): YarnScaling {
+function readYarn(
+  parameters: ConfigReader,
+  original: number,
+  { maxPositions, byLayerType }: Surroundings,
+): YarnScaling {
   const nullFactor = parameters.has('factor') && parameters.get('factor') === undefined;
   const factor = nullFactor ? maxPositions / original : parameters.positive('factor');
   const optional = (field: string) => (parameters.get(field) === undefined ? null : parameters.notNegative(field));
@@ -174,7 +179,8 @@ function readYarn(parameters: ConfigReader, original: number, maxPositions: numb
     attentionFactor,
     betaFast: optional('beta_fast') || 32,
     betaSlow: optional('beta_slow') || 1,
-    truncate: parameters.boolean('truncate', true),
+    // transformers does not look for it in a layer type's own set.
+    truncate: parameters.boolean('truncate', true) || byLayerType,
   };
 }
 

@@ -4,57 +4,13 @@ import type { WeightInfo, WeightSource } from '../engine/weight_source.ts';
 import { expectedTensors } from '../formats/check_checkpoint.ts';
 import { parseModelConfig } from '../formats/model_config.ts';
 import { layerLinears, type ModelSpec } from '../formats/model_spec.ts';
+import { BENCH_CONFIGS } from './bench_configs.ts';
 
-const llama = (sizes: Readonly<Record<string, number>>) => ({
-  model_type: 'llama',
-  tie_word_embeddings: true,
-  max_position_embeddings: 8192,
-  rms_norm_eps: 1e-5,
-  ...sizes,
-});
-
-/** config.json as the peer's script has it (scripts/reference/bench_peft.py). */
-const CONFIGS = {
-  tiny: llama({
-    hidden_size: 64,
-    intermediate_size: 192,
-    num_hidden_layers: 2,
-    num_attention_heads: 4,
-    num_key_value_heads: 2,
-    vocab_size: 512,
-  }),
-  'SmolLM2-135M': llama({
-    hidden_size: 576,
-    intermediate_size: 1536,
-    num_hidden_layers: 30,
-    num_attention_heads: 9,
-    num_key_value_heads: 3,
-    vocab_size: 49152,
-  }),
-  'SmolLM2-360M': llama({
-    hidden_size: 960,
-    intermediate_size: 2560,
-    num_hidden_layers: 32,
-    num_attention_heads: 15,
-    num_key_value_heads: 5,
-    vocab_size: 49152,
-  }),
-  'Llama-3.2-1B': llama({
-    hidden_size: 2048,
-    intermediate_size: 8192,
-    num_hidden_layers: 16,
-    num_attention_heads: 32,
-    num_key_value_heads: 8,
-    head_dim: 64,
-    vocab_size: 128256,
-  }),
-};
-
-export const BENCH_MODELS: readonly string[] = Object.keys(CONFIGS);
+export const BENCH_MODELS: readonly string[] = Object.keys(BENCH_CONFIGS);
 
 /** @throws RangeError for a name that is not known */
 export function benchModel(name: string): ModelSpec {
-  const found = Object.entries(CONFIGS).find(([known]) => known === name);
+  const found = Object.entries(BENCH_CONFIGS).find(([known]) => known === name);
   if (!found) throw new RangeError(`--model is ${BENCH_MODELS.join(', ')}; not ${name}`);
   return parseModelConfig(found[1]);
 }

@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { parseModelConfig } from '../../formats/model_config.ts';
 import type { RopeSpec } from '../../formats/model_spec.ts';
+import { inverseFrequenciesAt } from '../../formats/rope.ts';
 import { effectiveLength, ropeAngles } from './rope_tables.ts';
 
 const rope = (long: RopeSpec['long']): RopeSpec => ({ inverseFrequencies: [1, 0.1], attentionScaling: 1, long });
@@ -26,4 +29,42 @@ test('angles are f32 products, their cosines and sines scaled', () => {
   expect(cosines[23]).toBe(Math.fround(1.5 * Math.cos(angle)));
   expect(sines[23]).toBe(Math.fround(1.5 * Math.sin(angle)));
   expect([cosines[0], sines[0]]).toEqual([1.5, 0]);
+});
+
+interface RopeCase {
+  readonly config: { readonly model_type: string };
+  /** Of three batches, one after the other. */
+  readonly lengths: readonly number[];
+  readonly frequencies: readonly (readonly number[])[];
+  readonly scaling: number;
+}
+
+test('80 random configs have transformers’ frequencies and scale, batch after batch (scripts/reference/rope_cases.py)', () => {
+  const text = readFileSync(new URL('fixtures/rope_cases.jsonl', import.meta.url), 'utf8');
+  const rows: RopeCase[] = text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(rows).toHaveLength(80);
+  let exact = 0;
+  let count = 0;
+  for (const { config, lengths, frequencies, scaling } of rows) {
+    const spec = parseModelConfig(config);
+    const found = spec.ropes[spec.layers[0].rope ?? 0];
+    expect(Math.abs(found.attentionScaling / scaling - 1), JSON.stringify(config)).toBeLessThan(1e-12);
+    let length = 0;
+    lengths.forEach((next, batch) => {
+      length = effectiveLength(found, length, next);
+      const ours = inverseFrequenciesAt(found, length);
+      expect(ours).toHaveLength(frequencies[batch].length);
+      ours.forEach((value, i) => {
+        const theirs = frequencies[batch][i];
+        expect(Math.abs(value / theirs - 1), JSON.stringify(config)).toBeLessThan(1e-6);
+        count++;
+        if (value === theirs) exact++;
+      });
+    });
+  }
+  // The others are a unit in the last place of a power away.
+  expect(exact / count).toBeGreaterThan(0.95);
 });

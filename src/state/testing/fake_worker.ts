@@ -127,7 +127,8 @@ export class FakeWorker implements StudioWorker {
       return null;
     }
     if (name === 'openai-community/gpt2') {
-      const message = 'The architecture gpt2 is not supported. Llama, SmolLM2 and Qwen2 models are.';
+      const message =
+        'config.json: model_type: the architecture "gpt2" is not supported; supported are gemma3_text, llama, qwen3. Choose a model of one of these.';
       this.#fail(runId, 'UnknownArchitectureError', message);
       return null;
     }
