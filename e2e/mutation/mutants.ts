@@ -460,6 +460,7 @@ export const mutants: readonly Mutant[] = [
     ['!finite(x)', 'finite(x)'],
     ['0x7f800000u) != 0x7f800000u', '0x7f800000u) != 0u'],
   ),
+  ...inFile('nf4_quantize.wgsl', 'nf4_quantize fp4 BF16 130 × 33', ['u32(thresholds[15u + place])', 'place']),
   ...inFile('nf4_quantize.wgsl', 'nf4_quantize F32 130 × 33', ['maxima[first + j]', 'maxima[first]']),
   ...inFile('nf4_quantize.wgsl', 'nf4_quantize F32 subnormal values under a normal absmax', [
     'magnitude >= 0x800000u',

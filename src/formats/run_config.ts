@@ -13,7 +13,7 @@ const fraction = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
 const quantizationSchema = v.looseObject({
   load_in_4bit: v.optional(v.literal(true), true),
-  bnb_4bit_quant_type: v.optional(v.literal('nf4'), 'nf4'),
+  bnb_4bit_quant_type: v.optional(v.picklist(['nf4', 'fp4']), 'nf4'),
   bnb_4bit_use_double_quant: v.optional(v.boolean(), true),
   bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
 });

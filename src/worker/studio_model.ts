@@ -146,6 +146,7 @@ async function loadOnce(
     checkCheckpoint(spec, checkpoint);
     let reported = Number.NEGATIVE_INFINITY;
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
+      quantType: quantization.bnb_4bit_quant_type,
       doubleQuant: quantization.bnb_4bit_use_double_quant,
       signal,
       onLoading: ({ loadedBytes, totalBytes, tensor }) => {

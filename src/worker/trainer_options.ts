@@ -61,8 +61,8 @@ export async function withTrainer<T>(
   use: (trainer: Trainer, model: ModelWeights) => Promise<T>,
 ): Promise<T> {
   const { config, spec, checkpoint, adapters, adapter } = run;
-  const doubleQuant = config.quantization.bnb_4bit_use_double_quant;
-  const model = await ModelWeights.load(gpu, spec, checkpoint, { doubleQuant, ...hooks });
+  const { bnb_4bit_quant_type: quantType, bnb_4bit_use_double_quant: doubleQuant } = config.quantization;
+  const model = await ModelWeights.load(gpu, spec, checkpoint, { quantType, doubleQuant, ...hooks });
   try {
     const settings = { lora: config.lora, training: config.training, adapters, adapter };
     const trainer = await Trainer.create(gpu, trainerOptions(model, settings, sizes));

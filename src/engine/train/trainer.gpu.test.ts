@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type AdaptedLinear, adaptedLinears, type LoraSettings } from '../../formats/lora.ts';
 import { layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
-import { doubleDequantizeReference, nf4DequantizeReference } from '../kernels/nf4_quantize.reference.ts';
+import { dequantizeReference, doubleDequantizeReference } from '../kernels/nf4_quantize.reference.ts';
 import { decoderReference, type ReferenceAdapter } from '../model/decoder.reference.ts';
 import { NonFiniteWeightsError } from '../model/float_tensor.ts';
 import type { QuantizedTensor } from '../model/weights.ts';
@@ -116,7 +116,7 @@ function decoded({ packed, absmax, nestedAbsmax, nestedOffset }: QuantizedTensor
     (_, i) => (packed[i >> 1] >> (i % 2 === 0 ? 4 : 0)) & 15,
   );
   if (nestedAbsmax === null || nestedOffset === null) {
-    return nf4DequantizeReference({ codes, absmax: Float32Array.from(absmax) });
+    return dequantizeReference({ codes, absmax: Float32Array.from(absmax) });
   }
   const quantized = Uint8Array.from(absmax);
   const scales = doubleDequantizeReference({
@@ -124,7 +124,7 @@ function decoded({ packed, absmax, nestedAbsmax, nestedOffset }: QuantizedTensor
     quantized,
     nestedAbsmax: Float32Array.from(nestedAbsmax),
   });
-  return nf4DequantizeReference({ codes, absmax: scales });
+  return dequantizeReference({ codes, absmax: scales });
 }
 
 function float64Adapters(tensors: ReadonlyMap<string, TensorValues>, shapes: ReadonlyMap<string, AdaptedLinear>) {
