@@ -63,13 +63,21 @@ const DEMO_ALIAS = {
   replacement: path.resolve('src/state/testing/create_fake_worker.ts'),
 };
 
+/**
+ * hyparquet-compressors makes a WebAssembly module as soon as it is loaded, for the one codec of it that is not used here;
+ * the page's policy lets none be made. It goes when the package counts as free of side effects.
+ */
+const treeshake = {
+  moduleSideEffects: [{ test: /node_modules\/(hyparquet-compressors|hysnappy)\//, sideEffects: false }],
+};
+
 const common: UserConfig = {
   // Addresses relative to the page, so that it works below any prefix.
   base: './',
   // A missing file is 404, never the page: model folders are probed for what they have.
   appType: 'mpa',
   publicDir: false,
-  worker: { format: 'es' },
+  worker: { format: 'es', rolldownOptions: { treeshake } },
 };
 
 export default defineConfig(({ mode }) => {
@@ -96,7 +104,7 @@ export default defineConfig(({ mode }) => {
         publicDir: 'public',
         plugins: [react(), caseFiles(), contentPolicy()],
         resolve: { alias: demo ? [DEMO_ALIAS] : [] },
-        build: { outDir: demo ? 'dist/demo' : 'dist/page' },
+        build: { outDir: demo ? 'dist/demo' : 'dist/page', rolldownOptions: { treeshake } },
       };
     }
   }

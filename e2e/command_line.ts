@@ -44,12 +44,12 @@ export function start(...args: string[]): Running {
 
 export const run = (...args: string[]): Promise<Outcome> => start(...args).outcome;
 
-/** A copy of the llama-text case, to be damaged. */
+/** A copy of a case, llama-text when none is named, to be damaged. */
 export class RunFolder {
   readonly directory = mkdtempSync(path.join(tmpdir(), 'nibble-e2e-'));
 
-  constructor() {
-    cpSync(CASE, this.directory, { recursive: true });
+  constructor(golden = CASE) {
+    cpSync(golden, this.directory, { recursive: true });
   }
 
   path(file: string): string {

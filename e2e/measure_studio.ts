@@ -11,8 +11,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { type CDPSession, chromium, type Page } from 'playwright';
+import { chromium } from 'playwright';
 import { type Adapter, chromiumFlags } from '../src/cli/chromium_flags.ts';
+import { HeapWatch } from './heap_watch.ts';
 import { startHub } from './hub/server.ts';
 import { fill, goTo, loadFromHub, longTasks, openFiles, preparePage, serveBuilt, serveStudio } from './studio_page.ts';
 
@@ -32,61 +33,6 @@ const { values } = parseArgs({
 const { model, data, out, page: built, adapter, steps } = values;
 if (!model || !data || !out) throw new Error('Give --model DIR, --data FILE.jsonl and --out DIR.');
 mkdirSync(out, { recursive: true });
-
-interface HeapUsage {
-  readonly usedSize: number;
-  readonly embedderHeapUsedSize?: number;
-  /** Array buffers: where weights pass through. */
-  readonly backingStorageSize?: number;
-}
-
-const total = ({ usedSize, embedderHeapUsedSize = 0, backingStorageSize = 0 }: HeapUsage) =>
-  usedSize + embedderHeapUsedSize + backingStorageSize;
-
-/** JavaScript heap and array buffers of the page and its workers together, bytes; the largest sum seen. */
-class HeapWatch {
-  readonly #session: CDPSession;
-  readonly #workers = new Map<string, number>();
-  readonly #timer: NodeJS.Timeout;
-  #page = 0;
-  peak = 0;
-
-  private constructor(session: CDPSession) {
-    this.#session = session;
-    session.on('Target.attachedToTarget', ({ sessionId }) => this.#workers.set(sessionId, 0));
-    session.on('Target.detachedFromTarget', ({ sessionId }) => this.#workers.delete(sessionId));
-    session.on('Target.receivedMessageFromTarget', ({ sessionId, message }) => {
-      const { result } = JSON.parse(message) as { result?: HeapUsage };
-      if (result && 'usedSize' in result) this.#workers.set(sessionId, total(result));
-    });
-    this.#timer = setInterval(() => void this.#look(), 100);
-  }
-
-  /** Before the page starts its workers. */
-  static async start(page: Page): Promise<HeapWatch> {
-    const session = await page.context().newCDPSession(page);
-    const watch = new HeapWatch(session);
-    await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-    return watch;
-  }
-
-  async #look(): Promise<void> {
-    const message = JSON.stringify({ id: 1, method: 'Runtime.getHeapUsage' });
-    for (const sessionId of this.#workers.keys()) {
-      await this.#session.send('Target.sendMessageToTarget', { sessionId, message }).catch(() => undefined);
-    }
-    this.#page = await this.#session.send('Runtime.getHeapUsage').then(total, () => this.#page);
-    this.peak = Math.max(
-      this.peak,
-      [...this.#workers.values()].reduce((a, b) => a + b, this.#page),
-    );
-  }
-
-  stop(): { peakHeapBytes: number; workers: number } {
-    clearInterval(this.#timer);
-    return { peakHeapBytes: this.peak, workers: this.#workers.size };
-  }
-}
 
 const hub = await startHub({ repositories: [{ id: ID, directory: model }], ports: PORTS });
 const origins = [hub.apiUrl, hub.cdnUrl];

@@ -71,8 +71,8 @@ fn main(
   workgroupBarrier();
 #endfor
 #for d BLOCKS
-  var d_key_{d}: Sums;
-  var d_value_{d}: Sums;
+  var d_key_{d} = Sums();
+  var d_value_{d} = Sums();
 #endfor
   for (var head = first_head; head < first_head + heads; head++) {
     query_at = head * HEAD_STEP;
@@ -85,7 +85,7 @@ fn main(
       workgroupBarrier();
 #for j 2
 #for set SETS
-      var products_{j}_{set}: Sums;
+      var products_{j}_{set} = Sums();
 #for d BLOCKS
       products_{j}_{set} = subgroupMatrixMultiplyAccumulate(own_{set}_{d}, subgroupMatrixLoad<Right, col_major>(&tile[2 * {set} + {j}], {d}u * 2u, ROW), products_{j}_{set});
 #endfor

@@ -61,7 +61,7 @@ fn main(
   workgroupBarrier();
 #endfor
 #for d BLOCKS
-  var out_{d}: Sums;
+  var out_{d} = Sums();
 #endfor
   let range = agreed_bounds(vec2<u32>(first_key(q0), min(q0 + ROWS, step.tokens)), lane);
   for (var k0 = range.x; k0 < range.y; k0 += COLUMNS) {
@@ -72,7 +72,7 @@ fn main(
     workgroupBarrier();
 #for j 2
 #for set SETS
-    var products_{j}_{set}: Sums;
+    var products_{j}_{set} = Sums();
 #for d BLOCKS
     products_{j}_{set} = subgroupMatrixMultiplyAccumulate(own_{set}_{d}, subgroupMatrixLoad<Right, col_major>(&tile[2 * {set} + {j}], {d}u * 2u, ROW), products_{j}_{set});
 #endfor

@@ -54,7 +54,7 @@ fn main(
     let masking = !all_visible(q0, ROWS, k0, COLUMNS);
     workgroupBarrier();
 #for j 2
-    var products_{j}: Sums;
+    var products_{j} = Sums();
 #for d BLOCKS
     products_{j} = subgroupMatrixMultiplyAccumulate(query_{d}, subgroupMatrixLoad<Right, col_major>(&tile[{j}], {d}u * 2u, ROW), products_{j});
 #endfor
@@ -79,7 +79,7 @@ fn main(
   if (half == 0u && query < step.tokens) { lse[head * params.capacity + query] = row_lse; }
 
 #for d BLOCKS
-  var out_{d}: Sums;
+  var out_{d} = Sums();
 #endfor
   for (var k0 = range.x; k0 < range.y; k0 += COLUMNS) {
     workgroupBarrier();
@@ -88,7 +88,7 @@ fn main(
     let masking = !all_visible(q0, ROWS, k0, COLUMNS);
     workgroupBarrier();
 #for j 2
-    var products_{j}: Sums;
+    var products_{j} = Sums();
 #for d BLOCKS
     products_{j} = subgroupMatrixMultiplyAccumulate(query_{d}, subgroupMatrixLoad<Right, col_major>(&tile[{j}], {d}u * 2u, ROW), products_{j});
 #endfor

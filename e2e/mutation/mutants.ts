@@ -21,6 +21,8 @@ const ATTENTION = '130 of 131, 6/2 × 8 window 33 3 documents';
 const ATTENTION_ODD = '35 of 36, 4/2 × 10 2 documents';
 const ATTENTION_WIDE = '261 of 263, 3/1 × 16 window 150 2 documents WIDE prefetch';
 const ATTENTION_SPLIT = 'attention_backward 261 of 263, 3/1 × 8 window 150 2 documents 3 parts 4 rotated';
+const ATTENTION_CAPPED = '65 of 65, 2/1 × 16 window 30 2 documents capped at 4';
+const HEADS = '7 of 9, 4/2 × 24';
 const RMS_NORM = 'rms_norm 7 of 7 × 33 of size 0.001';
 const CROSS_ENTROPY = 'cross_entropy 63 of 70 × 33, ±5 gradient';
 const CROSS_ENTROPY_VECTORS = 'cross_entropy 63 of 70 × 36, ±5 gradient';
@@ -184,7 +186,7 @@ export const mutants: readonly Mutant[] = [
     'cross_entropy.wgsl',
     CROSS_ENTROPY,
     ['c == id', 'c != id'],
-    ['exp(logits[base + c] - top) / sum', 'exp(logits[base + c] - top) * sum'],
+    ['exp(value - top) / sum', 'exp(value - top) * sum'],
     ['log(sum) + (top - wanted)', 'log(sum) - (top - wanted)'],
     ['wanted == top', 'wanted != top'],
   ),
@@ -197,6 +199,14 @@ export const mutants: readonly Mutant[] = [
     ['reduce_sum(own_sum * exp(own_top - top), lane)', 'reduce_sum(own_sum, lane)'],
     ['logits[base + c] = NOTHING', 'logits[base] = NOTHING'],
   ),
+  ...inFile('cross_entropy.wgsl', 'cross_entropy 65 of 70 × 36, ±29 gradient capped at 30', [
+    'soft_cap_slope(v, params.cap)',
+    'vec4<f32>(1.0)',
+  ]),
+  ...inFile('cross_entropy.wgsl', 'cross_entropy 63 of 63 × 33, ±29 gradient capped at 30', [
+    'soft_cap_slope(vec4<f32>(v), params.cap).x',
+    '1.0',
+  ]),
   ...inFile('cross_entropy.wgsl', 'cross_entropy 7 of 7 × 2056, ±80 gradient', [
     'own_sum * exp(own_top - top) + total',
     'own_sum + total',
@@ -237,6 +247,24 @@ export const mutants: readonly Mutant[] = [
     ['params.first_partial + span', 'span'],
   ),
   ...inFile('grad_norm_partials.wgsl', 'grad_norm of 100003, at most 1', ['(span + 1u) * SPAN', '(span + 2u) * SPAN']),
+  ...inFile(
+    'head_norm.wgsl',
+    `head_norm ${HEADS}`,
+    ['select(params.key_at, params.query_at, head', 'select(params.query_at, params.key_at, head'],
+    ['head < params.heads', 'head <= params.heads'],
+    ['raw[index * params.width + c] = x', 'raw[index * params.width + c] = x * scale'],
+    ['token * params.stride + head * params.width', 'index * params.width'],
+    ['x * scale * weight[weight_at + c]', 'x * scale * weight[c]'],
+  ),
+  ...inFile(
+    'head_norm_backward.wgsl',
+    `head_norm_backward ${HEADS}`,
+    ['* scale - raw[raw_at + c]', '* scale + raw[raw_at + c]'],
+    ['scale * scale * scale / width', 'scale * scale / width'],
+    ['let raw_at = index * params.width', 'let raw_at = at'],
+    ['head < params.heads', 'head <= params.heads'],
+    ['product += x * d_qkv[at + c] * weight[weight_at + c]', 'product += x * d_qkv[at + c]'],
+  ),
   ...inFile(
     'loss_sum.wgsl',
     'loss_sum 63 of 65, slot 3, micro-batch 1',
@@ -473,6 +501,10 @@ export const mutants: readonly Mutant[] = [
     ['weight[params.weight_at + c]', 'weight[c]'],
     ['/ f32(params.width)', '* f32(params.width)'],
   ),
+  ...inFile('rms_norm.wgsl', 'rms_norm 33 of 40 × 70 of size 3 residual', [
+    'residual[row + c] + normed',
+    'residual[row + c] - normed',
+  ]),
   ...inFile(
     'rms_norm_backward.wgsl',
     'rms_norm_backward 7 of 7 × 33, accumulated',
@@ -493,24 +525,45 @@ export const mutants: readonly Mutant[] = [
     ['sines[angle] * params.sign', 'sines[angle]'],
   ),
   ...inFile(
+    'soft_cap.wgsl',
+    'soft_cap 65 of 90 × 33, ±30 at 30, rows 60 + 20',
+    ['params.first_token + row >= step.tokens', 'row >= step.tokens'],
+    ['soft_cap(vec4<f32>(x[index]), params.cap).x', 'x[index]'],
+  ),
+  ...inFile('soft_cap.wgsl', 'soft_cap 65 of 70 × 8, ±30 at 30, rows 20 + 20', [
+    'soft_cap(x[index], params.cap)',
+    'x[index]',
+  ]),
+  ...inFile(
     'swiglu.wgsl',
     'swiglu 7 of 9 × 33',
-    ['sigmoid(gate) * gate_up', 'sigmoid(gate) + gate_up'],
+    ['.x * gate_up[at + params.width]', '.x + gate_up[at + params.width]'],
     ['gate_up[at + params.width]', 'gate_up[at]'],
+    ['activation(gate_up[at]).x', 'activation(gate_up[at]).y'],
   ),
   ...inFile(
     'swiglu_backward.wgsl',
     'swiglu_backward 7 of 9 × 33',
-    ['gate * s * up', 'gate * s'],
-    ['(1.0 - s)', '(1.0 + s)'],
-    ['dy[index] * gate * s', 'dy[index] * s'],
-    ['dy[index] * up * s', 'dy[index] * s'],
+    ['gate.x * up', 'gate.x'],
+    ['dy[index] * gate.x', 'dy[index]'],
+    ['dy[index] * up * gate.y', 'dy[index] * gate.y'],
   ),
   ...inFile(
     'common/activation.wgsl',
     'swiglu 65 of 70 × 64, gates to ±100',
     ['x >= 0.0', 'x <= 0.0'],
     ['-abs(x)', 'abs(x)'],
+  ),
+  ...inFile('common/activation.wgsl', 'swiglu_backward 7 of 9 × 33', [
+    's * (1.0 + x * (1.0 - s))',
+    's * (1.0 + x * (1.0 + s))',
+  ]),
+  ...inFile(
+    'common/activation.wgsl',
+    'swiglu_backward 7 of 9 × 33, gelu_tanh',
+    ['(1.0 + 0.044715 * t * t)', '(1.0 + 0.044715 * t)'],
+    ['(1.0 + 0.134145 * t * t)', '(1.0 + 0.044715 * t * t)'],
+    ['s + x * s * (1.0 - s)', 's + s * (1.0 - s)'],
   ),
   ...inFile(
     'common/attention.wgsl',
@@ -534,6 +587,16 @@ export const mutants: readonly Mutant[] = [
     ['keys_{j} >= first', 'keys_{j} > first'],
     ['keys_{j} <= vec4', 'keys_{j} < vec4'],
     ['min(q0 + ROWS, step.tokens)', 'min(q0 + 1u, step.tokens)'],
+  ),
+  ...inFile('common/attention_scores.wgsl', `attention_forward ${ATTENTION}`, [
+    '{ return product * params.scale; }',
+    '{ return product / params.scale; }',
+  ]),
+  ...inFile(
+    'common/attention_scores.wgsl',
+    `attention_backward ${ATTENTION_CAPPED}`,
+    ['soft_cap(product * params.scale, params.soft_cap)', 'product * params.scale'],
+    ['gradient * soft_cap_slope(score, params.soft_cap)', 'gradient'],
   ),
   ...inFile(
     'common/attention_tile.wgsl',
@@ -656,6 +719,24 @@ export const mutants: readonly Mutant[] = [
     '1u + (block >> 8u)',
     '1u + (block >> 10u)',
   ]),
+  ...inFile(
+    'common/soft_cap.wgsl',
+    'soft_cap 7 of 9 × 33, ±80 at 30',
+    ['sign(t) * (1.0', '(1.0'],
+    ['select(large, small, a < vec4<f32>(0.6))', 'small'],
+    ['1260.0 + s * 21.0', '1260.0 - s * 21.0'],
+  ),
+  ...inFile('common/soft_cap.wgsl', 'soft_cap 7 of 7 × 130, ±10000 at 2', ['let t = x / cap', 'let t = x']),
+  ...inFile('common/soft_cap.wgsl', 'soft_cap 65 of 65 × 64, ±0.0001 at 30', [
+    'select(large, small, a < vec4<f32>(0.6))',
+    'large',
+  ]),
+  ...inFile(
+    'common/soft_cap.wgsl',
+    `attention_backward ${ATTENTION_CAPPED}`,
+    ['1.0 - t * t', '1.0 + t * t'],
+    ['max(vec4<f32>(0.0), 1.0 - t * t)', '1.0 - t * t'],
+  ),
   ...inFile(
     'common/reduce.wgsl',
     RMS_NORM,

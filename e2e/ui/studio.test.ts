@@ -48,7 +48,7 @@ it('goes from a model to a zip with the keyboard alone', async () => {
   await openDataset(page);
   // The button that was pressed is gone: the keyboard goes on from the heading.
   await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Bring your data');
-  await page.getByRole('row', { name: /^25 The line is not JSON/ }).waitFor();
+  await page.getByRole('row', { name: /^25 not readable tea.jsonl Not valid JSON/ }).waitFor();
   await tabTo(page, /assistant_only_loss/);
   await page.keyboard.press('Space');
   await page.getByText(/^[3-6]\d % of /).waitFor();

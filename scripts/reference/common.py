@@ -20,6 +20,7 @@ NF4 = torch.tensor([-1.0, -0.6961928009986877, -0.5250730514526367, -0.394917488
                     0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
                     0.7229568362236023, 1.0], dtype=torch.float32)
 ALL_LINEAR = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
+FUSED_LINEAR = ['qkv_proj', 'o_proj', 'gate_up_proj', 'down_proj']
 
 
 def dynamic_map():
@@ -78,10 +79,10 @@ def quantize(weight, double, quant_type='nf4'):
 
 
 def quantize_linears(model, double, quant_type='nf4'):
-    """Replaces every linear but lm_head by its 4-bit round trip; returns {module.part: tensor}."""
+    """Replaces every linear but lm_head and those of a vision part by its 4-bit round trip; returns {module.part: tensor}."""
     states = {}
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and name != 'lm_head':
+        if isinstance(module, torch.nn.Linear) and name != 'lm_head' and 'vision' not in name:
             deq, state = quantize(module.weight, double, quant_type)
             module.weight.data.copy_(deq.to(module.weight.device))
             states.update({f'{name}.{k}': v.contiguous() for k, v in state.items()})
@@ -174,20 +175,29 @@ def collate(batch, pad):
     return out
 
 
-def mask4d(segments, dtype):
+def mask4d(segments, dtype, window=None):
     s = torch.tensor(segments, device=DEVICE)
     length = s.shape[1]
     i = torch.arange(length, device=DEVICE)
     ok = (s[:, :, None] == s[:, None, :]) & (i[:, None] >= i[None, :])[None]
     ok |= torch.eye(length, dtype=torch.bool, device=DEVICE)[None]
+    if window:
+        ok &= (i[:, None] - i[None, :] < window)[None]
     mask = torch.zeros(ok.shape, dtype=dtype, device=DEVICE)
     return mask.masked_fill_(~ok, torch.finfo(dtype).min)[:, None]
 
 
 def forward(model, ids, positions, segments):
-    """Logits [rows, length, vocab]; attention stays inside a document."""
+    """Logits [rows, length, vocab]; attention stays inside a document and, where the model has one, the window."""
+    config = model.config.get_text_config()
+    window = getattr(config, 'sliding_window', None)
+    mask = mask4d(segments, model.dtype)
+    if 'sliding_attention' in (getattr(config, 'layer_types', None) or []):
+        mask = {'full_attention': mask, 'sliding_attention': mask4d(segments, model.dtype, window)}
+    elif window and config.model_type in ('mistral', 'phi3'):
+        mask = mask4d(segments, model.dtype, window)
     return model(input_ids=torch.tensor(ids, device=DEVICE), position_ids=torch.tensor(positions, device=DEVICE),
-                 attention_mask=mask4d(segments, model.dtype), use_cache=False).logits
+                 attention_mask=mask, use_cache=False).logits
 
 
 def nll_sum(logits, labels):
@@ -250,7 +260,7 @@ def train(model, params, steps, training, pad, total, log=lambda entry: None, pe
 
 
 def scrub_adapter(folder):
-    """Drops PEFT's README, this machine's path and the random order of a set from a saved adapter."""
+    """Drops PEFT's README, this machine's path, the random order of a set and what kept a vision part out from a saved adapter."""
     readme, config = os.path.join(folder, 'README.md'), os.path.join(folder, 'adapter_config.json')
     if os.path.exists(readme):
         os.remove(readme)
@@ -258,6 +268,7 @@ def scrub_adapter(folder):
         c = json.load(f)
     c['base_model_name_or_path'] = 'model'
     c['target_modules'] = sorted(c['target_modules'])
+    c['exclude_modules'] = None
     with open(config, 'w') as f:
         json.dump(c, f, indent=2)
 

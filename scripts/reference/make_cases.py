@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
 
-from common import (ALL_LINEAR, DEVICE, collate, forward, micro_batches, nll_sum, quantize_linears, rows_to_examples,
+from common import (ALL_LINEAR, DEVICE, FUSED_LINEAR, collate, forward, micro_batches, nll_sum, quantize_linears, rows_to_examples,
                     scrub_adapter, train, windows)
 
 # Invented templates: name -> (jinja, EOS, special tokens).
@@ -49,6 +49,10 @@ def training(**changes):
                 lr_scheduler_type='constant', warmup_steps=0, max_grad_norm=1.0, weight_decay=0.0, adam_beta1=0.9, adam_beta2=0.999,
                 optim='adamw', train_sampling_strategy='sequential', packing=False)
     return {**base, **changes}
+
+
+def small(**changes):
+    return training(**{**dict(max_length=64, max_steps=8, lr_scheduler_type='linear', warmup_steps=2), **changes})
 
 
 def lora(**changes):
@@ -86,6 +90,67 @@ CASES = {
         config=dims(96, 224, 2, 6, 2, tie_word_embeddings=True),
         lora=lora(), training=training(max_length=224, per_device_train_batch_size=1, assistant_only_loss=True, packing=True, gradient_accumulation_steps=2,
                                        max_grad_norm=0.2, weight_decay=0.1)),
+    # The rest are small: one architecture or RoPE type each, norm weights away from their start.
+    # A context of 40 positions and rows on both sides of it, one a micro-batch: each has frequencies of its own, or the last longer one's.
+    'llama-dynamic': dict(
+        type='llama', vocab=300, rows='text', paragraphs=(25, 150), n=24, seed=31, dtype='bfloat16', stir=True, quantization=quantization(True),
+        config=dims(32, 80, 2, 2, 1, tie_word_embeddings=True, max_position_embeddings=40,
+                    rope_parameters=dict(rope_type='dynamic', factor=4.0, rope_theta=10000.0)),
+        lora=lora(r=4), training=small(per_device_train_batch_size=1, gradient_accumulation_steps=2)),
+    'llama-yarn': dict(
+        type='llama', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=32, dtype='float16', stir=True, new_rope=True, quantization=quantization(True),
+        config=dims(48, 80, 2, 3, 1, tie_word_embeddings=False, max_position_embeddings=128, attention_bias=True,
+                    rope_parameters=dict(rope_type='yarn', factor=4.0, rope_theta=10000.0, original_max_position_embeddings=32)),
+        lora=lora(r=4), training=small()),
+    # Rows on both sides of the original context: short divisors for some micro-batches, long ones for others.
+    'llama-longrope': dict(
+        type='llama', vocab=300, rows='text', paragraphs=(25, 150), n=24, seed=33, dtype='float32', stir=True, quantization=quantization(False),
+        config=dims(32, 80, 2, 2, 2, tie_word_embeddings=True, max_position_embeddings=160,
+                    rope_parameters=dict(rope_type='longrope', rope_theta=10000.0, original_max_position_embeddings=40,
+                                         short_factor=[1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 1.7, 2.0], long_factor=[1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0])),
+        lora=lora(r=4), training=small(per_device_train_batch_size=1)),
+    # A window shorter than the rows, and documents within them.
+    'mistral-window': dict(
+        type='mistral', vocab=300, rows='text', paragraphs=(40, 150), n=36, seed=34, dtype='bfloat16', stir=True, quantization=quantization(True),
+        config=dims(48, 112, 2, 6, 2, head_dim=16, sliding_window=20, tie_word_embeddings=False, rope_parameters=dict(rope_type='default', rope_theta=10000.0)),
+        lora=lora(r=4), training=small(max_length=96, packing=True, per_device_train_batch_size=1)),
+    # One key head for three of queries, heads wider than hidden / heads, biases, a window on the second layer.
+    'qwen3-norms': dict(
+        type='qwen3', vocab=300, rows='prompt', chars=110, n=24, seed=35, dtype='bfloat16', stir=True, quantization=quantization(True),
+        config=dims(48, 80, 2, 3, 1, head_dim=24, attention_bias=True, tie_word_embeddings=True, use_sliding_window=True, sliding_window=16,
+                    max_window_layers=1, rope_parameters=dict(rope_type='default', rope_theta=1000000.0)),
+        lora=lora(r=4), training=small(gradient_accumulation_steps=2)),
+    'smollm3-nope': dict(
+        type='smollm3', vocab=300, rows='prompt', chars=110, n=24, seed=36, dtype='float16', shard='60KB', stir=True, quantization=quantization(True),
+        config=dims(32, 80, 3, 2, 1, no_rope_layers=[1, 0, 1], attention_bias=True, mlp_bias=True, tie_word_embeddings=False,
+                    rope_parameters=dict(rope_type='default', rope_theta=2000000.0)),
+        lora=lora(r=4, use_rslora=True), training=small(max_length=72)),
+    # A part of each head turns; divisors change with the length; a window; fused linears.
+    'phi3-partial': dict(
+        type='phi3', vocab=300, rows='text', paragraphs=(25, 150), n=24, seed=37, dtype='float32', stir=True, quantization=quantization(True),
+        config=dims(48, 80, 2, 3, 1, tie_word_embeddings=False, sliding_window=24, max_position_embeddings=160, original_max_position_embeddings=40,
+                    rope_parameters=dict(rope_type='longrope', rope_theta=10000.0, partial_rotary_factor=0.75,
+                                         short_factor=[1.0, 1.05, 1.1, 1.2, 1.3, 1.5], long_factor=[1.0, 1.5, 2.0, 2.5, 3.0, 4.0])),
+        lora=lora(r=4, target_modules=FUSED_LINEAR), training=small(per_device_train_batch_size=1, gradient_accumulation_steps=2)),
+    # Caps small enough to bend; √hidden that is no whole number; a scale that is not the head's.
+    'gemma2-caps': dict(
+        type='gemma2', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=38, dtype='bfloat16', stir=True, new_rope=True, quantization=quantization(True),
+        config=dims(48, 112, 2, 2, 1, head_dim=16, query_pre_attn_scalar=12, sliding_window=16, attn_logit_softcapping=2.0, final_logit_softcapping=4.0,
+                    tie_word_embeddings=True),
+        lora=lora(r=4), training=small()),
+    # The older form of the config: both thetas, linear scaling on full layers, which layers slide as a pattern.
+    'gemma3-window': dict(
+        type='gemma3_text', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=39, dtype='bfloat16', stir=True, quantization=quantization(True),
+        config=dims(48, 80, 3, 2, 1, head_dim=32, query_pre_attn_scalar=32, sliding_window=12, sliding_window_pattern=2, tie_word_embeddings=True,
+                    rope_parameters=dict(full_attention=dict(rope_type='linear', factor=4.0, rope_theta=1000000.0),
+                                         sliding_attention=dict(rope_type='default', rope_theta=10000.0))),
+        lora=lora(r=4), training=small()),
+    # The text part of a model that also sees: nested config, other tensor names, tensors that nothing reads.
+    'gemma3-nested': dict(
+        type='gemma3', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=40, dtype='bfloat16', stir=True, new_rope=True, quantization=quantization(True),
+        vision=dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1, image_size=28, patch_size=14),
+        config=dims(32, 80, 2, 2, 1, head_dim=16, query_pre_attn_scalar=16, sliding_window=20, layer_types=['sliding_attention', 'full_attention']),
+        lora=lora(r=4), training=small()),
     # Ranks and alphas of their own by expression, path or name, for modules and layers; a layer's o_proj alone; gaussian start. Keys
     # that overlap stand in alphabetical order: PEFT sorts them when it saves, and the first that matches counts.
     'llama-patterns': dict(
@@ -147,13 +212,21 @@ def pretrain(model, tok, corpus, steps, length=64, batch=16):
 
 
 def legacy_rope(path):
-    """Rewrites config.json in the older form: rope_theta and rope_scaling {type}, torch_dtype."""
+    """Rewrites config.json in the older form: rope_theta and rope_scaling {type}, torch_dtype; Gemma 3's two thetas, pattern of layers."""
     with open(path) as f:
         c = json.load(f)
     rope = c.pop('rope_parameters')
+    key = 'type'
+    if 'full_attention' in rope:
+        c['rope_local_base_freq'] = rope['sliding_attention']['rope_theta']
+        c['sliding_window_pattern'] = c.pop('layer_types').index('full_attention') + 1
+        c.pop('_sliding_window_pattern', None)
+        rope, key = rope['full_attention'], 'rope_type'
     c['rope_theta'] = rope.pop('rope_theta')
+    if 'partial_rotary_factor' in rope:
+        c['partial_rotary_factor'] = rope.pop('partial_rotary_factor')
     kind = rope.pop('rope_type', 'default')
-    c['rope_scaling'] = None if kind == 'default' else {'type': kind, **rope}
+    c['rope_scaling'] = None if kind == 'default' else {key: kind, **rope}
     c['torch_dtype'] = c.pop('dtype', None)
     with open(path, 'w') as f:
         json.dump(c, f, indent=2)
@@ -201,7 +274,8 @@ def dequantize_linears(model):
 def make_rows(spec, corpus, chat):
     rng = random.Random(spec['seed'] + 1)
     if spec['rows'] == 'text':
-        paragraphs = [p for p in corpus.split('\n\n') if 150 < len(p) < 900]
+        low, high = spec.get('paragraphs', (150, 900))
+        paragraphs = [p for p in corpus.split('\n\n') if low < len(p) < high]
         return [{'text': p} for p in rng.sample(paragraphs, spec['n'])]
     short = [r['messages'] for r in chat if len(r['messages'][-1]['content']) > 20 and sum(len(m['content']) for m in r['messages']) < spec['chars']]
     picked = rng.sample(short, spec['n'])
@@ -232,12 +306,17 @@ def make(out, name, spec, corpus, chat):
     torch.manual_seed(spec['seed'])
     tc, lc = spec['training'], spec['lora']
     tok = tokenizer(corpus, spec['vocab'], spec.get('template'))
-    config = AutoConfig.for_model(spec['type'], vocab_size=len(tok), bos_token_id=None, eos_token_id=tok.eos_token_id,
-                                  pad_token_id=tok.pad_token_id, max_position_embeddings=512, **spec['config'])
+    fields = {'vocab_size': len(tok), 'bos_token_id': None, 'eos_token_id': tok.eos_token_id, 'pad_token_id': tok.pad_token_id,
+              'max_position_embeddings': 512, **spec['config']}
+    if 'vision' in spec:
+        fields = {'text_config': fields, 'vision_config': spec['vision'], 'mm_tokens_per_image': 4}
+    config = AutoConfig.for_model(spec['type'], **fields)
     model = AutoModelForCausalLM.from_config(config, attn_implementation='eager').to(DEVICE)
     for n, p in model.named_parameters():   # biases away from zero, so that a missing one shows
         if n.endswith('.bias'):
             torch.nn.init.normal_(p, std=0.05)
+        elif spec.get('stir') and n.endswith('norm.weight'):   # norms too
+            p.data += torch.empty_like(p).normal_(std=0.2)
     pretrain_loss = pretrain(model, tok, corpus, 250)
     dtype = getattr(torch, spec['dtype'])
     model = model.to(dtype)
@@ -255,6 +334,8 @@ def make(out, name, spec, corpus, chat):
               else quantize_linears(model, quant['bnb_4bit_use_double_quant'], quant['bnb_4bit_quant_type']))
     save_file(states, d + '/expected/nf4.safetensors')
     own = {k: lc[k] for k in ('use_rslora', 'use_dora', 'rank_pattern', 'alpha_pattern', 'layers_to_transform', 'init_lora_weights') if k in lc}
+    if 'vision' in spec:
+        own['exclude_modules'] = '.*vision.*'
     pm = get_peft_model(model, LoraConfig(r=lc['r'], lora_alpha=lc['lora_alpha'], target_modules=lc['target_modules'], **own,
                                           lora_dropout=0.0, bias='none', task_type='CAUSAL_LM')).to(DEVICE)
     for n, p in pm.named_parameters():

@@ -6,7 +6,8 @@ fn sigmoid(x: f32) -> f32 {
 
 // The gate's activation and its derivative.
 #if GELU
-// x · ½(1 + tanh u) = x · σ(2u) with u = √(2/π)·(x + 0.044715·x³) (Hendrycks & Gimpel 2016); flat to the last bit beyond 20.
+// x · ½(1 + tanh u) = x · σ(2u) with u = √(2/π)·(x + 0.044715·x³) (Hendrycks & Gimpel 2016). Beyond 20, where σ is 0 or 1
+// to the last bit, u stays: WGSL does not say what an overflow gives.
 fn activation(x: f32) -> vec2<f32> {
   let t = clamp(x, -20.0, 20.0);
   let s = sigmoid(1.5957691216057308 * t * (1.0 + 0.044715 * t * t));

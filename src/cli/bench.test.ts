@@ -180,6 +180,7 @@ function report(kernelMs: number, trainMs: number): BenchReport {
         groups: [{ group: 'attention', ms: 4, share: 0.4, dispatches: 8 }],
         kernels: [{ kernel: 'attention_forward', group: 'attention', ms: 4, dispatches: 8, tflops: 1 }],
         profiledMs: 10,
+        longestDispatch: { kernel: 'attention_forward', ms: 3.5 },
         attentionComputed: 0.05,
         attentionMeasured: 0.4,
       },
@@ -217,6 +218,7 @@ describe('the report', () => {
     expect(text).toMatch(/^tiny 2×32 +12 +10\.8 – 13\.2 +10\.8 +5,333 +25 % +20 % +120 +60 +1\.5$/m);
     expect(text).toContain('memory at the peak, MiB: weights 1,024, activations 512');
     expect(text).toContain('the step takes 2 ms more (gaps between dispatches)');
+    expect(text).toContain('longest dispatch: attention_forward, 3.5 ms');
     expect(text).toContain('attention: 5.0 % of the operations, 40 % of the profiled time');
     expect(text).toContain('  adamw 8: ShaderError: adamw did not compile');
   });

@@ -154,6 +154,7 @@ function describeTraining(line: TrainLine): string[] {
     `  CPU until a step is enqueued: ${digits(line.encodeMs.median)} ms (${range(line.encodeMs)})`,
     `  profiled dispatches: ${digits(line.profiledMs)} ms of ${digits(line.ms.median)} ms a step; the step takes ` +
       `${digits(Math.abs(gap))} ms ${gap >= 0 ? 'more (gaps between dispatches)' : 'less (dispatches overlap, or passes of their own cost)'}`,
+    `  longest dispatch: ${line.longestDispatch.kernel}, ${digits(line.longestDispatch.ms)} ms`,
     `  attention: ${percent(line.attentionComputed)} of the operations, ${percent(line.attentionMeasured)} of the profiled time`,
     ...indent(
       table(

@@ -4,21 +4,26 @@ import type { EventOf, ParityReport } from '../worker/protocol.ts';
 const DROPPED_SHOWN = 3;
 
 export function describeData({ summary }: EventOf<'data'>): string[] {
-  const { examples, trainedTokens, truncated, dropped, notes, microBatchesPerEpoch } = summary;
+  const { examples, trainedTokens, truncated, dropped, droppedCount, notes, microBatchesPerEpoch } = summary;
   return [
     `data: ${examples} examples, ${trainedTokens} trained tokens, ${microBatchesPerEpoch} micro-batches an epoch` +
       (truncated > 0 ? `, ${truncated} cut at max_length` : ''),
-    ...dropped.slice(0, DROPPED_SHOWN).map(({ line, reason }) => `  line ${line} left out: ${reason}`),
-    ...(dropped.length > DROPPED_SHOWN ? [`  … ${dropped.length} rows left out in all`] : []),
+    ...dropped.slice(0, DROPPED_SHOWN).map(({ file, line, reason }) => `  ${file}, line ${line} left out: ${reason}`),
+    ...(droppedCount > DROPPED_SHOWN ? [`  … ${droppedCount} rows left out in all`] : []),
     ...notes.map(({ text, rows, firstLine }) => `  note: ${text} (${rows} rows, the first on line ${firstLine})`),
   ];
 }
 
-export function describeMemory({ bytes }: EventOf<'memory'>): string {
+export function describeMemory({ bytes, kept }: EventOf<'memory'>): string {
   const parts = Object.entries(bytes).filter(([, size]) => size > 0);
   const total = parts.reduce((sum, [, size]) => sum + size, 0);
   const megabytes = (size: number) => (size / 1e6).toFixed(1);
-  return `GPU memory: ${megabytes(total)} MB (${parts.map(([name, size]) => `${name} ${megabytes(size)}`).join(', ')})`;
+  const recomputed =
+    kept && kept.layers < kept.of ? `; ${kept.of - kept.layers} of ${kept.of} layers computed twice` : '';
+  return (
+    `GPU memory: ${megabytes(total)} MB (${parts.map(([name, size]) => `${name} ${megabytes(size)}`).join(', ')})` +
+    recomputed
+  );
 }
 
 /** A table, the busiest kernel first. */

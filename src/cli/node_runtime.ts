@@ -5,7 +5,9 @@ import { runCommand } from '../worker/session.ts';
 import type { Adapter } from './chromium_flags.ts';
 import { requestDawn } from './dawn.ts';
 import { diskFolder } from './disk_folder.ts';
+import { createDiskScratch } from './disk_scratch.ts';
 import type { Runtime } from './runtime.ts';
+import { createTemplateThread } from './template_thread.ts';
 
 const NO_ADAPTER_ADVICE =
   'Dawn found no graphics adapter. Install a Vulkan driver: that of your GPU, or Mesa 25 or newer for the software one ' +
@@ -17,7 +19,9 @@ export function nodeRuntime(options: { adapter: Adapter; toggles: readonly strin
       if (location.kind === 'disk') return diskFolder(location.path);
       throw new Error('In Node folders are read from disk.');
     },
+    createScratch: createDiskScratch,
     requestGpu: () => requestDawn(options.adapter, options.toggles),
+    createTemplateWorker: createTemplateThread,
   };
   return {
     locate: (directory) => ({ kind: 'disk', path: directory }),

@@ -95,7 +95,7 @@ export async function trainCommand(
 
 /** Every folder that the config names, wherever on this machine it lies. */
 function locations(config: RunConfig, directory: string, runtime: Runtime): Record<string, FolderLocation> {
-  const files = [config.data, config.eval_data].filter((file) => file !== undefined);
+  const files = [config.data, config.eval_data ?? []].flat();
   const folders = [config.model, config.initial_adapter, ...files.map((file) => splitPath(file)[0])];
   return Object.fromEntries(
     folders

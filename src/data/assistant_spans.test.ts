@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { NO_END_OF_TURN, SpanError, SpanFinder, type TurnTokens } from './assistant_spans.ts';
+import { SpanError, SpanFinder, THINKING_LEFT_OUT } from './assistant_spans.ts';
 import { ChatTemplateError, compileChatTemplate } from './chat_template.ts';
 import { type ChatTemplateCase, chatTemplateCases } from './fixtures/testing.ts';
 import type { Message } from './rows.ts';
+import { NO_END_OF_TURN, type TurnTokens } from './turn_ends.ts';
 
 const CASES = new Map(chatTemplateCases().map((one) => [one.name, one]));
 const turnTokens = (one: ChatTemplateCase): TurnTokens => ({
@@ -23,10 +24,11 @@ function trained(name: string, messages: readonly Message[]): string[] {
 }
 
 function custom(template: string, tokens: Partial<TurnTokens> = {}): SpanFinder {
-  const { eosToken, addedTokens = [] } = tokens;
+  const { eosToken, addedTokens = [], stopTokens = [] } = tokens;
   return new SpanFinder(compileChatTemplate(template, eosToken === undefined ? {} : { eos_token: eosToken }), {
     eosToken,
     addedTokens,
+    stopTokens,
   });
 }
 
@@ -67,6 +69,21 @@ describe('SpanFinder', () => {
     expect(notes).toEqual([NO_END_OF_TURN]);
   });
 
+  it('takes a token that generation stops at for the end, and says where generation stops elsewhere', () => {
+    const template =
+      '{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|sep|><|over|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}';
+    const find = (stopTokens: string[]) => {
+      const finder = custom(template, { eosToken: '</s>', addedTokens: ['<|sep|>', '<|over|>', '</s>'], stopTokens });
+      const { text, spans, notes } = finder.find(TWO_TURNS);
+      return { trained: spans.map((span) => text.slice(span.start, span.end)), notes };
+    };
+    expect(find(['</s>', '<|over|>'])).toEqual({ trained: ['Two<|sep|><|over|>', 'Four<|sep|><|over|>'], notes: [] });
+    expect(find([])).toEqual({ trained: ['Two<|sep|>', 'Four<|sep|>'], notes: [] });
+    const { trained: ends, notes } = find(['</s>']);
+    expect(ends).toEqual(['Two<|sep|>', 'Four<|sep|>']);
+    expect(notes).toEqual([expect.stringContaining('assistant turns end with "<|sep|>", but')]);
+  });
+
   it('never trains the role header of a template without a generation prompt', () => {
     expect(trained('no-prompt', TWO_TURNS)).toEqual(['Two<|stop|>', 'Four<|stop|>']);
   });
@@ -74,6 +91,17 @@ describe('SpanFinder', () => {
   it('trains what the model must write before its content', () => {
     expect(trained('thinking', [user('Hi'), assistant('Yo')])).toEqual(['<think>\n\n</think>\n\nYo<|im_end|>']);
     expect(trained('mistral', [user('Hi'), assistant('Yo')])).toEqual([' Yo</s>']);
+  });
+
+  it('trains earlier turns without their thinking where the template leaves it out, and says so', () => {
+    const chat = [user('a'), assistant('<think>\nhm\n</think>\n\nb'), user('c'), assistant('<think>oh</think>d')];
+    const { text, spans, notes } = finderOf(CASES.get('thinking')!).find(chat);
+    expect(spans.map((span) => text.slice(span.start, span.end))).toEqual([
+      'b<|im_end|>',
+      '<think>\noh\n</think>\n\nd<|im_end|>',
+    ]);
+    expect(notes).toEqual([THINKING_LEFT_OUT]);
+    expect(finderOf(CASES.get('chatml')!).find(chat).notes).toEqual([]);
   });
 
   it('trains thinking as it is written, prompted or not', () => {
@@ -101,11 +129,23 @@ describe('SpanFinder', () => {
   describe('refuses', () => {
     const refusal = (name: string, messages: readonly Message[]) => () => trained(name, messages);
 
-    it('a conversation whose earlier thinking the template drops', () => {
-      const chat = [user('a'), assistant('<think>\nhm\n</think>\n\nb'), user('c'), assistant('d')];
-      expect(refusal('thinking', chat)).toThrow(SpanError);
-      expect(refusal('thinking', chat)).toThrow('drop thinking');
-      expect(refusal('thinking', [user('a'), assistant('b'), user('c'), assistant('d')])).not.toThrow();
+    it('thinking that cannot be told from the answer', () => {
+      const chat = (answer: string) => [user('a'), assistant(answer), user('c'), assistant('d')];
+      expect(refusal('thinking', chat('x <think>hm</think> b'))).toThrow(SpanError);
+      expect(refusal('thinking', chat('<think>hm</think> b</think>'))).toThrow('move thinking');
+      expect(refusal('thinking', chat('<think>hm</think> b'))).not.toThrow();
+    });
+
+    it('reasoning_content that the template has no place for', () => {
+      const chat: Message[] = [user('a'), { ...assistant('b'), reasoning_content: 'hm' }];
+      expect(refusal('chatml', chat)).toThrow('no place for the reasoning_content of message 2');
+      expect(refusal('chatml', [user('a'), assistant('<think>hm</think>b')])).not.toThrow();
+      const forgetful =
+        '{% for m in messages %}<|{{ m.role }}|>{{ m.reasoning_content }}{{ m.content }}<|stop|>{% endfor %}';
+      const finder = custom(`${forgetful}{% if add_generation_prompt %}<|assistant|>{% endif %}`, {
+        eosToken: '<|stop|>',
+      });
+      expect(finder.find(chat).spans).toHaveLength(1);
     });
 
     it('a template that rewrites contents', () => {
@@ -194,7 +234,10 @@ describe('SpanFinder', () => {
           for (const [k, span] of spans.entries()) {
             const covered = text.slice(span.start, span.end);
             expect(covered).not.toContain('µ');
-            if (one.name !== 'eager-thinking') expect(covered).toContain(answers[k]!.content.trim());
+            // Thinking may be left out or given line ends of its own; the answer behind it is there.
+            const written =
+              one.name === 'thinking' ? answers[k]!.content.split('</think>').at(-1)! : answers[k]!.content;
+            if (one.name !== 'eager-thinking') expect(covered).toContain(written.trim());
           }
           outcomes.found++;
         } catch (error) {

@@ -12,6 +12,9 @@ export type Row = readonly Example[];
 /** `per_device_train_batch_size` rows (fewer at the end of an epoch). */
 export type MicroBatch = readonly Row[];
 
+/** A micro-batch whose rows name their examples by number, as a plan knows them. */
+export type NumberedBatch = readonly (readonly number[])[];
+
 export const IGNORE_INDEX = -100;
 
 /**

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Example, MicroBatch } from './batch.ts';
+import type { Example, MicroBatch, NumberedBatch } from './batch.ts';
 import { type BatchingConfig, collate, flatten, flattenPadded, planBatches } from './batching.ts';
 
 const example = (ids: number[], masked = 0): Example => ({
   ids,
   labels: ids.map((id, index) => (index < masked ? -100 : id)),
 });
-const numbered = (count: number) => Array.from({ length: count }, (_, index) => example([index, index]));
+/** That many examples of two tokens. */
+const numbered = (count: number) => new Uint32Array(count).fill(2);
 const config = (change: Partial<BatchingConfig> = {}): BatchingConfig => ({
   max_length: 16,
   packing: false,
@@ -17,8 +18,8 @@ const config = (change: Partial<BatchingConfig> = {}): BatchingConfig => ({
   seed: 42,
   ...change,
 });
-/** The first id of every row. */
-const seen = (batches: readonly MicroBatch[]) => batches.map((batch) => batch.map((row) => row[0]!.ids[0]!));
+/** The first example of every row. */
+const seen = (batches: Iterable<NumberedBatch>) => [...batches].map((batch) => batch.map((row) => row[0]));
 
 describe('planBatches', () => {
   it('lays rows out in order, with shorter ends, and begins each epoch anew', () => {
@@ -40,13 +41,14 @@ describe('planBatches', () => {
 
   it('takes fewer rows than a batch', () => {
     expect(seen(planBatches(numbered(1), config({ per_device_train_batch_size: 8 })).window(3))).toEqual([[0]]);
-    expect(() => planBatches([], config())).toThrow(RangeError);
+    expect(() => planBatches(new Uint32Array(), config())).toThrow(RangeError);
   });
 
   it('packs when asked to', () => {
     const plan = planBatches(numbered(9), config({ packing: true, max_length: 8 }));
     expect(plan.rows).toBe(3);
-    expect(plan.epoch(0)[0]!.map((row) => row.length)).toEqual([4, 4]);
+    expect([...plan.epoch(0)][0].map((row) => row.length)).toEqual([4, 4]);
+    expect(plan.mostTokens).toBe(16);
   });
 
   it('shuffles reproducibly: another order each epoch and seed, the same for the same step', () => {
@@ -59,13 +61,26 @@ describe('planBatches', () => {
     expect(seen(random(1).window(40))).toEqual(late);
   });
 
+  it('brings rows of about the same length together, the longest of all first', () => {
+    const lengths = Uint32Array.from({ length: 400 }, (_, index) => ((index * 37) % 100) + 1);
+    const plan = planBatches(lengths, config({ train_sampling_strategy: 'group_by_length' }));
+    const spread = (batches: Iterable<NumberedBatch>) => {
+      const differences = [...batches].map((batch) => Math.abs(lengths[batch[0][0]] - lengths[batch.at(-1)![0]]));
+      return differences.reduce((sum, one) => sum + one, 0) / differences.length;
+    };
+    expect(spread(plan.epoch(0))).toBeLessThan(3);
+    expect(spread(planBatches(lengths, config({ train_sampling_strategy: 'random' })).epoch(0))).toBeGreaterThan(20);
+    expect(lengths[seen(plan.epoch(0))[0][0]]).toBe(100);
+    expect(seen(plan.epoch(0))).not.toEqual(seen(plan.epoch(1)));
+  });
+
   it('covers each row once an epoch', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 40 }),
         fc.integer({ min: 1, max: 6 }),
         fc.integer({ min: 1, max: 6 }),
-        fc.constantFrom('sequential' as const, 'random' as const),
+        fc.constantFrom('sequential' as const, 'random' as const, 'group_by_length' as const),
         fc.nat({ max: 3 }),
         (count, batch, accumulation, train_sampling_strategy, epoch) => {
           const plan = planBatches(

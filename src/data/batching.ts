@@ -1,10 +1,12 @@
 /**
  * Examples → rows → micro-batches → accumulation windows. A step's window is a function of the step's number alone, so a
- * resumed run continues with the very batches it would have seen.
+ * resumed run continues with the very batches it would have seen. Plans know examples by number and length: their tokens
+ * are fetched when their step comes (batches.ts).
  */
 import type { TrainingConfig } from '../formats/run_config.ts';
-import type { Example, FlatBatch, MicroBatch, PaddedBatch, Row } from './batch.ts';
+import type { Example, FlatBatch, MicroBatch, NumberedBatch, PaddedBatch } from './batch.ts';
 import { IGNORE_INDEX } from './batch.ts';
+import { lengthGrouped } from './length_groups.ts';
 import { packBestFitDecreasing } from './packing.ts';
 import { permutation } from './random.ts';
 
@@ -24,54 +26,74 @@ export interface BatchPlan {
   readonly microBatchesPerEpoch: number;
   /** Optimizer steps in an epoch. */
   readonly windowsPerEpoch: number;
+  /** Tokens of the longest rows together that one micro-batch could hold, in whatever order an epoch has them. */
+  readonly mostTokens: number;
   /** The micro-batches of one epoch, in order; `epoch` counts from 0. Sequential runs see the same ones each epoch. */
-  epoch(epoch: number): readonly MicroBatch[];
+  epoch(epoch: number): Iterable<NumberedBatch>;
   /**
    * The micro-batches that optimizer step `step` (from 0) accumulates: `gradient_accumulation_steps` of them, fewer at
    * an epoch's end, after which the next epoch starts again from its first micro-batch.
    */
-  window(step: number): readonly MicroBatch[];
+  window(step: number): readonly NumberedBatch[];
 }
 
 /**
- * Packs the examples into rows if asked to, and lays out the epochs. `random` shuffles whole rows, by `seed` and epoch.
+ * Packs examples, given by their lengths, into rows if asked to, and lays out the epochs. `random` shuffles whole rows, by
+ * `seed` and epoch; `group_by_length` brings rows of about the same length together.
  *
  * @throws RangeError when there is no example: {@link prepareDataset} says why before it comes to this.
  */
-export function planBatches(examples: readonly Example[], config: BatchingConfig): BatchPlan {
-  if (examples.length === 0) throw new RangeError('There is no example to make batches of.');
-  const rows: Row[] = config.packing
-    ? packBestFitDecreasing(examples, config.max_length)
-    : examples.map((example) => [example]);
+export function planBatches(lengths: ArrayLike<number>, config: BatchingConfig): BatchPlan {
+  if (lengths.length === 0) throw new RangeError('There is no example to make batches of.');
+  const packed = config.packing ? packBestFitDecreasing(lengths, config.max_length) : undefined;
+  const rows = packed?.length ?? lengths.length;
+  const rowAt = (row: number): readonly number[] => packed?.[row] ?? [row];
+  const rowLengths = Uint32Array.from({ length: rows }, (_, row) =>
+    rowAt(row).reduce((sum, number) => sum + lengths[number], 0),
+  );
   const size = config.per_device_train_batch_size;
   const accumulation = config.gradient_accumulation_steps;
-  const microBatchesPerEpoch = Math.ceil(rows.length / size);
+  const microBatchesPerEpoch = Math.ceil(rows / size);
   const windowsPerEpoch = Math.ceil(microBatchesPerEpoch / accumulation);
-  const shuffled = config.train_sampling_strategy === 'random';
+  const strategy = config.train_sampling_strategy;
 
-  const build = (number: number): MicroBatch[] => {
-    const order = shuffled ? permutation(rows.length, config.seed, number) : undefined;
-    const at = (index: number) => rows[order ? order[index]! : index]!;
-    return Array.from({ length: microBatchesPerEpoch }, (_, batch) => {
-      const first = batch * size;
-      return Array.from({ length: Math.min(size, rows.length - first) }, (_, row) => at(first + row));
-    });
+  const orderOf = (epoch: number): Uint32Array | undefined => {
+    switch (strategy) {
+      case 'sequential':
+        return undefined;
+      case 'random':
+        return permutation(rows, config.seed, epoch);
+      case 'group_by_length':
+        return lengthGrouped(rowLengths, size, permutation(rows, config.seed, epoch));
+      default:
+        return strategy satisfies never;
+    }
   };
-  // Steps are asked for in order, so the last epoch is the only one worth keeping.
-  let kept: { readonly number: number; readonly batches: MicroBatch[] } | undefined;
-  const epoch = (asked: number): readonly MicroBatch[] => {
-    const number = shuffled ? asked : 0;
-    if (kept?.number !== number) kept = { number, batches: build(number) };
-    return kept.batches;
+  // Steps are asked for in order, so the last epoch's order is the only one worth keeping.
+  let kept: { readonly epoch: number; readonly order: Uint32Array | undefined } | undefined;
+  const microBatch = (epoch: number, index: number): NumberedBatch => {
+    if (kept?.epoch !== epoch) kept = { epoch, order: orderOf(epoch) };
+    const { order } = kept;
+    const first = index * size;
+    return Array.from({ length: Math.min(size, rows - first) }, (_, i) => rowAt(order ? order[first + i] : first + i));
   };
   return {
-    rows: rows.length,
+    rows,
     microBatchesPerEpoch,
     windowsPerEpoch,
-    epoch,
+    mostTokens: rowLengths
+      .slice()
+      .sort()
+      .subarray(-size)
+      .reduce((sum, length) => sum + length, 0),
+    *epoch(epoch) {
+      for (let index = 0; index < microBatchesPerEpoch; index++) yield microBatch(epoch, index);
+    },
     window(step) {
       const first = (step % windowsPerEpoch) * accumulation;
-      return epoch(Math.floor(step / windowsPerEpoch)).slice(first, first + accumulation);
+      const count = Math.min(accumulation, microBatchesPerEpoch - first);
+      const epoch = Math.floor(step / windowsPerEpoch);
+      return Array.from({ length: count }, (_, i) => microBatch(epoch, first + i));
     },
   };
 }

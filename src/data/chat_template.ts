@@ -3,7 +3,9 @@
  * tokens by name, `raise_exception`, `strftime_now`, `tojson`. Rendering is a pure function of the template, the messages and
  * the date, so it can be moved into a worker that is thrown away when a template does not end.
  */
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { Environment, parse, tokenize } from '@huggingface/jinja';
+import { BoundedInterpreter } from './bounded_interpreter.ts';
+import { PYTHON_FUNCTIONS, withPythonStrings } from './jinja_python.ts';
 import type { Message } from './rows.ts';
 import type { SpecialTokens } from './tokenizer_files.ts';
 
@@ -22,8 +24,6 @@ export type RenderChat = (messages: readonly Message[], addGenerationPrompt: boo
 
 /** A template has no use for longer ranges; `range(1e9)` would fill the memory before anything could stop it. */
 const RANGE_CAP = 100_000;
-/** Characters of a rendered conversation. */
-const OUTPUT_CAP = 64 * 2 ** 20;
 
 export interface ChatTemplateOptions {
   /** What `strftime_now` tells, one moment for all rows; the time of the call when absent. */
@@ -45,6 +45,7 @@ export function compileChatTemplate(
   return (messages, addGenerationPrompt) => {
     const environment = new Environment();
     const variables: Record<string, unknown> = {
+      ...PYTHON_FUNCTIONS,
       ...specialTokens,
       messages,
       add_generation_prompt: addGenerationPrompt,
@@ -63,13 +64,11 @@ export function compileChatTemplate(
     for (const [name, value] of Object.entries(variables)) environment.set(name, value);
     let rendered: unknown;
     try {
-      rendered = new Interpreter(environment).run(program).value;
+      rendered = new BoundedInterpreter(environment).run(program).value;
     } catch (error) {
       throw refused(error);
     }
-    if (typeof rendered !== 'string' || rendered.length > OUTPUT_CAP) {
-      throw refused(new Error(`its output is longer than ${OUTPUT_CAP} characters`));
-    }
+    if (typeof rendered !== 'string') throw refused(new Error('it renders no text'));
     return rendered;
   };
 }
@@ -78,7 +77,7 @@ function compile(source: string): ReturnType<typeof parse> {
   try {
     // Jinja reads every line end as \n.
     const normalized = source.replaceAll(/\r\n?/g, '\n');
-    return parse(tokenize(normalized, { lstrip_blocks: true, trim_blocks: true }));
+    return withPythonStrings(parse(tokenize(normalized, { lstrip_blocks: true, trim_blocks: true })));
   } catch (error) {
     const detail = messageOf(error);
     throw new ChatTemplateError(

@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseRunConfig } from '../formats/run_config.ts';
-import { type BatchPlan, collate, flatten, flattenPadded, planBatches } from './batching.ts';
-import { diskFolder, GOLDEN_CASES, goldenCase, memoryFile } from './fixtures/testing.ts';
+import type { MicroBatch } from './batch.ts';
+import { type Batches, batchesOf } from './batches.ts';
+import { collate, flatten, flattenPadded } from './batching.ts';
+import { renderHere } from './chat_renderer.ts';
+import { diskFolder, GOLDEN_CASES, goldenCase, memoryFile, readRows } from './fixtures/testing.ts';
 import { prepareDataset } from './prepare.ts';
 import { Tokenizer } from './tokenizer.ts';
 
@@ -16,9 +19,15 @@ interface Expected {
 }
 
 /** The case's probe: the micro-batch with a row of most documents when packed, the earliest such; else the first. */
-function probeOf(plan: BatchPlan) {
-  const documents = (batch: ReturnType<BatchPlan['epoch']>[number]) => Math.max(...batch.map((row) => row.length));
-  return plan.epoch(0).reduce((most, batch) => (documents(batch) > documents(most) ? batch : most));
+function probeOf(epoch: readonly MicroBatch[]) {
+  const documents = (batch: MicroBatch) => Math.max(...batch.map((row) => row.length));
+  return epoch.reduce((most, batch) => (documents(batch) > documents(most) ? batch : most));
+}
+
+async function epochOf(batches: Batches): Promise<MicroBatch[]> {
+  const epoch: MicroBatch[] = [];
+  for await (const batch of batches.epoch(0)) epoch.push(batch);
+  return epoch;
 }
 
 describe('golden cases', () => {
@@ -32,24 +41,27 @@ describe('golden cases', () => {
     const expected: Expected = JSON.parse(readFileSync(join(folder, 'expected/expected.json'), 'utf8'));
     const tokenizer = await Tokenizer.load(diskFolder(join(folder, 'model')));
     const source = memoryFile(readFileSync(join(folder, 'data.jsonl')));
-    const { examples, summary } = await prepareDataset({ source, tokenizer, config: training });
+    const { rows } = await readRows([source]);
+    const dataset = await prepareDataset({ rows, tokenizer, config: training, openChat: renderHere, strict: true });
+    const { summary } = dataset;
     expect(summary.examples).toBe(expected.examples);
     expect(summary.rows).toBe(summary.examples + summary.dropped.length);
     // Its turns end in plain text, which the tokenizer joins with what stands beside it.
     const straddling = name === 'qwen2-plain-delims' ? [expect.objectContaining({ rows: 35, firstLine: 2 })] : [];
     expect(summary.notes).toEqual(straddling);
 
-    const plan = planBatches(examples, training);
-    expect(plan.microBatchesPerEpoch).toBe(expected.micro_batches_per_epoch);
-    const first = plan.epoch(0)[0]!;
-    const probe = collate(probeOf(plan), tokenizer.padTokenId);
+    const batches = batchesOf(dataset, training);
+    const epoch = await epochOf(batches);
+    expect(batches.plan.microBatchesPerEpoch).toBe(expected.micro_batches_per_epoch);
+    const first = epoch[0];
+    const probe = collate(probeOf(epoch), tokenizer.padTokenId);
     expect(collate(first, tokenizer.padTokenId)).toEqual(expected.first_micro_batch);
     expect(expected.probe).toMatchObject({ ...probe });
 
     const trained = probe.labels.flatMap((row) => row.slice(1)).filter((label) => label !== -100).length;
     expect(flattenPadded(probe).trainedTokens).toBe(trained);
     for (const [step, { num_tokens }] of expected.steps.entries()) {
-      const tokens = plan.window(step).map((batch) => flatten(batch).trainedTokens);
+      const tokens = (await batches.window(step)).map((batch) => flatten(batch).trainedTokens);
       expect(tokens.reduce((sum, count) => sum + count, 0)).toBe(num_tokens);
     }
   });

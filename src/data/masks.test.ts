@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Example } from './batch.ts';
+import { renderHere } from './chat_renderer.ts';
 import { ChatTemplateError } from './chat_template.ts';
 import { chatTemplateCases, smallTokenizer, tokenizerCases } from './fixtures/testing.ts';
 import { NO_EOS, type Prepared, RowPreparer, STRADDLING } from './masks.ts';
@@ -34,82 +35,89 @@ function trainedText(tokenizer: Tokenizer, { ids, labels }: Example): string {
 function chatOf(name: string, max_length = 512) {
   const one = CASES.get(name)!;
   const tokenizer = smallTokenizer(one.special_tokens, one.added_tokens, one.template);
-  return { tokenizer, preparer: new RowPreparer(tokenizer, { max_length, assistant_only_loss: true }) };
+  return { tokenizer, preparer: new RowPreparer(tokenizer, { max_length, assistant_only_loss: true }, renderHere) };
 }
 const chat = (...contents: string[]) =>
   row({ messages: contents.map((content, index) => ({ role: index % 2 ? 'assistant' : 'user', content })) });
 
 describe('text rows', () => {
   const tokenizer = smallTokenizer(EOS);
-  const preparer = new RowPreparer(tokenizer, config);
+  const preparer = new RowPreparer(tokenizer, config, renderHere);
 
-  it('end with EOS, once, and are trained whole', () => {
+  it('end with EOS, once, and are trained whole', async () => {
     const expected = [...tokenizer.encode('Once upon').ids, tokenizer.eosTokenId!];
     for (const text of ['Once upon', 'Once upon<|endoftext|>']) {
-      const { ids, labels } = example(preparer.prepare(row({ text })));
+      const { ids, labels } = example(await preparer.prepare(row({ text })));
       expect(ids).toEqual(expected);
       expect(labels).toEqual(expected);
     }
   });
 
-  it('begin with BOS where the tokenizer adds one, once', () => {
+  it('begin with BOS where the tokenizer adds one, once', async () => {
     const llama = tokenizerCases().tokenizers.find((one) => one.name === 'llama3')!.tokenizer;
     const specialTokens = { bos_token: '<|begin_of_text|>', eos_token: '<|end_of_text|>' };
     const withBos = new Tokenizer({ tokenizer: llama, config: {}, specialTokens, chatTemplate: undefined });
-    const prepare = (value: object) => example(new RowPreparer(withBos, config).prepare(row(value)));
+    const prepare = async (value: object) =>
+      example(await new RowPreparer(withBos, config, renderHere).prepare(row(value)));
     for (const text of ['Once', '<|begin_of_text|>Once']) {
-      const { ids } = prepare({ text });
+      const { ids } = await prepare({ text });
       expect(ids.filter((id) => id === withBos.bosTokenId)).toHaveLength(1);
       expect(ids[0]).toBe(withBos.bosTokenId);
     }
-    const { labels } = prepare({ prompt: 'Once', completion: ' upon' });
+    const { labels } = await prepare({ prompt: 'Once', completion: ' upon' });
     expect(labels[0]).toBe(-100);
-    expect(example(preparer.prepare(row({ text: 'Once' }))).ids[0]).not.toBe(withBos.bosTokenId);
+    expect(example(await preparer.prepare(row({ text: 'Once' }))).ids[0]).not.toBe(withBos.bosTokenId);
   });
 
-  it('keep their beginning at max_length', () => {
-    const short = new RowPreparer(tokenizer, { ...config, max_length: 3 });
-    const prepared = short.prepare(row({ text: 'Once upon a time there was a king' }));
+  it('keep their beginning at max_length', async () => {
+    const short = new RowPreparer(tokenizer, { ...config, max_length: 3 }, renderHere);
+    const prepared = await short.prepare(row({ text: 'Once upon a time there was a king' }));
     expect(example(prepared).ids).toEqual(tokenizer.encode('Once upon a time there was a king').ids.slice(0, 3));
     expect(prepared).toMatchObject({ truncatedTokens: expect.any(Number) });
-    expect(short.prepare(row({ text: 'a' }))).toMatchObject({ truncatedTokens: 0 });
+    expect(await short.prepare(row({ text: 'a' }))).toMatchObject({ truncatedTokens: 0 });
   });
 
-  it('without words are dropped', () => {
-    expect(preparer.prepare(row({ text: '' }))).toMatchObject({ kind: 'dropped', code: 'nothing-to-train' });
-    expect(preparer.prepare(row({ text: '.' })).kind).toBe('example');
+  it('without words are dropped', async () => {
+    expect(await preparer.prepare(row({ text: '' }))).toMatchObject({ kind: 'dropped', code: 'nothing-to-train' });
+    expect((await preparer.prepare(row({ text: '.' }))).kind).toBe('example');
   });
 
-  it('that are no text are dropped', () => {
-    expect(preparer.prepare(row({ text: 'a\udc00' }))).toMatchObject({ kind: 'dropped', code: 'not-tokenizable' });
+  it('that are no text are dropped', async () => {
+    expect(await preparer.prepare(row({ text: 'a\udc00' }))).toMatchObject({
+      kind: 'dropped',
+      code: 'not-tokenizable',
+    });
   });
 
-  it('of a model without EOS say so', () => {
-    const bare = new RowPreparer(smallTokenizer({}), config);
-    expect(bare.prepare(row({ text: 'a b' }))).toMatchObject({ kind: 'example', notes: [NO_EOS] });
-    expect(preparer.prepare(row({ text: 'a b' }))).toMatchObject({ notes: [] });
+  it('of a model without EOS say so', async () => {
+    const bare = new RowPreparer(smallTokenizer({}), config, renderHere);
+    expect(await bare.prepare(row({ text: 'a b' }))).toMatchObject({ kind: 'example', notes: [NO_EOS] });
+    expect(await preparer.prepare(row({ text: 'a b' }))).toMatchObject({ notes: [] });
   });
 });
 
 describe('prompt and completion rows', () => {
   const tokenizer = smallTokenizer(EOS);
   const prepare = (prompt: string, completion: string, max_length = 512) =>
-    new RowPreparer(tokenizer, { ...config, max_length }).prepare(row({ prompt, completion }));
+    new RowPreparer(tokenizer, { ...config, max_length }, renderHere).prepare(row({ prompt, completion }));
 
-  it('mask the prompt', () => {
-    expect(trainedText(tokenizer, example(prepare('Who?\n\n', 'The king.')))).toBe('|The king.<|endoftext|>');
-    expect(trainedText(tokenizer, example(prepare('', 'The king.')))).toBe('The king.<|endoftext|>');
-    expect(trainedText(tokenizer, example(prepare('Who?', '')))).toBe('|<|endoftext|>');
+  it('mask the prompt', async () => {
+    expect(trainedText(tokenizer, example(await prepare('Who?\n\n', 'The king.')))).toBe('|The king.<|endoftext|>');
+    expect(trainedText(tokenizer, example(await prepare('', 'The king.')))).toBe('The king.<|endoftext|>');
+    expect(trainedText(tokenizer, example(await prepare('Who?', '')))).toBe('|<|endoftext|>');
   });
 
-  it('are refused when a token spans prompt and completion', () => {
-    expect(prepare('This is ', 'the king')).toMatchObject({ kind: 'dropped', code: 'prompt-not-a-token-prefix' });
-    expect(prepare('This is', ' the king').kind).toBe('example');
+  it('are refused when a token spans prompt and completion', async () => {
+    expect(await prepare('This is ', 'the king')).toMatchObject({ kind: 'dropped', code: 'prompt-not-a-token-prefix' });
+    expect((await prepare('This is', ' the king')).kind).toBe('example');
   });
 
-  it('are dropped when the prompt fills max_length', () => {
-    expect(prepare('Once upon a time', ' there', 2)).toMatchObject({ kind: 'dropped', code: 'truncated-to-nothing' });
-    expect(prepare('Once upon a time', ' there').kind).toBe('example');
+  it('are dropped when the prompt fills max_length', async () => {
+    expect(await prepare('Once upon a time', ' there', 2)).toMatchObject({
+      kind: 'dropped',
+      code: 'truncated-to-nothing',
+    });
+    expect((await prepare('Once upon a time', ' there')).kind).toBe('example');
   });
 });
 
@@ -125,63 +133,69 @@ describe('conversations', () => {
     ['brackets', '|The king.⟦fin⟧|Gone.⟦fin⟧'],
     ['phi3', '|The king.<|end|>|Gone.<|end|>|'],
     ['plain-closer', '|The king.\nEND|Gone.\nEND|'],
-  ])('%s: only answers and their ends are trained', (name, expected) => {
+  ])('%s: only answers and their ends are trained', async (name, expected) => {
     const { tokenizer, preparer } = chatOf(name);
-    const prepared = preparer.prepare(chat('Who?', 'The king.', 'Where?', 'Gone.'));
+    const prepared = await preparer.prepare(chat('Who?', 'The king.', 'Where?', 'Gone.'));
     expect(trainedText(tokenizer, example(prepared))).toBe(expected);
     expect(prepared).toMatchObject({ notes: [] });
   });
 
-  it('are trained whole, without EOS appended, when not assistant-only', () => {
+  it('are trained whole, without EOS appended, when not assistant-only', async () => {
     const { tokenizer } = chatOf('chatml');
-    const prepared = new RowPreparer(tokenizer, config).prepare(chat('Who?', 'The king.'));
+    const prepared = await new RowPreparer(tokenizer, config, renderHere).prepare(chat('Who?', 'The king.'));
     expect(trainedText(tokenizer, example(prepared))).toBe(
       '<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\nThe king.<|im_end|>\n',
     );
   });
 
-  it('are flagged where a token begins before the answer', () => {
+  it('are flagged where a token begins before the answer', async () => {
     // The prompt ends with a space, which the tokenizer joins with the answer's first word.
     const { tokenizer, preparer } = chatOf('plain');
-    const prepared = preparer.prepare(chat('Who?', 'the king.'));
+    const prepared = await preparer.prepare(chat('Who?', 'the king.'));
     expect(trainedText(tokenizer, example(prepared))).toBe('| king.\n\n');
     expect(prepared).toMatchObject({ notes: [STRADDLING] });
   });
 
-  it('are dropped without an answer, or with one beyond max_length', () => {
+  it('are dropped without an answer, or with one beyond max_length', async () => {
     const { preparer } = chatOf('chatml');
-    expect(preparer.prepare(chat('Who?'))).toMatchObject({ kind: 'dropped', code: 'nothing-to-train' });
+    expect(await preparer.prepare(chat('Who?'))).toMatchObject({ kind: 'dropped', code: 'nothing-to-train' });
     const short = chatOf('chatml', 5).preparer;
-    expect(short.prepare(chat('Who?', 'The king.'))).toMatchObject({ kind: 'dropped', code: 'truncated-to-nothing' });
-    expect(preparer.prepare(chat('Who?', 'The king.')).kind).toBe('example');
+    expect(await short.prepare(chat('Who?', 'The king.'))).toMatchObject({
+      kind: 'dropped',
+      code: 'truncated-to-nothing',
+    });
+    expect((await preparer.prepare(chat('Who?', 'The king.'))).kind).toBe('example');
   });
 
-  it('are refused by name when their spans cannot be made sure of, or by the template', () => {
-    const thought = chat('a', '<think>\nhm\n</think>\n\nb', 'c', 'd');
-    expect(chatOf('thinking').preparer.prepare(thought)).toMatchObject({ kind: 'dropped', code: 'spans-not-verified' });
-    expect(chatOf('chatml').preparer.prepare(thought).kind).toBe('example');
+  it('are refused by name when their spans cannot be made sure of, or by the template', async () => {
+    const thought = chat('a', 'x <think>\nhm\n</think>\n\nb', 'c', 'd');
+    expect(await chatOf('thinking').preparer.prepare(thought)).toMatchObject({
+      kind: 'dropped',
+      code: 'spans-not-verified',
+    });
+    expect((await chatOf('chatml').preparer.prepare(thought)).kind).toBe('example');
     const system = row({ messages: [{ role: 'system', content: 'x' }, ...chatMessages('a', 'b')] });
-    expect(chatOf('gemma').preparer.prepare(system)).toMatchObject({
+    expect(await chatOf('gemma').preparer.prepare(system)).toMatchObject({
       kind: 'dropped',
       code: 'template-refused',
       reason: expect.stringContaining('System role not supported'),
     });
-    expect(chatOf('chatml').preparer.prepare(system).kind).toBe('example');
+    expect((await chatOf('chatml').preparer.prepare(system)).kind).toBe('example');
   });
 
-  it('need a template', () => {
-    const preparer = new RowPreparer(smallTokenizer(EOS), config);
-    expect(() => preparer.prepare(chat('a', 'b'))).toThrow(TokenizerError);
-    expect(preparer.prepare(row({ text: 'a b' })).kind).toBe('example');
+  it('need a template', async () => {
+    const preparer = new RowPreparer(smallTokenizer(EOS), config, renderHere);
+    await expect(preparer.prepare(chat('a', 'b'))).rejects.toThrow(TokenizerError);
+    expect((await preparer.prepare(row({ text: 'a b' }))).kind).toBe('example');
   });
 
-  it('need one that can be read; other rows do not', () => {
-    const preparer = new RowPreparer(smallTokenizer(EOS, [], '{% for %}'), config);
-    expect(() => preparer.prepare(chat('a', 'b'))).toThrow(ChatTemplateError);
-    expect(preparer.prepare(row({ text: 'a b' })).kind).toBe('example');
+  it('need one that can be read; other rows do not', async () => {
+    const preparer = new RowPreparer(smallTokenizer(EOS, [], '{% for %}'), config, renderHere);
+    await expect(preparer.prepare(chat('a', 'b'))).rejects.toThrow(ChatTemplateError);
+    expect((await preparer.prepare(row({ text: 'a b' }))).kind).toBe('example');
   });
 
-  it('never train a user’s words, and always the whole answer', () => {
+  it('never train a user’s words, and always the whole answer', async () => {
     const names = [
       'chatml',
       'llama3',
@@ -210,15 +224,15 @@ describe('conversations', () => {
     ];
     const text = fc.array(fc.constantFrom(...words), { maxLength: 6 }).map((parts) => parts.join(''));
     let found = 0;
-    fc.assert(
-      fc.property(
+    await fc.assert(
+      fc.asyncProperty(
         fc.constantFrom(...names),
         fc.array(fc.tuple(text, text), { minLength: 1, maxLength: 3 }),
-        (name, turns) => {
+        async (name, turns) => {
           const { tokenizer, preparer } = chats.get(name)!;
           // A mark that only the user writes, around each of their words.
           const contents = turns.flatMap(([asked, answered]) => [`µ${asked}µ`, answered]);
-          const prepared = preparer.prepare(chat(...contents));
+          const prepared = await preparer.prepare(chat(...contents));
           if (prepared.kind === 'dropped') return;
           found++;
           const answers = trainedText(tokenizer, prepared.example);

@@ -3,9 +3,11 @@
  * what is trained, what is masked, and which rows are refused because that cannot be told.
  */
 import type { TrainingConfig } from '../formats/run_config.ts';
-import { type Span, SpanError, SpanFinder } from './assistant_spans.ts';
+import { SpanError } from './assistant_spans.ts';
 import { type Example, IGNORE_INDEX } from './batch.ts';
-import { ChatTemplateError, compileChatTemplate, type RenderChat } from './chat_template.ts';
+import type { ChatRenderer, OpenChat } from './chat_renderer.ts';
+import { ChatTemplateError } from './chat_template.ts';
+import type { Span } from './conversation_layout.ts';
 import type { DataRow } from './rows.ts';
 import { type Encoding, TokenizeError, type Tokenizer } from './tokenizer.ts';
 import { TokenizerError } from './tokenizer_pipeline.ts';
@@ -53,25 +55,25 @@ class DropError extends Error {
 export class RowPreparer {
   readonly #tokenizer: Tokenizer;
   readonly #config: MaskConfig;
-  #chat: { readonly render: RenderChat; readonly spans: SpanFinder } | undefined;
-  readonly #render: RenderChat | undefined;
+  readonly #openChat: OpenChat;
+  #chat: ChatRenderer | undefined;
 
-  /** `render` replaces the model's own chat template, which is compiled when the first conversation needs it. */
-  constructor(tokenizer: Tokenizer, config: MaskConfig, render?: RenderChat) {
+  /** `openChat` is asked when the first conversation needs the model's chat template. */
+  constructor(tokenizer: Tokenizer, config: MaskConfig, openChat: OpenChat) {
     this.#tokenizer = tokenizer;
     this.#config = config;
-    this.#render = render;
+    this.#openChat = openChat;
   }
 
   /**
-   * @throws TokenizerError when a conversation needs a chat template and the model has none
-   * @throws ChatTemplateError when the model's template cannot be read; one that refuses the row only drops it
+   * Rejects with TokenizerError when a conversation needs a chat template and the model has none, with ChatTemplateError when the
+   * model's template cannot be read; one that refuses the row only drops it.
    */
-  prepare(row: DataRow): Prepared {
-    if (row.kind === 'messages') this.#conversations();
+  async prepare(row: DataRow): Promise<Prepared> {
+    if (row.kind === 'messages') await this.#conversations().open();
     let whole: Labelled;
     try {
-      whole = this.#label(row);
+      whole = await this.#label(row);
     } catch (error) {
       return { kind: 'dropped', ...dropped(error) };
     }
@@ -83,7 +85,7 @@ export class RowPreparer {
     return { kind: 'example', example, truncatedTokens: whole.ids.length - example.ids.length, notes: whole.notes };
   }
 
-  #label(row: DataRow): Labelled {
+  #label(row: DataRow): Labelled | Promise<Labelled> {
     switch (row.kind) {
       case 'text':
         return this.#text(row.text);
@@ -116,10 +118,10 @@ export class RowPreparer {
     return { ids, labels, notes: this.#eosNotes() };
   }
 
-  #conversation({ messages }: DataRow & { readonly kind: 'messages' }): Labelled {
-    const { render, spans: finder } = this.#conversations();
+  async #conversation({ messages }: DataRow & { readonly kind: 'messages' }): Promise<Labelled> {
+    const chat = this.#conversations();
     if (!this.#config.assistant_only_loss) {
-      const { ids } = this.#tokenizer.encode(render(messages, false));
+      const { ids } = this.#tokenizer.encode((await chat.render(messages, false)).text);
       return { ids, labels: ids, notes: [] };
     }
     if (!messages.some((message) => message.role === 'assistant')) {
@@ -128,21 +130,21 @@ export class RowPreparer {
         'the conversation has no assistant message, and only those are trained (assistant_only_loss)',
       );
     }
-    const { text, spans, notes } = finder.find(messages);
+    const { text, spans, notes } = await chat.render(messages, true);
     return labelSpans(this.#tokenizer.encode(text), spans, notes);
   }
 
-  #conversations() {
+  #conversations(): ChatRenderer {
     if (this.#chat) return this.#chat;
-    const { chatTemplate, specialTokens, eosToken, addedTokens } = this.#tokenizer;
-    if (!this.#render && chatTemplate === undefined) {
+    const { chatTemplate, specialTokens, eosToken, stopTokens, addedTokens } = this.#tokenizer;
+    if (chatTemplate === undefined) {
       throw new TokenizerError(
         'The rows are conversations, but the model has no chat template. Choose the instruct version of the model, or rows with ' +
           'text or prompt and completion.',
       );
     }
-    const render = this.#render ?? compileChatTemplate(chatTemplate!, specialTokens);
-    this.#chat = { render, spans: new SpanFinder(render, { eosToken, addedTokens }) };
+    const turnTokens = { eosToken, stopTokens, addedTokens };
+    this.#chat = this.#openChat({ template: chatTemplate, specialTokens, turnTokens, now: Date.now() });
     return this.#chat;
   }
 

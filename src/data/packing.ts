@@ -3,29 +3,31 @@
  * them, among equally full rows the earliest made. The order is that of the reference (REFERENCE.md §3), but found in
  * O(log length) an example instead of by looking through every row.
  */
-import type { Example, Row } from './batch.ts';
-
 /**
- * Packs examples into rows of at most `maxLength` tokens. The sort is stable. An example longer than `maxLength` (the
- * caller truncates, so there should be none) has a row of its own.
+ * Packs examples, given by their lengths, into rows of at most `maxLength` tokens; a row is the numbers of its examples.
+ * The sort is stable. An example longer than `maxLength` (the caller truncates, so there should be none) has a row of its
+ * own.
  */
-export function packBestFitDecreasing(examples: readonly Example[], maxLength: number): Row[] {
-  const sorted = [...examples].sort((a, b) => b.ids.length - a.ids.length);
-  const total = sorted.reduce((sum, example) => sum + example.ids.length, 0);
+export function packBestFitDecreasing(lengths: ArrayLike<number>, maxLength: number): number[][] {
+  const sorted = Uint32Array.from({ length: lengths.length }, (_, number) => number);
+  sorted.sort((a, b) => lengths[b] - lengths[a] || a - b);
   // A capacity beyond all tokens together changes nothing, and bounds the table below.
-  const capacity = Math.min(maxLength, total);
-  const rows: Example[][] = [];
+  const capacity = Math.min(
+    maxLength,
+    sorted.reduce((sum, number) => sum + lengths[number], 0),
+  );
+  const rows: number[][] = [];
   const open = new OpenRows(capacity);
-  for (const example of sorted) {
-    const length = example.ids.length;
+  for (const number of sorted) {
+    const length = lengths[number];
     const space = open.leastSpace(length);
     if (space === undefined) {
-      rows.push([example]);
+      rows.push([number]);
       if (length <= capacity) open.add(rows.length - 1, capacity - length);
       continue;
     }
     const row = open.takeEarliest(space);
-    rows[row]!.push(example);
+    rows[row]!.push(number);
     open.add(row, space - length);
   }
   return rows;

@@ -1,18 +1,26 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chatTemplateCases, jsonl, memoryFile, smallTokenizer } from './fixtures/testing.ts';
+import { renderHere } from './chat_renderer.ts';
+import { chatTemplateCases, jsonl, loadAll, memoryFile, readRows, smallTokenizer } from './fixtures/testing.ts';
 import { EmptyDatasetError, type PrepareOptions, prepareDataset } from './prepare.ts';
 import { RowError } from './rows.ts';
 
 const chatml = chatTemplateCases().find((one) => one.name === 'chatml')!;
 const tokenizer = smallTokenizer(chatml.special_tokens, chatml.added_tokens, chatml.template);
-const prepare = (content: string | Uint8Array, change: Partial<PrepareOptions> = {}) =>
-  prepareDataset({
-    source: memoryFile(content),
+const prepare = async (content: string | Uint8Array, change: Partial<PrepareOptions> = {}) => {
+  const { rows, problems } = await readRows([memoryFile(content)]);
+  const config = { max_length: 24, assistant_only_loss: true };
+  const dataset = await prepareDataset({
+    rows,
+    problems,
     tokenizer,
-    config: { max_length: 24, assistant_only_loss: true },
+    config,
+    openChat: renderHere,
+    strict: true,
     ...change,
   });
+  return { ...dataset, examples: await loadAll(dataset) };
+};
 const messages = (...contents: string[]) => ({
   messages: contents.map((content, index) => ({ role: index % 2 ? 'assistant' : 'user', content })),
 });
@@ -36,8 +44,8 @@ describe('prepareDataset', () => {
       longest: 24,
       truncated: 1,
       dropped: [
-        { line: 6, code: 'prompt-not-a-token-prefix', reason: expect.any(String) },
-        { line: 7, code: 'nothing-to-train', reason: expect.any(String) },
+        { file: 'data.jsonl', line: 6, field: '', kind: 'prompt-not-a-token-prefix', reason: expect.any(String) },
+        { file: 'data.jsonl', line: 7, field: '', kind: 'nothing-to-train', reason: expect.any(String) },
       ],
       notes: [],
     });
@@ -54,7 +62,7 @@ describe('prepareDataset', () => {
 
   it.each<[string, string, string]>([
     ['a row without its field', jsonl([{ text: 'a b' }, { body: 'x' }]), 'Line 2: the row has no text field'],
-    ['bad JSON', '{"text":"a b"}\n\n{"text":\n', 'Line 3: not valid JSON'],
+    ['bad JSON', '{"text":"a b"}\n\n{"text":\n', 'Line 3: Not valid JSON'],
     ['a line that is no object', '"hello"\n', 'Line 1: the line is a string'],
     ['tool calls', jsonl([{ messages: [{ role: 'user', content: 'a', tool_calls: [1] }] }]), 'tool_calls'],
   ])('stops at %s, with its line', async (_, content, message) => {
@@ -65,7 +73,7 @@ describe('prepareDataset', () => {
 
   it('stops at bad UTF-8, with its line', async () => {
     const content = Uint8Array.of(...new TextEncoder().encode('{"text":"a b"}\n"'), 0xff, 0x22);
-    await expect(prepare(content)).rejects.toThrow('Line 2: the line is not valid UTF-8');
+    await expect(prepare(content)).rejects.toThrow('Line 2: Not valid UTF-8');
   });
 
   it('says when there is nothing to train on, and why', async () => {
@@ -82,7 +90,7 @@ describe('prepareDataset', () => {
   it('tells how far it is, and stops when told to', async () => {
     const content = jsonl(Array.from({ length: 20 }, () => ({ text: 'a b' })));
     const seen: number[] = [];
-    await prepare(content, { onProgress: ({ bytesRead, bytes }) => seen.push(bytesRead / bytes) });
+    await prepare(content, { onProgress: ({ rows, totalRows }) => seen.push(rows / totalRows) });
     expect(seen.at(-1)).toBe(1);
     await expect(prepare(content, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
   });
@@ -115,5 +123,65 @@ describe('prepareDataset', () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  it('lists rows that are none and goes on, where it need not be strict', async () => {
+    const content = '{"text":"a b"}\n{"text":\n{"body":"x"}\n{"text":"c d"}\n';
+    const { examples, summary } = await prepare(content, { strict: false });
+    expect(examples).toHaveLength(2);
+    expect(summary.rows).toBe(4);
+    expect(summary.dropped.map(({ line, kind, field }) => [line, kind, field])).toEqual([
+      [2, 'syntax', ''],
+      [3, 'missing-field', 'text'],
+    ]);
+    expect(summary.droppedByKind).toEqual({ syntax: 1, 'missing-field': 1 });
+  });
+
+  it('counts duplicates, and removes them when asked to', async () => {
+    const content = jsonl([
+      { text: 'a b' },
+      { text: 'c d' },
+      { text: 'a b', id: 7 },
+      messages('a', 'b'),
+      { text: 'a b' },
+    ]);
+    const kept = await prepare(content);
+    expect(kept.summary).toMatchObject({ examples: 5, duplicates: 2, droppedCount: 0 });
+    expect([...kept.groups]).toEqual([0, 1, 0, 3, 0]);
+    const removed = await prepare(content, { removeDuplicates: true });
+    expect(removed.examples).toEqual([kept.examples[0], kept.examples[1], kept.examples[3]]);
+    expect([...removed.groups]).toEqual([0, 1, 2]);
+    expect(removed.summary.dropped).toMatchObject([
+      { line: 3, kind: 'duplicate', reason: 'The same as line 1.' },
+      { line: 5, kind: 'duplicate', reason: 'The same as line 1.' },
+    ]);
+  });
+
+  it('prepares again what it does not hold, to the same tokens', async () => {
+    const content = jsonl(Array.from({ length: 30 }, (_, i) => messages(`Question ${i}`, `It is ${i * i}.`)));
+    const held = await prepare(content);
+    const again = await prepare(content, { tokenBudget: 40 });
+    expect(again.examples).toEqual(held.examples);
+    expect([...again.lengths]).toEqual(held.examples.map(({ ids }) => ids.length));
+  });
+
+  it('tells lengths before they are cut', async () => {
+    const { summary } = await prepare(jsonl([{ text: 'a b' }, { text: 'a b '.repeat(50) }]));
+    expect(summary.lengths.count).toBe(2);
+    expect(summary.lengths.max).toBeGreaterThan(24);
+    expect(summary.longest).toBe(24);
+    expect(summary.lengths.bins.reduce((sum, rows) => sum + rows, 0)).toBe(2);
+  });
+
+  it('reads several files as one set, and names the file', async () => {
+    const { rows, problems } = await readRows([
+      memoryFile(jsonl([{ text: 'a b' }]), 'one.jsonl'),
+      memoryFile('text\nc d\n"e\nf"\n', 'two.csv'),
+      memoryFile('{"text": 3}\n', 'three.jsonl'),
+    ]);
+    const config = { max_length: 24, assistant_only_loss: false };
+    const { summary, lengths } = await prepareDataset({ rows, problems, tokenizer, config, openChat: renderHere });
+    expect(lengths).toHaveLength(3);
+    expect(summary.dropped).toMatchObject([{ file: 'three.jsonl', line: 1, field: 'text', kind: 'wrong-type' }]);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseRow, RowError, type RowKind } from './rows.ts';
+import { parseRow, RowError, type RowKind, type RowOptions } from './rows.ts';
+import { detectShape } from './shapes.ts';
 
 const messages = [
   { role: 'user', content: 'a' },
@@ -33,6 +34,18 @@ describe('parseRow', () => {
     });
   });
 
+  it('keeps what an assistant thought, where there is something', () => {
+    const thought = [messages[0], { ...messages[1], reasoning_content: 'hm', thinking: '', reasoning: null }];
+    expect(parseRow({ messages: thought }, 1)).toMatchObject({
+      messages: [messages[0], { ...messages[1], reasoning_content: 'hm' }],
+    });
+    expect(parseRow({ messages: [{ ...messages[1], reasoning_content: '' }] }, 1)).toEqual({
+      kind: 'messages',
+      line: 1,
+      messages: [messages[1]],
+    });
+  });
+
   it('takes text before prompt before messages, and null for absent', () => {
     expect(parseRow({ messages, prompt: 'p', completion: 'c', text: 't' }, 1).kind).toBe('text');
     expect(parseRow({ messages, prompt: 'p', completion: 'c', text: null }, 1).kind).toBe('prompt');
@@ -40,7 +53,11 @@ describe('parseRow', () => {
   });
 
   it.each<[string, unknown, string, string]>([
-    ['no field it knows', { question: 'q', answer: 'a' }, '', 'question, answer'],
+    ['no field it knows', { title: 'q', body: 'a' }, '', 'title, body'],
+    ['a preference pair', { prompt: 'p', chosen: 'a', rejected: 'b' }, 'chosen', 'preference training'],
+    ['a tool in ShareGPT', { conversations: [{ from: 'observation', value: 'x' }] }, 'conversations[0].from', 'tools'],
+    ['no turns', { conversations: [] }, 'conversations', 'empty'],
+    ['an answer that is no string', { question: 'q', answer: ['a'] }, 'answer', 'a list'],
     ['nothing', {}, '', 'no fields'],
     ['a text that is no string', { text: 3 }, 'text', 'a number'],
     ['a prompt that is no string', { prompt: messages, completion: 'x' }, 'prompt', 'a list'],
@@ -59,6 +76,31 @@ describe('parseRow', () => {
     ],
     ['tool calls', { messages: [{ ...messages[1], tool_calls: [{}] }] }, 'messages[0].tool_calls', 'not supported'],
     ['tools', { messages, tools: [{ name: 'f' }] }, 'tools', 'not supported'],
+    ['functions', { messages, functions: [{ name: 'f' }] }, 'functions', 'not supported'],
+    [
+      'a function call',
+      { messages: [{ ...messages[1], function_call: { name: 'f' } }] },
+      'messages[0].function_call',
+      'not supported',
+    ],
+    [
+      'thinking by another name',
+      { messages: [{ ...messages[1], thinking: 'hm' }] },
+      'messages[0].thinking',
+      'call the field reasoning_content',
+    ],
+    [
+      'thinking of a user',
+      { messages: [{ ...messages[0], reasoning_content: 'hm' }] },
+      'messages[0].reasoning_content',
+      'not to one of user',
+    ],
+    [
+      'thinking that is no text',
+      { messages: [{ ...messages[1], reasoning_content: ['hm'] }] },
+      'messages[0].reasoning_content',
+      'a list',
+    ],
     ['a list', [1], '', 'a list'],
     ['a null', null, '', 'null'],
     ['fields of a prototype', JSON.parse('{"__proto__": {"text": "x"}}'), '', '__proto__'],
@@ -72,5 +114,97 @@ describe('parseRow', () => {
   it('asks for the field that the file began with', () => {
     expect(refusal({ a: 1 }, 'messages').message).toContain('has no messages field (it has a)');
     expect(refusal({ a: 1 }, 'messages').field).toBe('messages');
+  });
+});
+
+describe('shapes', () => {
+  const read = (value: unknown, options?: RowOptions) => parseRow(value, 1, undefined, options);
+
+  it('reads ShareGPT with the names of roles', () => {
+    const conversations = [
+      { from: 'system', value: 's' },
+      { from: 'human', value: 'h' },
+      { from: 'gpt', value: 'g' },
+    ];
+    expect(read({ conversations })).toMatchObject({
+      messages: [
+        { role: 'system', content: 's' },
+        { role: 'user', content: 'h' },
+        { role: 'assistant', content: 'g' },
+      ],
+    });
+  });
+
+  it('puts Alpaca into its prompt, with input or without', () => {
+    const row = read({ instruction: 'Add.', input: '1 2', output: '3' });
+    expect(row).toMatchObject({ kind: 'prompt', completion: '3' });
+    expect(row.kind === 'prompt' && row.prompt).toMatch(
+      /### Instruction:\nAdd\.\n\n### Input:\n1 2\n\n### Response:\n$/,
+    );
+    for (const input of ['', null, undefined]) {
+      const without = read({ instruction: 'Add.', input, output: '3' });
+      expect(without.kind === 'prompt' && without.prompt).toMatch(/### Instruction:\nAdd\.\n\n### Response:\n$/);
+    }
+  });
+
+  it('reads questions and answers as a conversation', () => {
+    expect(read({ question: 'q', answer: 'a' })).toMatchObject({
+      kind: 'messages',
+      messages: [{ role: 'user' }, { role: 'assistant' }],
+    });
+  });
+
+  it('reads a conversation that stands as JSON in a cell', () => {
+    expect(read({ messages: JSON.stringify(messages) })).toMatchObject({ messages });
+    expect(() => read({ messages: '[oops' })).toThrow('a string');
+  });
+
+  it('takes columns for what they are said to be', () => {
+    const columns = { title: 'user', moral: 'user', text: 'assistant', about: 'system' } as const;
+    const row = { title: 'A', text: 'B', moral: 'C', about: '', other: 'x' };
+    expect(read(row, { mapping: { columns } })).toMatchObject({
+      messages: [
+        { role: 'user', content: 'A\n\nC' },
+        { role: 'assistant', content: 'B' },
+      ],
+    });
+    expect(read({ ...row, moral: '' }, { mapping: { columns } })).toMatchObject({ messages: [{ content: 'A' }, {}] });
+    expect(() => read({ ...row, text: ' ' }, { mapping: { columns } })).toThrow('text is empty');
+    expect(read({ a: 1, b: true }, { mapping: { columns: { a: 'prompt', b: 'completion' } } })).toMatchObject({
+      prompt: '1',
+      completion: 'true',
+    });
+    expect(read({ chosen: messages }, { mapping: { columns: { chosen: 'messages' } } })).toMatchObject({ messages });
+  });
+
+  it('adds a system message where there is none, or replaces it', () => {
+    const own = { messages: [{ role: 'system', content: 'own' }, ...messages] };
+    const system = (mode: 'add' | 'replace') => ({ system: { mode, text: 'new' } });
+    const first = (value: unknown, options: RowOptions) => {
+      const row = read(value, options);
+      return row.kind === 'messages' ? row.messages.map(({ content }) => content) : [];
+    };
+    expect(first({ messages }, system('add'))).toEqual(['new', 'a', 'b']);
+    expect(first(own, system('add'))).toEqual(['own', 'a', 'b']);
+    expect(first(own, system('replace'))).toEqual(['new', 'a', 'b']);
+    expect(read({ text: 'x' }, system('replace'))).toEqual({ kind: 'text', line: 1, text: 'x' });
+  });
+});
+
+describe('detectShape', () => {
+  it.each([
+    [[{ text: 'a' }], 'text', 'The first row has text'],
+    [[{ messages }, { messages }], 'messages', 'The first 2 rows have messages'],
+    [[{ conversations: [] }], 'sharegpt', 'ShareGPT'],
+    [[{ instruction: 'a', output: 'b' }], 'alpaca', 'Alpaca'],
+    [[{ chosen: 'a', rejected: 'b', prompt: 'c' }], 'preference', 'DPO'],
+    [[{ text: 'a' }, { messages }], 'mixed', 'text (1), messages (1)'],
+    [[{ text: 'a' }, { x: 1 }], 'text', '1 of the first 2 rows have text'],
+    [[{ x: 1, y: 2 }, 3], 'unknown', 'x, y'],
+    [[], 'unknown', 'no rows'],
+  ])('%#: %s', (rows, shape, reason) => {
+    const detected = detectShape(rows);
+    expect(detected.shape).toBe(shape);
+    expect(detected.reason).toContain(reason);
   });
 });

@@ -1,11 +1,16 @@
 /**
- * What a line of a dataset says: plain text, a prompt with its completion, or a conversation. A row is judged by its own
- * fields, so a file may mix the three; a row that lacks what it needs ends the run with its line and field.
+ * What a row of a dataset says: plain text, a prompt with its completion, or a conversation. A row is judged by its own
+ * fields ({@link shapeOf}), or read as a mapping says, column by column.
  */
+import type { SystemPrompt } from '../formats/run_config.ts';
+import type { ProblemKind } from './files/problem.ts';
+import { alpacaPrompt, type ColumnRole, type Mapping, shapeOf } from './shapes.ts';
 
 export interface Message {
   readonly role: string;
   readonly content: string;
+  /** What an assistant thought before it answered, for templates that print it. */
+  readonly reasoning_content?: string;
 }
 
 export type DataRow =
@@ -15,6 +20,12 @@ export type DataRow =
 
 export type RowKind = DataRow['kind'];
 
+export interface RowOptions {
+  /** Which column is what; each row is judged by its own fields when absent. */
+  readonly mapping?: Mapping | undefined;
+  readonly system?: SystemPrompt | undefined;
+}
+
 /** A row that cannot be used as it stands; `message` names the line, the field and what to do. */
 export class RowError extends Error {
   override name = 'RowError';
@@ -22,10 +33,15 @@ export class RowError extends Error {
   readonly line: number;
   /** For example `messages[2].content`. */
   readonly field: string;
-  constructor(line: number, field: string, what: string) {
+  readonly kind: ProblemKind;
+  /** The message without the line. */
+  readonly reason: string;
+  constructor(line: number, field: string, kind: ProblemKind, what: string) {
     super(`Line ${line}: ${what}`);
     this.line = line;
     this.field = field;
+    this.kind = kind;
+    this.reason = what.charAt(0).toUpperCase() + what.slice(1);
   }
 }
 
@@ -33,79 +49,240 @@ const FORMATS = '{"text"}, {"prompt", "completion"} or {"messages": [{"role", "c
 const FIELD_OF: Record<RowKind, string> = { text: 'text', prompt: 'prompt', messages: 'messages' };
 
 /**
- * Reads one JSON value as a row. `expected` is the kind of the file's first row and only words the error. Unknown fields
+ * Reads one value as a row. `expected` is the kind of the file's first row and only words the error. Unknown fields
  * are ignored; tool calls are refused by name, because they would silently be left out of what is trained.
  *
  * @throws RowError
  */
-export function parseRow(value: unknown, line: number, expected?: RowKind): DataRow {
+export function parseRow(value: unknown, line: number, expected?: RowKind, options: RowOptions = {}): DataRow {
   if (!isObject(value)) {
-    throw new RowError(line, '', `the line is ${describe(value)}, not an object; write each row as ${FORMATS}.`);
+    const what = `the line is ${describe(value)}, not an object; write each row as ${FORMATS}.`;
+    throw new RowError(line, '', 'not-a-row', what);
   }
-  // The order is the reference's: a row with both `text` and `messages` is text.
-  const text = field(value, 'text');
-  if (text !== undefined) return { kind: 'text', line, text: string(text, line, 'text') };
-  const prompt = field(value, 'prompt');
-  if (prompt !== undefined) {
-    return {
-      kind: 'prompt',
-      line,
-      prompt: string(prompt, line, 'prompt'),
-      completion: string(field(value, 'completion'), line, 'completion'),
-    };
-  }
-  const messages = field(value, 'messages');
-  if (messages !== undefined) {
-    refuseTools(value, line, '');
-    return { kind: 'messages', line, messages: parseMessages(messages, line) };
-  }
-  const wanted = expected ? FIELD_OF[expected] : 'text, prompt or messages';
-  const found = Object.keys(value).slice(0, 8).join(', ') || 'no fields';
-  throw new RowError(
-    line,
-    expected ? FIELD_OF[expected] : '',
-    `the row has no ${wanted} field (it has ${found}); rows are ${FORMATS}. Add the field, or rename the one that holds it.`,
-  );
+  const row = options.mapping ? readMapped(value, line, options.mapping) : readShaped(value, line, expected);
+  return row.kind === 'messages' ? { ...row, messages: withSystem(row.messages, options.system) } : row;
 }
 
-function parseMessages(value: unknown, line: number): Message[] {
-  if (!Array.isArray(value)) {
-    throw new RowError(line, 'messages', `messages is ${describe(value)}; it must be a list of {"role", "content"}.`);
+function readShaped(value: Record<string, unknown>, line: number, expected: RowKind | undefined): DataRow {
+  const shape = shapeOf(value);
+  switch (shape) {
+    case 'text':
+      return { kind: 'text', line, text: string(field(value, 'text'), line, 'text') };
+    case 'prompt':
+      return {
+        kind: 'prompt',
+        line,
+        prompt: string(field(value, 'prompt'), line, 'prompt'),
+        completion: string(field(value, 'completion'), line, 'completion'),
+      };
+    case 'messages':
+      refuseTools(value, line, '');
+      return { kind: 'messages', line, messages: parseMessages(field(value, 'messages'), line) };
+    case 'sharegpt':
+      refuseTools(value, line, '');
+      return { kind: 'messages', line, messages: parseConversations(field(value, 'conversations'), line) };
+    case 'alpaca': {
+      const input = field(value, 'input');
+      return {
+        kind: 'prompt',
+        line,
+        prompt: alpacaPrompt(
+          string(field(value, 'instruction'), line, 'instruction'),
+          input === undefined ? '' : string(input, line, 'input'),
+        ),
+        completion: string(field(value, 'output'), line, 'output'),
+      };
+    }
+    case 'question':
+      return {
+        kind: 'messages',
+        line,
+        messages: [
+          { role: 'user', content: string(field(value, 'question'), line, 'question') },
+          { role: 'assistant', content: string(field(value, 'answer'), line, 'answer') },
+        ],
+      };
+    case 'preference':
+      throw new RowError(
+        line,
+        'chosen',
+        'preference-pair',
+        'the row is a preference pair (chosen, rejected), which preference training (DPO) takes and supervised training does not; ' +
+          'map the columns by hand to train on the chosen answers alone.',
+      );
+    case 'unknown': {
+      const wanted = expected ? FIELD_OF[expected] : 'text, prompt or messages';
+      const found = Object.keys(value).slice(0, 8).join(', ') || 'no fields';
+      throw new RowError(
+        line,
+        expected ? FIELD_OF[expected] : '',
+        'missing-field',
+        `the row has no ${wanted} field (it has ${found}); rows are ${FORMATS}. Add the field, or say which column is what.`,
+      );
+    }
+    default:
+      return shape satisfies never;
   }
-  if (value.length === 0) {
-    throw new RowError(line, 'messages', 'messages is empty; give at least one message, or delete the row.');
+}
+
+/** Several columns of one role are set below each other, with a blank line between. */
+function readMapped(value: Record<string, unknown>, line: number, { columns }: Mapping): DataRow {
+  const texts = new Map<ColumnRole, string[]>();
+  for (const [column, role] of Object.entries(columns)) {
+    const cell = field(value, column);
+    if (role === 'messages') {
+      refuseTools(value, line, '');
+      return { kind: 'messages', line, messages: parseConversation(cell, line, column) };
+    }
+    const text = cell === undefined ? '' : scalar(cell, line, column);
+    if (text.trim() !== '') texts.set(role, [...(texts.get(role) ?? []), text]);
   }
-  return value.map((message: unknown, index) => {
-    const at = `messages[${index}]`;
+  const roles = new Set(Object.values(columns));
+  const take = (role: ColumnRole): string => {
+    const text = texts.get(role)?.join('\n\n');
+    if (text !== undefined) return text;
+    const named = Object.keys(columns).filter((column) => columns[column] === role);
+    const column = named.join(', ');
+    throw new RowError(line, column, 'empty-field', `${column} is empty; fill it in, or delete the row.`);
+  };
+  if (roles.has('text')) return { kind: 'text', line, text: take('text') };
+  if (roles.has('prompt') || roles.has('completion')) {
+    return { kind: 'prompt', line, prompt: take('prompt'), completion: take('completion') };
+  }
+  const messages = (['system', 'user', 'assistant'] as const)
+    .filter((role) => roles.has(role) && (role !== 'system' || texts.has(role)))
+    .map((role) => ({ role, content: take(role) }));
+  return { kind: 'messages', line, messages };
+}
+
+function withSystem(messages: readonly Message[], system: SystemPrompt | undefined): readonly Message[] {
+  if (!system || system.text === '') return messages;
+  const own = messages.some(({ role }) => role === 'system');
+  if (system.mode === 'add' && own) return messages;
+  return [{ role: 'system', content: system.text }, ...messages.filter(({ role }) => role !== 'system')];
+}
+
+/** Of a column that was mapped by hand: either way of writing conversations. */
+function parseConversation(value: unknown, line: number, name: string): Message[] {
+  const list = fromText(value);
+  const first: unknown = Array.isArray(list) ? list[0] : undefined;
+  return isObject(first) && Object.hasOwn(first, 'from')
+    ? parseConversations(list, line, name)
+    : parseMessages(list, line, name);
+}
+
+function parseMessages(value: unknown, line: number, name = 'messages'): Message[] {
+  return listOf(value, line, name, '{"role", "content"}').map((message, index) => {
+    const at = `${name}[${index}]`;
     if (!isObject(message)) {
-      throw new RowError(line, at, `${at} is ${describe(message)}; it must be an object with role and content.`);
+      const what = `${at} is ${describe(message)}; it must be an object with role and content.`;
+      throw new RowError(line, at, 'wrong-type', what);
     }
     refuseTools(message, line, `${at}.`);
+    const role = parseRole(field(message, 'role'), line, `${at}.role`);
+    const thinking = parseThinking(message, role, line, at);
     return {
-      role: parseRole(field(message, 'role'), line, `${at}.role`),
+      role,
       content: string(field(message, 'content'), line, `${at}.content`),
+      ...(thinking !== undefined && { reasoning_content: thinking }),
     };
   });
+}
+
+/**
+ * `reasoning_content`, as templates call it (Qwen3 and after it most others); whether the model's own prints it is seen later. By other
+ * names a template would leave it out in silence.
+ */
+function parseThinking(message: Record<string, unknown>, role: string, line: number, at: string): string | undefined {
+  const refuse = (name: string, what: string) =>
+    new RowError(line, `${at}.${name}`, 'unsupported', `${at}.${name} ${what}`);
+  for (const name of ['thinking', 'reasoning']) {
+    if (isNothing(field(message, name))) continue;
+    throw refuse(name, 'holds thinking; call the field reasoning_content, or remove it to train without the thinking.');
+  }
+  const value = field(message, 'reasoning_content');
+  if (isNothing(value)) return undefined;
+  if (role !== 'assistant')
+    throw refuse('reasoning_content', `belongs to an assistant's message, not to one of ${role}; remove it.`);
+  return string(value, line, `${at}.reasoning_content`);
+}
+
+const SHAREGPT_ROLES: Readonly<Record<string, string>> = {
+  human: 'user',
+  user: 'user',
+  gpt: 'assistant',
+  chatgpt: 'assistant',
+  bard: 'assistant',
+  bing: 'assistant',
+  model: 'assistant',
+  assistant: 'assistant',
+  system: 'system',
+};
+
+/** ShareGPT's turns. */
+function parseConversations(value: unknown, line: number, name = 'conversations'): Message[] {
+  return listOf(value, line, name, '{"from", "value"}').map((turn, index) => {
+    const at = `${name}[${index}]`;
+    if (!isObject(turn)) {
+      throw new RowError(
+        line,
+        at,
+        'wrong-type',
+        `${at} is ${describe(turn)}; it must be an object with from and value.`,
+      );
+    }
+    const from = string(field(turn, 'from'), line, `${at}.from`);
+    if (!Object.hasOwn(SHAREGPT_ROLES, from)) {
+      const what = `${at}.from is ${JSON.stringify(from.slice(0, 40))}; only human, gpt and system take part, tools are not supported yet.`;
+      throw new RowError(line, `${at}.from`, 'unsupported', what);
+    }
+    return { role: SHAREGPT_ROLES[from], content: string(field(turn, 'value'), line, `${at}.value`) };
+  });
+}
+
+function listOf(value: unknown, line: number, name: string, of: string): unknown[] {
+  const list = fromText(value);
+  if (!Array.isArray(list)) {
+    throw new RowError(line, name, 'wrong-type', `${name} is ${describe(value)}; it must be a list of ${of}.`);
+  }
+  if (list.length === 0) {
+    throw new RowError(line, name, 'empty-field', `${name} is empty; give at least one message, or delete the row.`);
+  }
+  return list;
+}
+
+/** Tables have no lists: there a conversation stands as JSON in its cell. */
+function fromText(value: unknown): unknown {
+  if (typeof value !== 'string' || !value.trimStart().startsWith('[')) return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
 }
 
 /** A name: templates print it among their own delimiters, where other text could pass for one of them. */
 function parseRole(value: unknown, line: number, name: string): string {
   const role = string(value, line, name);
   if (/^[\p{L}\p{N} _.-]{1,64}$/u.test(role)) return role;
-  throw new RowError(line, name, `${name} is not a role; use system, user or assistant.`);
+  throw new RowError(line, name, 'wrong-type', `${name} is not a role; use system, user or assistant.`);
 }
 
 /** Null and empty lists say that there are none, as many exported datasets do. */
 function refuseTools(object: Record<string, unknown>, line: number, prefix: string): void {
-  for (const name of ['tools', 'tool_calls']) {
-    const value = field(object, name);
-    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue;
+  for (const name of ['tools', 'tool_calls', 'functions', 'function_call']) {
+    if (isNothing(field(object, name))) continue;
     throw new RowError(
       line,
       `${prefix}${name}`,
+      'unsupported',
       `${prefix}${name} holds tool calls, which are not supported yet; remove the row, or the field if its text does not matter.`,
     );
   }
+}
+
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
 }
 
 /** An own property that is not null: tables exported to JSON have every column in every row, null where it is empty. */
@@ -116,9 +293,15 @@ function field(object: Record<string, unknown>, name: string): unknown {
 function string(value: unknown, line: number, name: string): string {
   if (typeof value === 'string') return value;
   if (value === undefined) {
-    throw new RowError(line, name, `the row has no ${name}; add it, or delete the row.`);
+    throw new RowError(line, name, 'missing-field', `the row has no ${name}; add it, or delete the row.`);
   }
-  throw new RowError(line, name, `${name} is ${describe(value)}; it must be a string.`);
+  throw new RowError(line, name, 'wrong-type', `${name} is ${describe(value)}; it must be a string.`);
+}
+
+/** A cell of a mapped column: numbers and the like are text there. */
+function scalar(value: unknown, line: number, name: string): string {
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return string(value, line, name);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -143,6 +143,19 @@ describe('Tokenizer.load', () => {
     expect((await load(base)).eosTokenId).toBeUndefined();
   });
 
+  it('knows where generation stops, if the model says', async () => {
+    const stops = async (files: Record<string, unknown>) => {
+      const texts = Object.fromEntries(Object.entries(files).map(([path, value]) => [path, JSON.stringify(value)]));
+      return (await load({ ...base, ...texts })).stopTokens;
+    };
+    expect(await stops({})).toEqual([]);
+    expect(await stops({ 'generation_config.json': { eos_token_id: [0, 1, 99999] } })).toEqual(['<|endoftext|>', '!']);
+    expect(await stops({ 'config.json': { eos_token_id: 0 } })).toEqual(['<|endoftext|>']);
+    expect(await stops({ 'config.json': { eos_token_id: 0 }, 'generation_config.json': { eos_token_id: 1 } })).toEqual([
+      '!',
+    ]);
+  });
+
   it('finds the chat template in each of its places', async () => {
     const config = (chat_template: unknown) => JSON.stringify({ chat_template });
     const template = async (files: Record<string, string>) => (await load({ ...base, ...files })).chatTemplate;
@@ -173,6 +186,71 @@ describe('Tokenizer.load', () => {
     await expect(change({ pre_tokenizer: { type: 'BertPreTokenizer' } })).rejects.toThrow('BertPreTokenizer');
     await expect(change({ pre_tokenizer: split('MergedWithNext') })).rejects.toThrow('MergedWithNext');
     await expect(change({ pre_tokenizer: split('Isolated') })).resolves.toBeInstanceOf(Tokenizer);
+    const normalizer = (one: object) => ({ normalizer: { type: 'Sequence', normalizers: [one] } });
+    await expect(change(normalizer({ type: 'Precompiled' }))).rejects.toThrow('the normalizer Precompiled');
+    await expect(change(normalizer({ type: 'Lowercase' }))).rejects.toThrow('the normalizer Lowercase');
+    await expect(change(normalizer({ type: 'Replace', pattern: { Regex: ' +' }, content: ' ' }))).rejects.toThrow(
+      'replaces text by an expression',
+    );
+    await expect(change(normalizer({ type: 'NFKC' }))).resolves.toBeInstanceOf(Tokenizer);
+    const { model } = json as { model: object };
+    await expect(change({ model: { ...model, dropout: 0.1 } })).rejects.toThrow('at random');
+    await expect(change({ model: { ...model, dropout: null } })).resolves.toBeInstanceOf(Tokenizer);
+    const config = (value: object) => load({ ...base, 'tokenizer_config.json': JSON.stringify(value) });
+    await expect(config({ split_special_tokens: true })).rejects.toThrow('split_special_tokens');
+    await expect(config({ split_special_tokens: false })).resolves.toBeInstanceOf(Tokenizer);
+  });
+
+  it.each([
+    ['(?>a|ab)c', 'a group'],
+    ['a(?(b)c|d)', 'a group'],
+    ['(?i)a', 'a flag'],
+    ['\\p{L}++x', 'a possessive quantifier'],
+    ['[ab]?+c', 'a possessive quantifier'],
+    ['a\\Kb', 'an escape'],
+    ['(?<x>a)\\k<x>', 'an escape'],
+  ])('refuses to split by %s', async (Regex, what) => {
+    const pre_tokenizer = { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false };
+    await expect(load({ 'tokenizer.json': JSON.stringify({ ...json, pre_tokenizer }) })).rejects.toThrow(what);
+  });
+
+  it('splits by the expressions that models have', async () => {
+    const Regex = "(?i:'s|'t)|[^\\r\\n+?]?\\p{L}+|\\+\\+|\\p{N}{1,3}|\\s+(?!\\S)|(?=x)(?<!y)[*+]+|\\\\K";
+    const pre_tokenizer = { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false };
+    const tokenizer = await load({ 'tokenizer.json': JSON.stringify({ ...json, pre_tokenizer }) });
+    expect(tokenizer).toBeInstanceOf(Tokenizer);
+  });
+
+  it('puts BOS in front as the configuration says, else as the post-processor does', async () => {
+    const single = [{ SpecialToken: { id: '<|endoftext|>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }];
+    const post_processor = {
+      type: 'TemplateProcessing',
+      single,
+      pair: single,
+      special_tokens: { '<|endoftext|>': { id: '<|endoftext|>', ids: [0], tokens: ['<|endoftext|>'] } },
+    };
+    const adds = async (post: object | null, config: object) => {
+      const files = { 'tokenizer.json': JSON.stringify({ ...json, post_processor: post }) };
+      const full = { bos_token: '<|endoftext|>', ...config };
+      return (await load({ ...files, 'tokenizer_config.json': JSON.stringify(full) })).addsBos;
+    };
+    expect(await adds(post_processor, {})).toBe(true);
+    expect(await adds(post_processor, { add_bos_token: null })).toBe(true);
+    expect(await adds(post_processor, { add_bos_token: false })).toBe(false);
+    expect(await adds(post_processor, { add_eos_token: false })).toBe(false);
+    expect(await adds(null, {})).toBe(false);
+    expect(await adds(null, { add_bos_token: true })).toBe(true);
+    expect(await adds(null, { add_bos_token: true, bos_token: null })).toBe(false);
+  });
+
+  it('knows special tokens that have no name, where the vocabulary has them', async () => {
+    const encode = async (config: object) => {
+      const tokenizer = await load({ ...base, 'tokenizer_config.json': JSON.stringify(config) });
+      return [tokenizer.addedTokens.includes('b'), tokenizer.encode('b').ids.length];
+    };
+    expect(await encode({})).toEqual([false, 1]);
+    expect(await encode({ additional_special_tokens: ['b', 'nowhere'] })).toEqual([true, 1]);
+    expect(await encode({ extra_special_tokens: { image_token: 'b' } })).toEqual([true, 1]);
   });
 
   it.skipIf(!goldenCase('qwen2-chat'))('opens a golden model', async () => {

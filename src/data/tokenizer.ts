@@ -12,7 +12,7 @@ import { AddedTokenSplitter, type TextPart } from './added_tokens.ts';
 import { type AlignedText, type NormalizerConfig, normalizeAligned, originOf } from './aligned_text.ts';
 import { rangesAlong, tokenBytes } from './token_offsets.ts';
 import { mergeAddedTokens, readTokenizerFiles, type SpecialTokens, type TokenizerFiles } from './tokenizer_files.ts';
-import { type Pipeline, readPipeline, TokenizerError } from './tokenizer_pipeline.ts';
+import { type JsonObject, type Pipeline, readPipeline, TokenizerError } from './tokenizer_pipeline.ts';
 
 export interface Encoding {
   readonly ids: number[];
@@ -25,17 +25,28 @@ export class TokenizeError extends Error {
   override name = 'TokenizeError';
 }
 
+interface PieceTokens {
+  readonly ids: readonly number[];
+  readonly bytes: readonly Uint8Array[];
+}
+
+/** Pre-tokens whose tokens are remembered: words, rarely anything longer. */
+const PIECES_KEPT = 50_000;
+const LONG_PIECE = 40;
+
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 export class Tokenizer {
   /** The token that ends a text or, with most chat templates, a turn; undefined when the model has none. */
   readonly eosToken: string | undefined;
   readonly eosTokenId: number | undefined;
+  /** At which generation stops by the model's own settings; empty where they do not say. */
+  readonly stopTokens: readonly string[];
   readonly bosToken: string | undefined;
   readonly bosTokenId: number | undefined;
   /** The end-of-sequence token's where there is no pad token: padding is never trained, so its id does not matter. */
   readonly padTokenId: number;
-  /** Whether the tokenizer itself puts the BOS token before a text (its post-processor does). */
+  /** Whether the tokenizer itself puts the BOS token before a text: as tokenizer_config.json says, else as its post-processor does. */
   readonly addsBos: boolean;
   /** The names and contents that chat templates are given. */
   readonly specialTokens: SpecialTokens;
@@ -49,9 +60,15 @@ export class Tokenizer {
   readonly #asWritten: AddedTokenSplitter;
   readonly #asNormalized: AddedTokenSplitter;
   readonly #bytes = new Map<string, Uint8Array | undefined>();
+  readonly #pieces = new Map<string, PieceTokens>();
 
   /** @throws TokenizerError */
   constructor(files: TokenizerFiles) {
+    if (files.config.split_special_tokens === true) {
+      throw new TokenizerError(
+        "This model's tokenizer takes special tokens for plain text (split_special_tokens), which is not supported. Choose another model.",
+      );
+    }
     const added = mergeAddedTokens(files);
     this.#pipeline = readPipeline({ ...files.tokenizer, added_tokens: added });
     this.specialTokens = files.specialTokens;
@@ -70,10 +87,11 @@ export class Tokenizer {
     );
     this.eosToken = files.specialTokens.eos_token;
     this.eosTokenId = this.#namedId('eos_token');
+    this.stopTokens = (files.stopIds ?? []).flatMap((id) => this.#library.id_to_token(id) ?? []);
     this.bosToken = files.specialTokens.bos_token;
     this.bosTokenId = this.#namedId('bos_token');
     this.padTokenId = this.#namedId('pad_token') ?? this.eosTokenId ?? 0;
-    this.addsBos = this.#detectBos();
+    this.addsBos = this.#detectBos(files.config);
   }
 
   /** @throws TokenizerError when the folder's tokenizer is missing, damaged or not supported. */
@@ -150,15 +168,15 @@ export class Tokenizer {
       prefix !== '' && (prefixScheme === 'always' || atBeginning) && !spaced.startsWith(prefix) ? prefix : '';
     const input = prefixed + spaced;
     const pieces = this.#library.pre_tokenizer?.pre_tokenize(input) ?? [input];
-    const tokens = this.#library.model!._call(pieces);
     const ids: number[] = [];
     const bytes: Uint8Array[] = [];
-    for (const token of tokens) {
-      const id = this.#library.token_to_id(token);
-      const spelled = this.#spell(token);
-      if (id === undefined || !spelled) throw unspelled();
-      ids.push(id);
-      bytes.push(spelled);
+    for (const piece of pieces) {
+      const known = this.#piece(piece);
+      if (!known) throw unspelled();
+      for (let i = 0; i < known.ids.length; i++) {
+        ids.push(known.ids[i]);
+        bytes.push(known.bytes[i]);
+      }
     }
     const ranges = rangesAlong(input, bytes);
     if (!ranges) throw unspelled();
@@ -181,6 +199,26 @@ export class Tokenizer {
     }
   }
 
+  /** The tokens of one pre-token; a text has few different ones. Undefined where one cannot be spelled. */
+  #piece(piece: string): PieceTokens | undefined {
+    const known = this.#pieces.get(piece);
+    if (known) return known;
+    const ids: number[] = [];
+    const bytes: Uint8Array[] = [];
+    for (const token of this.#library.model!._call([piece])) {
+      const id = this.#library.token_to_id(token);
+      const spelled = this.#spell(token);
+      if (id === undefined || !spelled) return undefined;
+      ids.push(id);
+      bytes.push(spelled);
+    }
+    const tokens = { ids, bytes };
+    if (piece.length > LONG_PIECE) return tokens;
+    if (this.#pieces.size >= PIECES_KEPT) this.#pieces.clear();
+    this.#pieces.set(piece, tokens);
+    return tokens;
+  }
+
   #spell(token: string): Uint8Array | undefined {
     if (!this.#bytes.has(token)) this.#bytes.set(token, tokenBytes(token, this.#pipeline.style));
     return this.#bytes.get(token);
@@ -191,8 +229,11 @@ export class Tokenizer {
     return token === undefined ? undefined : this.#library.token_to_id(token);
   }
 
-  #detectBos(): boolean {
+  #detectBos({ add_bos_token, add_eos_token }: JsonObject): boolean {
     if (this.bosTokenId === undefined) return false;
+    // transformers makes the post-processor anew where either is given.
+    if (typeof add_bos_token === 'boolean') return add_bos_token;
+    if (typeof add_eos_token === 'boolean') return false;
     try {
       const [first] = this.#library.encode('a', { add_special_tokens: true }).ids;
       const [bare] = this.#library.encode('a', { add_special_tokens: false }).ids;

@@ -19,6 +19,8 @@ export interface TokenizerFiles {
   /** tokenizer_config.json, {} when there is none. */
   readonly config: JsonObject;
   readonly specialTokens: SpecialTokens;
+  /** Ids at which the model's own settings for generation stop; none where they do not say. */
+  readonly stopIds?: readonly number[];
   /** Jinja source, or undefined when the model has none. */
   readonly chatTemplate: string | undefined;
 }
@@ -46,7 +48,18 @@ export async function readTokenizerFiles(folder: Folder): Promise<TokenizerFiles
       if (content !== undefined) specialTokens[name] = content;
     }
   }
-  return { tokenizer, config, specialTokens, chatTemplate: await readChatTemplate(folder, config) };
+  const chatTemplate = await readChatTemplate(folder, config);
+  return { tokenizer, config, specialTokens, stopIds: await readStopIds(folder), chatTemplate };
+}
+
+/** `eos_token_id` of generation_config.json, else of config.json: what inference looks for, and often more than the tokenizer's eos_token. */
+async function readStopIds(folder: Folder): Promise<number[]> {
+  for (const path of ['generation_config.json', 'config.json']) {
+    const ids = [(await readJson(folder, path, CONFIG_CAP))?.eos_token_id].flat();
+    const numbers = ids.filter((id): id is number => typeof id === 'number' && Number.isInteger(id));
+    if (numbers.length > 0) return numbers;
+  }
+  return [];
 }
 
 async function readChatTemplate(folder: Folder, config: JsonObject): Promise<string | undefined> {
@@ -101,12 +114,21 @@ export function mergeAddedTokens(files: TokenizerFiles): AddedToken[] {
     for (const [id, token] of Object.entries(config.added_tokens_decoder)) add(token, Number(id));
   }
   const vocab = isJsonObject(tokenizer.model) ? tokenizer.model.vocab : undefined;
-  for (const content of Object.values(specialTokens)) {
+  for (const content of [...Object.values(specialTokens), ...furtherSpecialTokens(config)]) {
     if (byContent.has(content)) continue;
     const id = vocabularyId(vocab, content);
     if (id !== undefined) add({ content, special: true, normalized: false }, id);
   }
   return [...byContent.values()];
+}
+
+/** Special tokens without a name of their own: a list, or in newer files a mapping. */
+function furtherSpecialTokens(config: JsonObject): string[] {
+  const lists = [config.additional_special_tokens, config.extra_special_tokens];
+  return lists.flatMap((list) => {
+    const tokens: unknown[] = Array.isArray(list) ? list : isJsonObject(list) ? Object.values(list) : [];
+    return tokens.flatMap((token) => tokenContent(token) ?? []);
+  });
 }
 
 /** BPE vocabularies map tokens to ids, Unigram ones list [token, score]. */

@@ -42,7 +42,9 @@ export function readPipeline(json: JsonObject): Pipeline {
   for (const part of ['continuing_subword_prefix', 'end_of_word_suffix']) {
     if (model[part]) throw unsupported(`uses ${part}`);
   }
+  if (model.dropout) throw unsupported('leaves merges out at random (dropout)');
   const normalizer = json.normalizer ?? null;
+  refuseNormalizer(normalizer);
   const rewriter = new Rewriter(replacesEverySpace(normalizer));
   const stages = rewriter.rewrite(json.pre_tokenizer ?? null, true);
   return {
@@ -64,6 +66,41 @@ export function readPipeline(json: JsonObject): Pipeline {
 
 function unsupported(what: string): TokenizerError {
   return new TokenizerError(`This model's tokenizer ${what}, which is not supported. Choose another model.`);
+}
+
+const NORMALIZERS: ReadonlySet<unknown> = new Set(['NFC', 'NFD', 'NFKC', 'NFKD', 'Prepend']);
+
+/** Others change texts in ways that the library does not share with Rust, or that offsets are not followed through. */
+function refuseNormalizer(normalizer: unknown): void {
+  if (normalizer === null) return;
+  if (!isJsonObject(normalizer)) throw new TokenizerError('tokenizer.json has a malformed normalizer.');
+  if (normalizer.type === 'Sequence') {
+    for (const stage of Array.isArray(normalizer.normalizers) ? normalizer.normalizers : []) refuseNormalizer(stage);
+  } else if (normalizer.type === 'Replace') {
+    if (!isJsonObject(normalizer.pattern) || typeof normalizer.pattern.String !== 'string') {
+      throw unsupported('replaces text by an expression');
+    }
+  } else if (!NORMALIZERS.has(normalizer.type)) {
+    throw unsupported(`uses the normalizer ${String(normalizer.type)}`);
+  }
+}
+
+/** What Rust's expressions (Oniguruma's) have and JavaScript's have not; the library reads some of it as something else. */
+const FOREIGN: readonly (readonly [RegExp, string])[] = [
+  [/\\([KRXG]|[gk]<)/u, 'an escape'],
+  [/\(\?[>~(]/u, 'a group'],
+  [/\(\?[a-z-]+\)/u, 'a flag'],
+  [/[*+?]\+/u, 'a possessive quantifier'],
+];
+
+/** @throws TokenizerError for an expression that JavaScript would match differently. */
+function refuseExpression(pattern: unknown): void {
+  const source = isJsonObject(pattern) && typeof pattern.Regex === 'string' ? pattern.Regex : '';
+  // Without escaped characters and sets, whose contents are no syntax.
+  const syntax = source.replaceAll(/\\(?:[pPx]\{[^}]*\}|[^gkKRXG])/gu, 'x').replaceAll(/\[[^\]]*\]/gu, 'x');
+  const found = FOREIGN.find(([expression]) => expression.test(syntax));
+  if (!found) return;
+  throw unsupported(`splits text by an expression with ${found[1]} that JavaScript lacks (${source.slice(0, 80)})`);
 }
 
 /** Whether the normalizer leaves no space in the text. */
@@ -117,6 +154,7 @@ class Rewriter {
         // Rust's `char::is_numeric`; the library takes ASCII digits only.
         return [isolate(config.individual_digits ? '\\p{N}' : '\\p{N}+')];
       case 'Split': {
+        refuseExpression(config.pattern);
         const behavior = String(config.behavior ?? '').toLowerCase();
         // Gemma splits at spaces when none is left: nothing is ever split.
         if (this.#noSpaces && isJsonObject(config.pattern) && config.pattern.String === ' ') return [];

@@ -138,8 +138,11 @@ const ACTIVATIONS: Readonly<Record<string, ModelSpec['activation']>> = {
 };
 
 /** The MLP's gate. Throws ModelConfigError for one that there is no kernel for. */
-export function readActivation(config: ConfigReader, field: string, fallback: string): ModelSpec['activation'] {
-  const name = config.text(field, fallback);
+function readActivation(
+  config: ConfigReader,
+  { field, name: absent }: NonNullable<FamilyDefaults['activation']>,
+): ModelSpec['activation'] {
+  const name = config.text(field, absent);
   if (Object.hasOwn(ACTIVATIONS, name)) return ACTIVATIONS[name] as ModelSpec['activation'];
   return config.fail(field, `${describe(name)}, but supported are ${Object.keys(ACTIVATIONS).join(', ')}`);
 }
@@ -202,6 +205,8 @@ export interface FamilyDefaults {
   readonly epsilon: number;
   readonly tied: boolean;
   readonly eos: readonly number[];
+  /** The field that names the gate's activation, and what it is when absent; `hidden_act` and SiLU by default. */
+  readonly activation?: { readonly field: string; readonly name: string };
 }
 
 /** The spec of a decoder as most are: SiLU gate, pre-norms, no caps, every layer with the first RoPE and all keys. */
@@ -221,7 +226,7 @@ export function plainSpec(
     vocabSize,
     maxPositions,
     attention: { heads, kvHeads, headDim, scale: headDim ** -0.5, softCap: null },
-    activation: readActivation(config, 'hidden_act', 'silu'),
+    activation: readActivation(config, defaults.activation ?? { field: 'hidden_act', name: 'silu' }),
     norm: { epsilon: config.positive('rms_norm_eps', defaults.epsilon), weightOffset: 0, names: PRE_NORMS },
     linears,
     ropes,

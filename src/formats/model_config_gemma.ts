@@ -7,7 +7,6 @@ import {
   type LayerType,
   type ModelSizes,
   plainSpec,
-  readActivation,
   readLayerTypes,
   readSizes,
   readTokenIds,
@@ -109,11 +108,11 @@ function gemmaSpec(modelType: string, config: ConfigReader, sizes: ModelSizes, r
   }
   const bias = config.boolean('attention_bias', false);
   const linears = separateLinears(sizes, { qkv: bias, output: bias, mlp: false });
-  const spec = plainSpec(modelType, config, sizes, ropes, linears, { epsilon: 1e-6, tied: true, eos: [1] });
+  const activation = { field: 'hidden_activation', name: 'gelu_pytorch_tanh' };
+  const spec = plainSpec(modelType, config, sizes, ropes, linears, { epsilon: 1e-6, tied: true, eos: [1], activation });
   return {
     ...spec,
     attention: { ...spec.attention, scale: config.positive('query_pre_attn_scalar', 256) ** -0.5 },
-    activation: readActivation(config, 'hidden_activation', 'gelu_pytorch_tanh'),
     norm: { ...spec.norm, weightOffset: 1, names: SANDWICH_NORMS },
     // In float32, which everything here is computed in. A model loaded in bf16 has it rounded to that: 25.25, not 25.298.
     embeddingScale: Math.fround(sizes.hiddenSize ** 0.5),

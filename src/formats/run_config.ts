@@ -63,7 +63,7 @@ const trainingSchema = v.looseObject({
   adam_beta2: v.optional(fraction, 0.999),
   adam_epsilon: v.optional(v.pipe(v.number(), v.gtValue(0)), 1e-8),
   optim: v.optional(v.picklist(['adamw']), 'adamw'),
-  train_sampling_strategy: v.optional(v.picklist(['sequential', 'random']), 'random'),
+  train_sampling_strategy: v.optional(v.picklist(['sequential', 'random', 'group_by_length']), 'random'),
   packing: v.optional(v.boolean(), false),
   assistant_only_loss: v.optional(v.boolean(), false),
   /** Computes every layer's activations again in the backward pass. */
@@ -82,8 +82,19 @@ export const runConfigSchema = v.looseObject({
   name: v.optional(v.string(), 'run'),
   /** A model folder or Hub id; a folder is relative to the RunConfig's own file. */
   model: v.string(),
-  data: v.string(),
-  eval_data: v.optional(v.string()),
+  /** One file or several: .jsonl, .json, .csv, .tsv, .parquet, .txt, .md, each also as .gz. */
+  data: v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))]),
+  eval_data: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
+  /** Share of the examples held out where there is no eval_data. */
+  validation_share: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(0.5)), 0),
+  /** Leaves out examples that equal an earlier one. */
+  remove_duplicates: v.optional(v.boolean(), false),
+  /** Which column is what, where it does not show by itself: column → role. */
+  columns: v.optional(
+    v.record(v.string(), v.picklist(['text', 'prompt', 'completion', 'system', 'user', 'assistant', 'messages'])),
+  ),
+  /** A system message for conversations: `add` for those without one, `replace` for all. */
+  system_prompt: v.optional(v.object({ mode: v.picklist(['add', 'replace']), text: v.string() })),
   initial_adapter: v.optional(v.string()),
   quantization: v.optional(quantizationSchema, {}),
   lora: v.optional(loraSchema, {}),
@@ -94,6 +105,9 @@ export type RunConfig = v.InferOutput<typeof runConfigSchema>;
 export type LoraConfig = RunConfig['lora'];
 export type TrainingConfig = RunConfig['training'];
 export type QuantizationConfig = RunConfig['quantization'];
+/** Column → what it is for. */
+export type ColumnRoles = NonNullable<RunConfig['columns']>;
+export type SystemPrompt = NonNullable<RunConfig['system_prompt']>;
 
 export class RunConfigError extends Error {
   override name = 'RunConfigError';

@@ -55,7 +55,8 @@ function modelHome(paths: readonly (readonly string[])[]): readonly string[] {
   return first.slice(0, shared);
 }
 
-function blobSource(name: string, file: Blob): RangeSource {
+/** A dropped file by itself. */
+export function blobSource(name: string, file: Blob): RangeSource {
   const { size } = file;
   return {
     name,
@@ -69,10 +70,10 @@ function blobSource(name: string, file: Blob): RangeSource {
         bytes = new Uint8Array(await file.slice(begin, end).arrayBuffer());
       } catch {
         // NotReadableError: browsers refuse a file that was written, moved or deleted since.
-        throw new DroppedFileError(`${name} was changed, moved or deleted. Drop the folder again.`);
+        throw new DroppedFileError(`${name} was changed, moved or deleted. Drop it again.`);
       }
       if (bytes.length !== end - begin) {
-        throw new DroppedFileError(`${name} gave ${bytes.length} of ${end - begin} bytes. Drop the folder again.`);
+        throw new DroppedFileError(`${name} gave ${bytes.length} of ${end - begin} bytes. Drop it again.`);
       }
       return bytes;
     },

@@ -11,7 +11,7 @@ export interface CheckedSettings {
   readonly errors: SettingErrors;
   /** Null while one of the fields it is made from is wrong. */
   readonly request: TrainRequest | null;
-  readonly data: DataSettings | null;
+  readonly data: Omit<DataSettings, 'columns' | 'system_prompt'> | null;
 }
 
 /** An adapter that training starts from decides these. */
@@ -79,11 +79,16 @@ export function checkSettings(
     config && Object.keys(errors).length === 0
       ? { name: config.name, quantization: config.quantization, lora: config.lora, training: config.training }
       : null;
-  return { errors, request, data: dataSettings(candidate.training, share, errors) };
+  return { errors, request, data: dataSettings(candidate.training, share, flags.remove_duplicates, errors) };
 }
 
 /** Of their own fields alone: a slip elsewhere does not stop the data from being read. */
-function dataSettings(typed: object, validation_share: number, errors: SettingErrors): DataSettings | null {
+function dataSettings(
+  typed: object,
+  validation_share: number,
+  remove_duplicates: boolean,
+  errors: SettingErrors,
+): CheckedSettings['data'] {
   if (DATA_FIELDS.some((field) => errors[field])) return null;
   const fields = Object.entries(typed).filter(([field]) => !(field in errors));
   const { training } = v.parse(runConfigSchema, { model: '', data: '', training: Object.fromEntries(fields) });
@@ -96,6 +101,7 @@ function dataSettings(typed: object, validation_share: number, errors: SettingEr
     train_sampling_strategy: training.train_sampling_strategy,
     seed: training.seed,
     validation_share,
+    remove_duplicates,
   };
 }
 

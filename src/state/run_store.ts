@@ -1,7 +1,7 @@
 /** The training run. Steps arrive faster than a screen can show them: they are collected and told ten times a second. */
 import { create } from 'zustand';
-import type { AdapterFile, MemoryCategory, StepRecord } from '../worker/protocol.ts';
-import type { ModelInfo, PreparingStage, TrainRequest } from '../worker/studio_protocol.ts';
+import type { AdapterFile, KeptActivations, MemoryCategory, StepRecord } from '../worker/protocol.ts';
+import type { ModelInfo, PrecisionChoice, PreparingStage, TrainRequest } from '../worker/studio_protocol.ts';
 import { batched } from './batched.ts';
 import type { Failure } from './model_store.ts';
 import { StepSeries } from './step_series.ts';
@@ -50,7 +50,10 @@ interface RunState {
   readonly latestEval: { readonly step: number; readonly loss: number } | null;
   /** While the status is `starting`. */
   readonly stage: PreparingStage;
+  /** Told where the GPU offered f16. */
+  readonly precision: PrecisionChoice | null;
   readonly memory: Readonly<Record<MemoryCategory, number>> | null;
+  readonly kept: KeptActivations | null;
   /** Milliseconds of performance.now(): when the work was begun or gone on with, and what was done before that. */
   readonly since: number | null;
   readonly activeBefore: number;
@@ -72,7 +75,9 @@ const NONE: RunState = {
   tokensPerSecond: 0,
   latestEval: null,
   stage: 'compiling',
+  precision: null,
   memory: null,
+  kept: null,
   since: null,
   activeBefore: 0,
   anchor: null,
@@ -160,8 +165,11 @@ export function receiveForRun(signal: StudioSignal): void {
     case 'preparing':
       useRun.setState({ stage: signal.stage });
       break;
+    case 'precision':
+      useRun.setState({ precision: signal.choice });
+      break;
     case 'memory':
-      useRun.setState({ memory: signal.bytes });
+      useRun.setState({ memory: signal.bytes, kept: signal.kept });
       break;
     case 'step':
       addStep(state, signal.record, signal.totalSteps, signal.tokensPerSecond);

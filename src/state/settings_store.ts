@@ -24,7 +24,13 @@ export const TRAINING_NUMBERS = [
   'eval_steps',
 ] as const;
 export type NumberField = (typeof LORA_NUMBERS)[number] | (typeof TRAINING_NUMBERS)[number] | 'validation_share';
-export type FlagField = 'use_rslora' | 'use_dora' | 'packing' | 'assistant_only_loss' | 'gradient_checkpointing';
+export type FlagField =
+  | 'use_rslora'
+  | 'use_dora'
+  | 'packing'
+  | 'assistant_only_loss'
+  | 'gradient_checkpointing'
+  | 'remove_duplicates';
 export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy';
 export type SettingField = NumberField | FlagField | ChoiceField | 'target_modules' | 'name';
 
@@ -66,6 +72,7 @@ export const DEFAULT_SETTINGS: Settings = {
     packing: training.packing,
     assistant_only_loss: training.assistant_only_loss,
     gradient_checkpointing: training.gradient_checkpointing,
+    remove_duplicates: DEFAULTS.remove_duplicates,
   },
   lr_scheduler_type: training.lr_scheduler_type,
   train_sampling_strategy: training.train_sampling_strategy,

@@ -1,7 +1,9 @@
 /** Ties the stores to the worker and to each other: what one of them does that another has to follow. */
+import type { DataLocation, DataSettings } from '../worker/studio_protocol.ts';
 import { clearAdapter, receiveForAdapter, useAdapter } from './adapter_store.ts';
 import { type CheckedSettings, checkSettings } from './check_settings.ts';
-import { openData, receiveForData, useData, waitForModel } from './data_store.ts';
+import { mappingError } from './columns.ts';
+import { forgetTokens, prepareData, readData, receiveForData, showSelected, useData } from './data_store.ts';
 import { receiveForDevice, startDevice } from './device_store.ts';
 import { forgetModel, receiveForModel, useModel } from './model_store.ts';
 import { isActive, receiveForRun, useRun } from './run_store.ts';
@@ -24,7 +26,7 @@ export function startStudio(createWorker: () => StudioWorker): void {
     if (signal.type === 'failed' && signal.name === 'DeviceLostError') forgetModel();
   });
   followModel();
-  followDataSettings();
+  followData();
   followLeaving();
   startDevice();
 }
@@ -34,9 +36,25 @@ export function currentSettings(): CheckedSettings {
   return checkSettings(useSettings.getState(), useModel.getState().loaded?.info ?? null, useAdapter.getState().start);
 }
 
-/** A dropped dataset: read at once where there is a model, else as soon as there is one. */
-export function openDataFile(file: File): void {
-  openData(file, currentSettings().data, useModel.getState().loaded !== null);
+/** A dataset, and the one it is validated with: read at once, tokenized as soon as there is a model. */
+export function openData(location: DataLocation, validation: DataLocation | null = null): void {
+  readData(location, validation);
+}
+
+/** Of the dataset that is there: with a setting changed that its files are read by, or after a failure. */
+export function readAgain(): void {
+  const { location, validation } = useData.getState();
+  if (location) readData(location, validation);
+}
+
+/** How rows are to be read now; null while a setting of it is wrong, or there is no model. */
+export function dataSettings(): DataSettings | null {
+  const { data } = currentSettings();
+  if (!data || !useModel.getState().loaded) return null;
+  const { columns, system, table } = useData.getState();
+  if (columns ? mappingError(columns) !== null : table?.shape === 'unknown' || table?.shape === 'preference')
+    return null;
+  return { ...data, columns, system_prompt: system };
 }
 
 export function restoreDefaults(): void {
@@ -56,27 +74,37 @@ function followModel(): void {
   useModel.subscribe(({ loaded }, before) => {
     if (loaded === before.loaded) return;
     if (!loaded) {
-      waitForModel();
+      forgetTokens();
       clearAdapter();
       return;
     }
     fitSettings();
-    const { file } = useData.getState();
-    if (file) openDataFile(file);
+    prepareData(dataSettings());
+    showSelected(dataSettings());
   });
 }
 
-function followDataSettings(): void {
+/** Files that are read are tokenized; rows are tokenized again when what decides about it changes. */
+function followData(): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  useSettings.subscribe(() => {
+  const settle = () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      const { file, settings, status } = useData.getState();
-      const { data } = currentSettings();
-      if (!file || !data || isActive(useRun.getState().status)) return;
-      if (status === 'none' || JSON.stringify(data) === JSON.stringify(settings)) return;
-      openDataFile(file);
+      const { complete, settings } = useData.getState();
+      const wanted = dataSettings();
+      if (isActive(useRun.getState().status) || JSON.stringify(wanted) === JSON.stringify(settings)) return;
+      if (complete) prepareData(wanted);
+      showSelected(wanted);
     }, SETTLE_MS);
+  };
+  useSettings.subscribe(settle);
+  useData.subscribe((state, before) => {
+    if (state.complete && !before.complete) prepareData(dataSettings());
+    if (state.columns !== before.columns || state.system !== before.system) settle();
+    if (state.selected !== before.selected || (state.table !== null && before.table === null)) {
+      showSelected(dataSettings());
+    }
+    if (state.text !== before.text && state.location) readAgain();
   });
 }
 

@@ -72,11 +72,12 @@ it('makes rows that are documents of their own, trained everywhere', () => {
 it('sums profiles by kernel and group', () => {
   const kernel = (name: string) => ({ name, shader: '', bindings: {}, params: {}, constants: {} });
   const profile = [
-    { kernel: kernel('adamw'), flops: 0, milliseconds: 1 },
-    { kernel: kernel('attention_forward'), flops: 3e9, milliseconds: 2 },
-    { kernel: kernel('attention_forward'), flops: 3e9, milliseconds: 1 },
+    { kernel: kernel('adamw'), flops: 0, milliseconds: 1, longest: 1 },
+    { kernel: kernel('attention_forward'), flops: 3e9, milliseconds: 2, longest: 2 },
+    { kernel: kernel('attention_forward'), flops: 3e9, milliseconds: 1, longest: 1 },
   ];
-  const { groups, kernels, profiledMs } = sumProfiles([profile, profile]);
+  const { groups, kernels, profiledMs, longestDispatch } = sumProfiles([profile, profile]);
+  expect(longestDispatch).toEqual({ kernel: 'attention_forward', ms: 2 });
   expect(profiledMs).toBe(4);
   expect(groups).toEqual([
     { group: 'attention', ms: 3, share: 0.75, dispatches: 2 },

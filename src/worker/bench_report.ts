@@ -152,6 +152,8 @@ export interface TrainLine {
   readonly kernels: readonly KernelShare[];
   /** Sum of the profiled dispatches; what the step takes beyond it is gaps between dispatches, and the other way round. */
   readonly profiledMs: number;
+  /** The longest dispatch of the profiled steps, or part of one that is cut. */
+  readonly longestDispatch: { readonly kernel: string; readonly ms: number };
   /** Attention's share of the step's floating-point operations, and of the profiled time. */
   readonly attentionComputed: number;
   readonly attentionMeasured: number;

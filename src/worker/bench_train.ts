@@ -147,12 +147,12 @@ async function trainLine(
 
   const profiles: DispatchTime[][] = [];
   for (let i = 0; i < PROFILES[device]; i++) profiles.push(await trainer.profile(batch));
-  const { keptLayers } = trainer;
+  const keptLayers = trainer.keptActivations.layers;
   trainer.dispose();
 
   const ms = summarize(times);
   const tflops = (4 * multipliedParameters(spec) * tokens) / 1e9 / ms.median;
-  const { groups, kernels, profiledMs } = sumProfiles(profiles);
+  const { groups, kernels, profiledMs, longestDispatch } = sumProfiles(profiles);
   return {
     name,
     model,
@@ -178,6 +178,7 @@ async function trainLine(
     groups,
     kernels,
     profiledMs,
+    longestDispatch,
     attentionComputed: attentionShare(spec, rows, length, keptLayers),
     attentionMeasured: groups.find(({ group }) => group === 'attention')?.share ?? 0,
   };
@@ -192,6 +193,7 @@ function createTrainer(
   { rows, length, checkpointing, keep }: Shape,
 ): Promise<Trainer> {
   gpu.matmulChoices.force(forcedShape(variant));
+  gpu.pacing.force(variant.parts === undefined ? null : Number(variant.parts));
   return Trainer.create(gpu, {
     model,
     lora: {
@@ -239,6 +241,7 @@ export function sumProfiles(profiles: readonly (readonly DispatchTime[])[]): {
   groups: GroupLine[];
   kernels: KernelShare[];
   profiledMs: number;
+  longestDispatch: TrainLine['longestDispatch'];
 } {
   const byKernel = new Map<string, { kernel: string; group: string; ms: number; dispatches: number; flops: number }>();
   for (const { kernel, milliseconds, flops } of profiles.flat()) {
@@ -266,7 +269,8 @@ export function sumProfiles(profiles: readonly (readonly DispatchTime[])[]): {
     dispatches: Math.round(dispatches),
     tflops: ms > 0 ? flops / 1e9 / ms : 0,
   }));
-  return { groups, kernels, profiledMs };
+  const longest = profiles.flat().reduce((most, one) => (one.longest > most.longest ? one : most));
+  return { groups, kernels, profiledMs, longestDispatch: { kernel: longest.kernel.name, ms: longest.longest } };
 }
 
 /**

@@ -1,5 +1,7 @@
 /** The Web Worker's entry: commands in, events out. */
 import { httpFolder } from '../hub/http_folder.ts';
+import { createBrowserTemplateWorker } from './browser_template_worker.ts';
+import { createOpfsScratch } from './opfs_scratch.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { Command, WorkerEvent } from './protocol.ts';
 import { runCommand } from './session.ts';
@@ -9,7 +11,9 @@ const ports: WorkerPorts = {
     if (location.kind === 'http') return httpFolder(location.url);
     throw new Error('A page cannot open a folder by its path on disk. Drop the folder, or serve it over HTTP.');
   },
+  createScratch: createOpfsScratch,
   requestGpu: async () => navigator.gpu,
+  createTemplateWorker: createBrowserTemplateWorker,
 };
 
 const running = new Map<string, AbortController>();

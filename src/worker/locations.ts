@@ -1,7 +1,10 @@
 /** A RunConfig's paths are relative to its own folder; this finds them, wherever that folder is. */
+
 import type { Folder } from '../formats/range_source.ts';
+import type { CreateScratch } from '../formats/scratch.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { FolderLocation } from './protocol.ts';
+import type { CreateTemplateWorker } from './template_protocol.ts';
 
 /** Opens the folders and files that a RunConfig names. */
 export class Locator {
@@ -16,8 +19,18 @@ export class Locator {
     this.#folders = folders;
   }
 
+  /** For the model's chat template. */
+  get createTemplateWorker(): CreateTemplateWorker {
+    return this.#ports.createTemplateWorker;
+  }
+
   folder(path: string): Folder {
     return this.#ports.openFolder(this.#folders[path] ?? below(this.#base, path));
+  }
+
+  /** Room for what a compressed file becomes. */
+  get createScratch(): CreateScratch {
+    return this.#ports.createScratch;
   }
 
   /** A file's folder and its name there. */

@@ -3,6 +3,7 @@ import {
   batchMismatches,
   check,
   gradientChecks,
+  LIMITS,
   largest,
   mismatches,
   relativeDistance,
@@ -69,7 +70,7 @@ describe('mismatches', () => {
       ['a.lora_A', { data: Float32Array.of(1.001) }],
       ['b.lora_B', { data: Float32Array.of(1) }],
     ]);
-    const failed = gradientChecks(ours, theirs).filter(({ pass }) => !pass);
+    const failed = gradientChecks(ours, theirs, LIMITS).filter(({ pass }) => !pass);
     expect(failed.map(({ name, value }) => [name, value > 1])).toEqual([
       ['gradients: names', true],
       ['gradient of a.lora_A', false],

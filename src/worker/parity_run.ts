@@ -2,6 +2,7 @@
 import type { MicroBatch } from '../data/batch.ts';
 import { collate, flatten, flattenPadded } from '../data/batching.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import { hasMatrices } from '../engine/kernels/matmul_tile.ts';
 import type { LoadingProgress } from '../engine/model/weights.ts';
 import { runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
@@ -15,8 +16,10 @@ import { type ExpectedRun, type ParityCase, ParityCaseError, readParityCase } fr
 import {
   batchMismatches,
   check,
+  F16_LIMITS,
   gradientChecks,
   LIMITS,
+  type Limits,
   largest,
   mismatches,
   relativeDistance,
@@ -50,7 +53,7 @@ export async function parityRun(
   const expected = await readParityCase(folder);
   emit({ type: 'data', runId, summary: run.summary });
 
-  const checks = dataChecks(run, expected.run);
+  const checks = await dataChecks(run, expected.run);
   const steps: StepRecord[] = [];
   const totalSteps = config.training.max_steps;
   let adapterName = '';
@@ -66,19 +69,33 @@ export async function parityRun(
       emit({ type: 'device', runId, adapter });
     },
     (gpu) => {
-      const { keep_layers, ...shape } = command.variant ?? {};
+      const { keep_layers, parts, precision: asked, ...shape } = command.variant ?? {};
       gpu.matmulChoices.force(forcedShape(shape));
+      gpu.pacing.force(parts === undefined ? null : Number(parts));
       const keepLayers = keep_layers === undefined ? undefined : { layers: Number(keep_layers) };
+      const precision = asked === 'f16' ? 'f16' : 'f32';
+      if (precision === 'f16' && !hasMatrices(gpu.capabilities)) {
+        throw new ParityCaseError('precision=f16 needs subgroup matrices, which this device does not have.');
+      }
+      const limits = precision === 'f16' ? F16_LIMITS : LIMITS;
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
-      return withTrainer(gpu, run, { ...sizes(run, expected.run), keepLayers }, hooks, async (trainer, model) => {
-        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
-        checks.push(...(await nf4Checks(model, expected.nf4)), ...(await probeChecks(trainer, expected)));
-        trainer.resetDispatchCounts();
-        await trainSteps(gpu, trainer, run, onStep, signal);
-        dispatches = Object.fromEntries(trainer.dispatchCounts);
-        checks.push(...stepChecks(steps, expected.run));
-        checks.push(...(await trainedChecks(trainer, run, expected, signal)));
-      });
+      return withTrainer(
+        gpu,
+        run,
+        { ...sizes(run, expected.run), keepLayers, precision },
+        hooks,
+        async (trainer, model) => {
+          emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
+          checks.push(...(await nf4Checks(model, expected.nf4)), ...(await probeChecks(trainer, expected, limits)));
+          trainer.resetDispatchCounts();
+          await trainSteps(gpu, trainer, run, onStep, signal);
+          dispatches = Object.fromEntries(trainer.dispatchCounts);
+          checks.push(...stepChecks(steps, expected.run, limits));
+          checks.push(...(await trainedChecks(trainer, run, expected, limits)));
+          // A likeliest token may be likeliest by less than f16 can tell.
+          if (precision === 'f32') checks.push(await greedyCheck(trainer, expected.run, signal));
+        },
+      );
     },
   );
   const report = {
@@ -114,41 +131,50 @@ function sizes({ capacity, positions }: PreparedRun, { probe, greedy }: Expected
   };
 }
 
-function dataChecks({ plan, summary, tokenizer }: PreparedRun, expected: ExpectedRun): ParityCheck[] {
-  const epoch = plan.epoch(0);
+async function dataChecks({ batches, summary, tokenizer }: PreparedRun, expected: ExpectedRun): Promise<ParityCheck[]> {
+  const epoch: MicroBatch[] = [];
+  for await (const batch of batches.epoch(0)) epoch.push(batch);
   const padded = (batch: MicroBatch) => collate(batch, tokenizer.padTokenId);
   // The probe is the micro-batch with a row of most documents, the earliest such: the first one unless packed.
   const documents = (batch: MicroBatch) => Math.max(...batch.map((row) => row.length));
   const probe = epoch.reduce((most, batch) => (documents(batch) > documents(most) ? batch : most));
   return [
     check('data: examples', Math.abs(summary.examples - expected.examples), 0),
-    check('data: micro-batches of an epoch', Math.abs(plan.microBatchesPerEpoch - expected.micro_batches_per_epoch), 0),
+    check(
+      'data: micro-batches of an epoch',
+      Math.abs(batches.plan.microBatchesPerEpoch - expected.micro_batches_per_epoch),
+      0,
+    ),
     check('data: first micro-batch', batchMismatches(padded(epoch[0]!), expected.first_micro_batch), 0),
     check('data: probe', batchMismatches(padded(probe), expected.probe), 0),
   ];
 }
 
 /** With the starting adapter. Padding takes part: its logits are compared as well. */
-async function probeChecks(trainer: Trainer, { run, logits, gradients }: ParityCase): Promise<ParityCheck[]> {
+async function probeChecks(
+  trainer: Trainer,
+  { run, logits, gradients }: ParityCase,
+  limits: Limits,
+): Promise<ParityCheck[]> {
   const probe = flattenPadded(run.probe);
   const { lossSum, tokens } = await trainer.evaluate([probe]);
   return [
-    check('logits', relativeNorm(await trainer.logits(probe), logits), LIMITS.logits),
-    check('probe loss', relativeError(lossSum / tokens, run.probe.loss), LIMITS.loss),
-    ...gradientChecks(await trainer.gradients(probe), gradients),
+    check('logits', relativeNorm(await trainer.logits(probe), logits), limits.logits),
+    check('probe loss', relativeError(lossSum / tokens, run.probe.loss), limits.loss),
+    ...gradientChecks(await trainer.gradients(probe), gradients, limits),
   ];
 }
 
 async function trainSteps(
   gpu: Gpu,
   trainer: Trainer,
-  { config, plan }: PreparedRun,
+  { config, batches }: PreparedRun,
   onStep: (record: StepRecord, tokensPerSecond: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
   const { max_steps } = config.training;
-  function* windows() {
-    for (let step = 0; step < max_steps; step++) yield plan.window(step).map(flatten);
+  async function* windows() {
+    for (let step = 0; step < max_steps; step++) yield (await batches.window(step)).map(flatten);
   }
   await runTraining({
     trainer,
@@ -165,14 +191,14 @@ async function trainSteps(
   signal.throwIfAborted();
 }
 
-function stepChecks(ours: readonly StepRecord[], { steps }: ExpectedRun): ParityCheck[] {
+function stepChecks(ours: readonly StepRecord[], { steps }: ExpectedRun, limits: Limits): ParityCheck[] {
   const errors = (field: 'loss' | 'grad_norm' | 'learning_rate') =>
     largest(steps.map((theirs, i) => relativeError(ours[i]?.[field] ?? Number.NaN, theirs[field])));
   const column = (records: readonly { num_tokens: number }[]) => records.map(({ num_tokens }) => num_tokens);
   return [
     check('steps', Math.abs(ours.length - steps.length), 0),
-    check(LOSS_CHECK, errors('loss'), LIMITS.loss),
-    check('grad_norm of every step', errors('grad_norm'), LIMITS.gradNorm),
+    check(LOSS_CHECK, errors('loss'), limits.loss),
+    check('grad_norm of every step', errors('grad_norm'), limits.gradNorm),
     check('learning_rate of every step', errors('learning_rate'), LIMITS.learningRate),
     check('num_tokens of every step', mismatches(column(ours), column(steps)), 0),
   ];
@@ -181,19 +207,20 @@ function stepChecks(ours: readonly StepRecord[], { steps }: ExpectedRun): Parity
 async function trainedChecks(
   trainer: Trainer,
   { adapter: initial }: PreparedRun,
-  { run, adapter }: ParityCase,
-  signal: AbortSignal,
+  { adapter }: ParityCase,
+  limits: Limits,
 ): Promise<ParityCheck[]> {
   const trained = await trainer.readAdapter();
   const triples = [...adapter].map(
     ([name, theirs]) => [trained.get(name)?.data ?? [], theirs, initial?.tensors.get(name)?.data ?? null] as const,
   );
+  return [check('final adapter', relativeDistance(triples), limits.adapter)];
+}
+
+async function greedyCheck(trainer: Trainer, run: ExpectedRun, signal: AbortSignal): Promise<ParityCheck> {
   const { prompt, continuation } = run.greedy;
   const ours = await greedy(trainer, prompt, continuation.length, signal);
-  return [
-    check('final adapter', relativeDistance(triples), LIMITS.adapter),
-    check('greedy continuation: tokens that differ', mismatches(ours, continuation), 0),
-  ];
+  return check('greedy continuation: tokens that differ', mismatches(ours, continuation), 0);
 }
 
 /** The likeliest next token, again and again; the whole prefix is computed anew each time. */

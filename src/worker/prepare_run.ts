@@ -2,9 +2,12 @@
  * Everything a run needs before it asks for a GPU: so that whatever is wrong with the model, the data or the adapter is
  * said at once, and on a machine without one.
  */
-import type { Example } from '../data/batch.ts';
-import { type BatchPlan, planBatches } from '../data/batching.ts';
+import { type Batches, batchesOf, partOf } from '../data/batches.ts';
+import type { Problem } from '../data/files/problem.ts';
+import { ProblemLog } from '../data/files/problem_log.ts';
+import { readRowSet } from '../data/files/row_set.ts';
 import { type PreparedDataset, prepareDataset } from '../data/prepare.ts';
+import { splitExamples } from '../data/split.ts';
 import { Tokenizer } from '../data/tokenizer.ts';
 import { checkCheckpoint } from '../formats/check_checkpoint.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/checkpoint.ts';
@@ -13,6 +16,7 @@ import { readModelConfig } from '../formats/model_config.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
 import { checkAdapter, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RunConfig } from '../formats/run_config.ts';
+import { containedChat } from './contained_chat.ts';
 import type { Locator } from './locations.ts';
 import type { DataSummary } from './protocol.ts';
 
@@ -27,8 +31,9 @@ export interface PreparedRun {
   readonly tokenizer: Tokenizer;
   readonly adapters: ReadonlyMap<string, AdaptedLinear>;
   readonly adapter: PeftAdapter | null;
-  readonly plan: BatchPlan;
-  readonly evalPlan: BatchPlan | null;
+  readonly batches: Batches;
+  /** Of the validation rows, in file order. */
+  readonly evalBatches: Batches | null;
   readonly summary: DataSummary;
   /** Most tokens that a micro-batch of any epoch can have. */
   readonly capacity: number;
@@ -49,20 +54,49 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
     checkAdapter(adapter, spec, config.lora);
   }
   const tokenizer = await Tokenizer.load(folder);
-  const load = async (path: string): Promise<PreparedDataset> => {
-    const { folder: directory, name } = locator.file(path);
-    const source = await directory.open(name);
-    const dataset = await prepareDataset({ source, tokenizer, config: config.training, signal });
-    checkVocabulary(dataset.examples, spec);
+  const openChat = containedChat(locator.createTemplateWorker);
+  const load = async (paths: string | readonly string[]): Promise<PreparedDataset> => {
+    const sources = await Promise.all(
+      [paths].flat().map((path) => {
+        const { folder: directory, name } = locator.file(path);
+        return directory.open(name);
+      }),
+    );
+    const problems = new ProblemLog<Problem>();
+    const onProblem = (problem: Problem) => problems.add(problem);
+    const rows = await readRowSet(sources, { createScratch: locator.createScratch, signal, onProblem });
+    const { columns, system_prompt: system, remove_duplicates: removeDuplicates } = config;
+    const dataset = await prepareDataset({
+      rows,
+      problems,
+      tokenizer,
+      config: config.training,
+      openChat,
+      mapping: columns && { columns },
+      system,
+      removeDuplicates,
+      strict: true,
+      signal,
+    });
+    checkVocabulary(dataset.summary.highestId, spec);
     return dataset;
   };
-  const { examples, summary } = await load(config.data);
-  const plan = planBatches(examples, config.training);
+  const dataset = await load(config.data);
+  const { summary } = dataset;
+  const held = config.eval_data === undefined ? config.validation_share : 0;
+  const split = splitExamples(dataset.groups, held, config.training.seed);
+  const batches = batchesOf(partOf(dataset, split.training), config.training);
   const evaluation = config.eval_data === undefined ? null : await load(config.eval_data);
-  // Rows in file order: evaluation visits each once.
-  const evalPlan =
-    evaluation && planBatches(evaluation.examples, { ...config.training, train_sampling_strategy: 'sequential' });
-  const plans = evalPlan ? [plan, evalPlan] : [plan];
+  const validation = evaluation
+    ? partOf(
+        evaluation,
+        evaluation.lengths.map((_, number) => number),
+      )
+    : partOf(dataset, split.validation);
+  const evalBatches =
+    validation.lengths.length === 0
+      ? null
+      : batchesOf(validation, { ...config.training, train_sampling_strategy: 'sequential' });
   return {
     config,
     spec,
@@ -70,39 +104,27 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
     tokenizer,
     adapters,
     adapter,
-    plan,
-    evalPlan,
+    batches,
+    evalBatches,
     summary: {
-      examples: summary.examples,
+      examples: split.training.length,
       trainedTokens: summary.trainedTokens,
       truncated: summary.truncated,
-      dropped: summary.dropped.map(({ line, reason }) => ({ line, reason })),
+      dropped: summary.dropped,
+      droppedCount: summary.droppedCount,
       notes: summary.notes,
-      microBatchesPerEpoch: plan.microBatchesPerEpoch,
+      microBatchesPerEpoch: batches.plan.microBatchesPerEpoch,
     },
-    capacity: Math.max(...plans.map((one) => mostTokens(one, config.training.per_device_train_batch_size))),
+    capacity: Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0),
     positions: Math.max(summary.longest, evaluation?.summary.longest ?? 0),
   };
 }
 
-/** The longest rows together: an upper bound in whatever order an epoch has them. */
-export function mostTokens(plan: BatchPlan, batchSize: number): number {
-  const lengths = plan
-    .epoch(0)
-    .flat()
-    .map((row) => row.reduce((sum, example) => sum + example.ids.length, 0));
-  lengths.sort((a, b) => b - a);
-  return lengths.slice(0, batchSize).reduce((sum, length) => sum + length, 0);
-}
-
 /** An id outside the embedding would read another row's numbers and train on them in silence. */
-function checkVocabulary(examples: readonly Example[], spec: ModelSpec): void {
-  for (const { ids } of examples) {
-    const id = ids.find((one) => one >= spec.vocabSize);
-    if (id === undefined) continue;
-    throw new VocabularyMismatchError(
-      `The tokenizer produces the id ${id}, but the model has ${spec.vocabSize} embeddings. ` +
-        'Use the tokenizer.json that belongs to this model.',
-    );
-  }
+export function checkVocabulary(highestId: number, spec: ModelSpec): void {
+  if (highestId < spec.vocabSize) return;
+  throw new VocabularyMismatchError(
+    `The tokenizer produces the id ${highestId}, but the model has ${spec.vocabSize} embeddings. ` +
+      'Use the tokenizer.json that belongs to this model.',
+  );
 }

@@ -24,7 +24,8 @@ export type Command =
   | { type: 'stop'; runId: string }
   /**
    * Runs a golden case and compares it with what PyTorch got. `base` is the case's folder; `variant` forces kernel
-   * variants, such as tile = LARGE, and how many layers keep their activations (keep_layers = 1).
+   * variants, such as tile = LARGE, how many layers keep their activations (keep_layers = 1) and into how many parts
+   * dispatches are cut (parts = 2); precision = f16 compares within f16's limits.
    */
   | { type: 'parity'; runId: string; base: FolderLocation; variant?: Readonly<Record<string, string>> }
   /** Quantizes a model's linears and hashes what comes out, for the comparison with bitsandbytes. */
@@ -54,12 +55,25 @@ export interface StepRecord {
   readonly mean_token_accuracy: number;
 }
 
+/** A row that is not trained on. */
+export interface LeftOut {
+  readonly file: string;
+  /** From 1; the row's number in a file without lines. */
+  readonly line: number;
+  /** Empty where the whole row is meant. */
+  readonly field: string;
+  /** Why, in a word of the program: `syntax`, `missing-field`, `nothing-to-train` … */
+  readonly kind: string;
+  readonly reason: string;
+}
+
 export interface DataSummary {
   readonly examples: number;
   readonly trainedTokens: number;
   readonly truncated: number;
-  /** Rows left out, with file line (from 1) and reason. */
-  readonly dropped: readonly { line: number; reason: string }[];
+  /** The first rows left out, with file, line (from 1), field, kind and reason. */
+  readonly dropped: readonly LeftOut[];
+  readonly droppedCount: number;
   /** What the user should know of the data: how many rows it concerns, and the first of them. */
   readonly notes: readonly { text: string; rows: number; firstLine: number }[];
   readonly microBatchesPerEpoch: number;
@@ -101,11 +115,18 @@ export interface QuantizedHashes {
   readonly absmaxBytes: string;
 }
 
+/** Layers of the model that keep their activations for the backward pass; the others compute them again. */
+export interface KeptActivations {
+  readonly layers: number;
+  readonly of: number;
+}
+
 export type WorkerEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
   | { type: 'loading'; runId: string; loadedBytes: number; totalBytes: number; tensor: string }
   | { type: 'data'; runId: string; summary: DataSummary }
-  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
+  /** `kept` where something trains. */
+  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept?: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** The run ended, at max_steps or by `stop`; `files` is the adapter folder (PEFT). */

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { memoryScratch } from '../data/files/gzip.ts';
 import { parseRunConfig } from '../formats/run_config.ts';
 import { memoryFolder } from '../formats/testing.ts';
 import { Locator, splitPath } from './locations.ts';
@@ -7,6 +8,9 @@ import type { FolderLocation, WorkerEvent } from './protocol.ts';
 import { runCommand } from './session.ts';
 
 const noGpu = async () => undefined;
+const createTemplateWorker = () => {
+  throw new Error('No conversation gets this far.');
+};
 
 async function events(ports: WorkerPorts): Promise<WorkerEvent[]> {
   const seen: WorkerEvent[] = [];
@@ -18,7 +22,12 @@ async function events(ports: WorkerPorts): Promise<WorkerEvent[]> {
 
 it('ends a run that cannot begin with one named event', async () => {
   const openFolder = () => memoryFolder('model', { 'config.json': '{"model_type": "mamba"}' });
-  const [event, ...rest] = await events({ openFolder, requestGpu: noGpu });
+  const [event, ...rest] = await events({
+    openFolder,
+    createScratch: memoryScratch(),
+    requestGpu: noGpu,
+    createTemplateWorker,
+  });
   expect(rest).toEqual([]);
   expect(event).toMatchObject({ type: 'failed', runId: 'r1', name: 'UnknownArchitectureError' });
 });
@@ -27,9 +36,9 @@ it('survives what is thrown without being an error', async () => {
   const openFolder = () => {
     throw 'a string';
   };
-  expect(await events({ openFolder, requestGpu: noGpu })).toEqual([
-    { type: 'failed', runId: 'r1', name: 'Error', message: 'a string' },
-  ]);
+  expect(await events({ openFolder, createScratch: memoryScratch(), requestGpu: noGpu, createTemplateWorker })).toEqual(
+    [{ type: 'failed', runId: 'r1', name: 'Error', message: 'a string' }],
+  );
 });
 
 it('says that it was stopped, not that something was aborted', async () => {
@@ -42,7 +51,7 @@ it('says that it was stopped, not that something was aborted', async () => {
   await runCommand(
     { type: 'parity', runId: 'r2', base },
     (e) => seen.push(e),
-    { openFolder, requestGpu: noGpu },
+    { openFolder, createScratch: memoryScratch(), requestGpu: noGpu, createTemplateWorker },
     signal,
   );
   expect(seen).toMatchObject([{ type: 'failed', runId: 'r2', name: 'StoppedError' }]);
@@ -55,7 +64,9 @@ it('finds folders below the base, elsewhere and by full address', () => {
       opened.push(location);
       return memoryFolder('any', {});
     },
+    createScratch: memoryScratch(),
     requestGpu: noGpu,
+    createTemplateWorker,
   };
   const disk = new Locator(ports, { kind: 'disk', path: '/runs/a' }, { '../b': { kind: 'disk', path: '/elsewhere' } });
   for (const path of ['model', '/models/x', 'C:\\models', '../b']) disk.folder(path);

@@ -1,123 +1,144 @@
-/** The studio's dataset: prepared examples, a validation split, and rows as the model sees them. */
-import type { Example } from '../data/batch.ts';
-import { planBatches } from '../data/batching.ts';
-import { prepareDataset } from '../data/prepare.ts';
-import { permutation } from '../data/random.ts';
-import type { Tokenizer } from '../data/tokenizer.ts';
-import { droppedFolder } from '../hub/dropped_folder.ts';
+/** The studio's dataset as the loaded model takes it: tokenized, split, planned; and one row of it to look at. */
+import { batchesOf, type DatasetPart, partOf } from '../data/batches.ts';
+import type { OpenChat } from '../data/chat_renderer.ts';
+import type { RowSet } from '../data/files/row_set.ts';
+import { RowPreparer } from '../data/masks.ts';
+import { type PreparedDataset, type PrepareOptions, prepareDataset } from '../data/prepare.ts';
+import { parseRow, RowError, type RowOptions } from '../data/rows.ts';
+import { splitExamples } from '../data/split.ts';
+import { checkVocabulary } from './prepare_run.ts';
+import { rowPieces } from './row_pieces.ts';
 import type { LoadedModel } from './studio_model.ts';
-import type { DataSettings, PreviewRow, RowPiece, StudioEvent } from './studio_protocol.ts';
+import type { DataSettings, ShownRow } from './studio_protocol.ts';
+import type { DataPorts, ReadData } from './studio_read.ts';
 
 export interface LoadedData {
-  readonly name: string;
   readonly settings: DataSettings;
-  /** All examples in file order, for the preview. */
-  readonly examples: readonly Example[];
-  readonly training: readonly Example[];
-  readonly validation: readonly Example[];
+  readonly training: DatasetPart;
+  readonly validation: DatasetPart;
   readonly longest: number;
 }
 
-/** Rows sent with `data-ready`. */
-const FIRST_ROWS = 20;
-/** Another stream of the seed's generator than the epochs' shuffles use. */
-const SPLIT_STREAM = 0x5eed;
 const REPORT_MS = 100;
 
-export interface DataPorts {
-  readonly runId: string;
-  readonly emit: (event: StudioEvent) => void;
-  readonly signal: AbortSignal;
-}
-
-/** Reads a file with the model's tokenizer and template. Rejects with the named errors of `data`. */
-export async function openData(
-  { tokenizer, spec }: LoadedModel,
-  file: File,
+/** Tokenizes what was read, with the model's tokenizer and template. Rejects with the named errors of `data`. */
+export async function prepareData(
+  model: LoadedModel,
+  read: ReadData,
   settings: DataSettings,
+  openChat: OpenChat,
   { runId, emit, signal }: DataPorts,
 ): Promise<LoadedData> {
-  const source = await droppedFolder(file.name, [{ path: file.name, file }]).open(file.name);
-  let reported = Number.NEGATIVE_INFINITY;
-  const { examples, summary } = await prepareDataset({
-    source,
-    tokenizer,
-    config: settings,
-    signal,
-    onProgress: ({ rows, bytesRead, bytes }) => {
-      const now = performance.now();
-      if (now - reported < REPORT_MS) return;
-      reported = now;
-      emit({ type: 'data-progress', runId, rows, bytes: bytesRead, totalBytes: bytes });
-    },
-  });
-  for (const { ids } of examples) {
-    const unknown = ids.find((id) => id >= spec.vocabSize);
-    if (unknown !== undefined) {
-      throw new RangeError(`The tokenizer produces the id ${unknown}, but the model has ${spec.vocabSize} embeddings.`);
-    }
-  }
-  const { training, validation } = split(examples, settings);
-  const plan = planBatches(training, settings);
-  const data: LoadedData = { name: file.name, settings, examples, training, validation, longest: summary.longest };
+  const { tokenizer, spec } = model;
+  let reported = performance.now();
+  const prepare = async ({ rows, problems }: Pick<PrepareOptions, 'rows' | 'problems'>): Promise<PreparedDataset> => {
+    const dataset = await prepareDataset({
+      ...rowOptions(settings),
+      rows,
+      problems,
+      tokenizer,
+      config: settings,
+      openChat,
+      removeDuplicates: settings.remove_duplicates,
+      signal,
+      onProgress: ({ rows: done, totalRows }) => {
+        if (performance.now() - reported < REPORT_MS) return;
+        reported = performance.now();
+        emit({ type: 'data-progress', runId, stage: 'tokenizing', done, total: totalRows, rows: done });
+      },
+    });
+    checkVocabulary(dataset.summary.highestId, spec);
+    return dataset;
+  };
+  const dataset = await prepare(read);
+  const held = read.validation ? await prepare(read.validation) : null;
+  const split = splitExamples(dataset.groups, held ? 0 : settings.validation_share, settings.seed);
+  const training = partOf(dataset, split.training);
+  const validation = held ?? partOf(dataset, split.validation);
+  const { plan } = batchesOf(training, settings);
+  const { summary } = dataset;
+  const warnings = warningsOf(plan.rows, validation.lengths.length, held !== null, settings);
   emit({
     type: 'data-ready',
     runId,
-    name: file.name,
     summary: {
-      examples: training.length,
+      examples: training.lengths.length,
       trainedTokens: summary.trainedTokens,
       truncated: summary.truncated,
-      dropped: summary.dropped.map(({ line, reason }) => ({ line, reason })),
+      dropped: summary.dropped,
+      droppedCount: summary.droppedCount,
+      droppedByKind: summary.droppedByKind,
       notes: summary.notes,
       microBatchesPerEpoch: plan.microBatchesPerEpoch,
-      validationExamples: validation.length,
+      validationExamples: validation.lengths.length,
       tokens: summary.tokens,
       longest: summary.longest,
+      duplicates: summary.duplicates,
       stepsPerEpoch: plan.windowsPerEpoch,
+      lengths: summary.lengths,
+      warnings,
     },
-    rows: previewRows(data, tokenizer, 0, FIRST_ROWS),
   });
-  return data;
+  return { settings, training, validation, longest: Math.max(summary.longest, held?.summary.longest ?? 0) };
 }
 
-/** Held out by seed; at least one example is left to train on. */
-function split(examples: readonly Example[], { validation_share, seed }: DataSettings) {
-  const count = Math.min(examples.length - 1, Math.round(examples.length * validation_share));
-  if (count <= 0) return { training: examples, validation: [] };
-  const held = new Set(permutation(examples.length, seed, SPLIT_STREAM).slice(0, count));
-  return {
-    training: examples.filter((_, i) => !held.has(i)),
-    validation: examples.filter((_, i) => held.has(i)),
-  };
+function rowOptions({ columns, system_prompt }: DataSettings): RowOptions {
+  return { mapping: columns ? { columns } : undefined, system: system_prompt ?? undefined };
 }
 
-export function previewRows({ examples }: LoadedData, tokenizer: Tokenizer, from: number, count: number): PreviewRow[] {
-  const added = new Set(tokenizer.addedTokens.map((token) => tokenizer.tokenToId(token)));
-  return examples.slice(from, from + count).map(({ ids, labels }, i) => ({
-    index: from + i,
-    tokens: ids.length,
-    // A row's first token is predicted from nothing.
-    trainedTokens: labels.reduce((sum, label, at) => sum + (label >= 0 && at > 0 ? 1 : 0), 0),
-    pieces: pieces(ids, labels, added, tokenizer),
-  }));
-}
-
-/** Neighbouring tokens of the same kind together, so that a character of several tokens is decoded whole. */
-function pieces(
-  ids: readonly number[],
-  labels: readonly number[],
-  added: ReadonlySet<number | undefined>,
-  tokenizer: Tokenizer,
-): RowPiece[] {
-  const found: RowPiece[] = [];
-  for (let begin = 0; begin < ids.length; ) {
-    const special = added.has(ids[begin]);
-    const trained = labels[begin] >= 0;
-    let end = begin + 1;
-    while (!special && end < ids.length && !added.has(ids[end]) && labels[end] >= 0 === trained) end++;
-    found.push({ text: tokenizer.decode(ids.slice(begin, end)), trained, special });
-    begin = end;
+/** What works, but perhaps not as it was meant. */
+function warningsOf(rows: number, validation: number, ownFile: boolean, settings: DataSettings): string[] {
+  const { per_device_train_batch_size: batch, gradient_accumulation_steps: accumulation, validation_share } = settings;
+  const warnings: string[] = [];
+  if (rows < batch * accumulation) {
+    warnings.push(
+      `There are ${rows} sequences for an update of ${batch} × ${accumulation}: every step sees all of them. ` +
+        'Lower per_device_train_batch_size or gradient_accumulation_steps, or bring more rows.',
+    );
   }
-  return found;
+  if (!ownFile && validation_share > 0 && validation === 0) {
+    warnings.push(
+      'Too few rows to hold any out: there is no validation. Set validation_share to 0, or bring more rows.',
+    );
+  }
+  return warnings;
+}
+
+/** One row as the model sees it. */
+export async function showRow(
+  { tokenizer }: LoadedModel,
+  rows: RowSet,
+  row: number,
+  settings: DataSettings,
+  openChat: OpenChat,
+): Promise<ShownRow> {
+  const place = { row, ...rows.place(row) };
+  const refused = (problem: string): ShownRow => ({
+    ...place,
+    tokens: 0,
+    wholeTokens: 0,
+    trainedTokens: 0,
+    pieces: [],
+    notes: [],
+    problem,
+  });
+  try {
+    const parsed = parseRow(await rows.read(row), place.line, undefined, rowOptions(settings));
+    const prepared = await new RowPreparer(tokenizer, settings, openChat).prepare(parsed);
+    if (prepared.kind === 'dropped') return refused(prepared.reason);
+    const { example, truncatedTokens, notes } = prepared;
+    return {
+      ...place,
+      tokens: example.ids.length,
+      wholeTokens: example.ids.length + truncatedTokens,
+      // A row's first token is predicted from nothing.
+      trainedTokens: example.labels.reduce((sum, label, at) => sum + (label >= 0 && at > 0 ? 1 : 0), 0),
+      pieces: rowPieces(example, tokenizer),
+      notes,
+      problem: null,
+    };
+  } catch (error) {
+    if (error instanceof RowError) return refused(error.reason);
+    throw error;
+  }
 }

@@ -4,9 +4,24 @@
  *
  * The worker holds one model, one dataset and one adapter at a time; `train` uses them.
  */
+import type { PrecisionChoice } from '../engine/train/gradient_check.ts';
 import type { continuedLora } from '../formats/peft.ts';
-import type { LoraConfig, QuantizationConfig, TrainingConfig } from '../formats/run_config.ts';
-import type { AdapterFile, AdapterInfo, DataSummary, MemoryCategory, StepRecord } from './protocol.ts';
+import type {
+  ColumnRoles,
+  LoraConfig,
+  QuantizationConfig,
+  SystemPrompt,
+  TrainingConfig,
+} from '../formats/run_config.ts';
+import type {
+  AdapterFile,
+  AdapterInfo,
+  DataSummary,
+  KeptActivations,
+  LeftOut,
+  MemoryCategory,
+  StepRecord,
+} from './protocol.ts';
 
 /** Where a model comes from. */
 export type ModelLocation =
@@ -34,9 +49,25 @@ export type DataSettings = Pick<
   | 'train_sampling_strategy'
   | 'seed'
 > & {
-  /** Share of the rows held out for validation, 0 for none. */
+  /** Share of the rows held out for validation, 0 for none; a validation file goes before it. */
   readonly validation_share: number;
+  readonly remove_duplicates: boolean;
+  /** Column → role, where the columns are mapped by hand; null when each row is judged by its own fields. */
+  readonly columns: ColumnRoles | null;
+  readonly system_prompt: SystemPrompt | null;
 };
+
+/** How plain text becomes rows. */
+export interface TextRows {
+  readonly by: 'paragraph' | 'window';
+  readonly windowBytes: number;
+}
+
+/** Where a dataset comes from. */
+export type DataLocation =
+  | { kind: 'files'; files: readonly File[] }
+  /** Parquet files of a dataset on the Hub, of one configuration and split; the first of them when null. */
+  | { kind: 'hub'; id: string; config: string | null; split: string | null };
 
 export type StudioCommand =
   /** Asks for the GPU and says what it is: `device`, or `failed` with NoGpuError. */
@@ -54,10 +85,17 @@ export type StudioCommand =
   | { type: 'resume'; runId: string }
   /** Cancels a load, or ends a training run after the step in flight and keeps what was trained. */
   | { type: 'stop'; runId: string }
-  /** Reads a dataset with the loaded model's tokenizer: `data-progress` …, then `data-ready` or `failed`. */
-  | { type: 'open-data'; runId: string; file: File; settings: DataSettings }
-  /** Rows [from, from + count) as the model sees them: `rows`. */
-  | { type: 'rows'; runId: string; from: number; count: number }
+  /**
+   * Reads a dataset's files through, and those of its validation set: `data-read` as soon as there are rows to look at,
+   * `data-progress` …, then `data-read` with `done` or `failed`. Needs no model.
+   */
+  | { type: 'read-data'; runId: string; data: DataLocation; validation: DataLocation | null; text: TextRows }
+  /** Rows [from, from + count) as the files have them: `raw-rows`. */
+  | { type: 'raw-rows'; runId: string; from: number; count: number }
+  /** One row as the loaded model sees it: `row`. */
+  | { type: 'show-row'; runId: string; row: number; settings: DataSettings }
+  /** Tokenizes what was read, with the loaded model: `data-progress` …, then `data-ready` or `failed`. */
+  | { type: 'prepare-data'; runId: string; settings: DataSettings }
   /** An adapter to start from: a zip, or adapter_config.json and adapter_model.safetensors: `adapter-ready` or `failed`. */
   | { type: 'open-adapter'; runId: string; files: readonly File[] }
   /** Start from a fresh adapter again. No event follows. */
@@ -101,12 +139,78 @@ export interface RowPiece {
   readonly special: boolean;
 }
 
-export interface PreviewRow {
-  /** Index in the dataset, after rows were left out. */
-  readonly index: number;
+/** A row as its file has it, for a table: texts are cut short. */
+export interface RawRow {
+  /** Number in the dataset, from 0. */
+  readonly row: number;
+  readonly file: string;
+  readonly line: number;
+  /** By {@link DataTable.columns}. */
+  readonly cells: readonly string[];
+}
+
+/** A row as the model sees it, or why it does not. */
+export interface ShownRow {
+  readonly row: number;
+  readonly file: string;
+  readonly line: number;
+  /** Tokens that are kept, of `wholeTokens` before max_length. */
   readonly tokens: number;
+  readonly wholeTokens: number;
   readonly trainedTokens: number;
   readonly pieces: readonly RowPiece[];
+  /** What to know of this row. */
+  readonly notes: readonly string[];
+  /** Why the row is left out; then there are no pieces. */
+  readonly problem: string | null;
+}
+
+/** A dataset's files once they were read. */
+export interface DataTable {
+  readonly files: readonly {
+    readonly name: string;
+    readonly format: string;
+    readonly bytes: number;
+    readonly rows: number;
+    /** What rows are counted by in messages. */
+    readonly unit: 'line' | 'row';
+  }[];
+  readonly rows: number;
+  readonly columns: readonly string[];
+  /** The shape of the rows, `mixed` or `unknown`, and a sentence that says by what it was told. */
+  readonly shape: string;
+  readonly reason: string;
+  /** The first rows that cannot be read, and how many there are. */
+  readonly problems: readonly LeftOut[];
+  readonly problemCount: number;
+  /** Of the validation files, 0 where there are none. */
+  readonly validationRows: number;
+}
+
+/** The figures of {@link DataSummary} and what only the page shows. */
+export interface StudioDataSummary extends DataSummary {
+  readonly validationExamples: number;
+  readonly tokens: number;
+  readonly longest: number;
+  readonly duplicates: number;
+  readonly stepsPerEpoch: number;
+  readonly lengths: LengthFigures;
+  readonly droppedByKind: Readonly<Record<string, number>>;
+  /** What to know before training: fewer rows than a batch, say. */
+  readonly warnings: readonly string[];
+}
+
+/** Tokens an example, before anything is cut. */
+export interface LengthFigures {
+  readonly count: number;
+  readonly mean: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly bins: readonly number[];
+  readonly binWidth: number;
 }
 
 export interface FileProgress {
@@ -115,8 +219,13 @@ export interface FileProgress {
   readonly totalBytes: number;
 }
 
-/** Finding this GPU's fastest kernels, until all are known; making the ones it will use. */
-export type PreparingStage = 'measuring' | 'compiling';
+export type { PrecisionChoice };
+
+/**
+ * Comparing f16 with f32, where the GPU multiplies matrices in f16; finding this GPU's fastest kernels, until all are
+ * known; making the ones it will use.
+ */
+export type PreparingStage = 'checking' | 'measuring' | 'compiling';
 
 export type StudioEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
@@ -137,21 +246,13 @@ export type StudioEvent =
   | { type: 'model-ready'; runId: string; info: ModelInfo; memory: Readonly<Record<MemoryCategory, number>> }
   | { type: 'paused'; runId: string }
   | { type: 'resumed'; runId: string }
-  | { type: 'data-progress'; runId: string; rows: number; bytes: number; totalBytes: number }
-  | {
-      type: 'data-ready';
-      runId: string;
-      name: string;
-      summary: DataSummary & {
-        readonly validationExamples: number;
-        readonly tokens: number;
-        readonly longest: number;
-        readonly stepsPerEpoch: number;
-      };
-      /** The first rows. */
-      rows: readonly PreviewRow[];
-    }
-  | { type: 'rows'; runId: string; rows: readonly PreviewRow[] }
+  /** Bytes while files are read, rows while they are tokenized. */
+  | { type: 'data-progress'; runId: string; stage: 'reading' | 'tokenizing'; done: number; total: number; rows: number }
+  /** `rows` are the first ones. */
+  | { type: 'data-read'; runId: string; table: DataTable; rows: readonly RawRow[]; done: boolean }
+  | { type: 'raw-rows'; runId: string; rows: readonly RawRow[] }
+  | { type: 'row'; runId: string; row: ShownRow }
+  | { type: 'data-ready'; runId: string; summary: StudioDataSummary }
   | {
       type: 'adapter-ready';
       runId: string;
@@ -164,7 +265,9 @@ export type StudioEvent =
     }
   /** What a run does before its trainer is made, told when it turns to it. */
   | { type: 'preparing'; runId: string; stage: PreparingStage }
-  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>> }
+  /** What the run's matmuls round to, told where there was a choice. */
+  | { type: 'precision'; runId: string; choice: PrecisionChoice }
+  | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** `files` is the adapter folder (PEFT). */

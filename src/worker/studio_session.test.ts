@@ -30,10 +30,10 @@ it.each([
   { target_modules: '.*(v|down)_proj', told: ['down_proj', 'v_proj'], paths: PATHS },
 ])('tells what an adapter adapts: $target_modules', async ({ target_modules, told, paths = target_modules }) => {
   const events: StudioEvent[] = [];
-  const session = new StudioSession(
-    (event) => events.push(event),
-    async () => undefined,
-  );
+  const session = new StudioSession((event) => events.push(event), {
+    requestGpu: async () => undefined,
+    createTemplateWorker: () => ({ post() {}, terminate() {} }),
+  });
   await session.handle({ type: 'open-adapter', runId: 'a', files: adapterFiles(target_modules) });
   expect(events).toMatchObject([{ type: 'adapter-ready', lora: { target_modules: paths }, modules: told, tensors: 4 }]);
 });

@@ -1,14 +1,19 @@
 /** What the studio's worker holds, and what each command does to it. Never rejects: every failure is an event. */
 import { unzipSync } from 'fflate';
+import type { OpenChat } from '../data/chat_renderer.ts';
 import { acquireGpu, type Gpu } from '../engine/device/gpu.ts';
 import { continuedLora, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
+import type { RangeSource } from '../formats/range_source.ts';
 import { droppedFolder } from '../hub/dropped_folder.ts';
 import { PauseGate } from '../hub/gate.ts';
 import { HUB_URL } from '../hub/hosts.ts';
 import { searchModels } from '../hub/search.ts';
-import { type LoadedData, openData, previewRows } from './studio_data.ts';
+import { containedChat } from './contained_chat.ts';
+import type { WorkerPorts } from './ports.ts';
+import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
-import type { StudioCommand, StudioEvent } from './studio_protocol.ts';
+import type { DataLocation, StudioCommand, StudioEvent } from './studio_protocol.ts';
+import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { trainInStudio } from './studio_train.ts';
 import { RunFailure } from './train_run.ts';
 import { restoreChoices } from './tuning_store.ts';
@@ -32,22 +37,29 @@ interface Work {
 /** Bytes of an adapter's zip. */
 const ZIP_CAP = 4 * 2 ** 30;
 
+/** What the session needs from where it runs. */
+type StudioPorts = Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'>;
+
 export class StudioSession {
   readonly #emit: (event: StudioEvent) => void;
-  readonly #requestGpu: () => Promise<GPU | undefined>;
+  readonly #requestGpu: StudioPorts['requestGpu'];
+  /** Where chat templates are rendered. */
+  readonly #openChat: OpenChat;
   readonly #work = new Map<string, Work>();
   #gpu: Gpu | null = null;
   #hubUrl = HUB_URL;
   #token: string | null = null;
   #model: LoadedModel | null = null;
+  #read: ReadData | null = null;
   #data: LoadedData | null = null;
   #adapter: PeftAdapter | null = null;
   /** The run that has the GPU's memory: a model being loaded or a training. */
   #exclusive: string | null = null;
 
-  constructor(emit: (event: StudioEvent) => void, requestGpu: () => Promise<GPU | undefined>) {
+  constructor(emit: (event: StudioEvent) => void, ports: StudioPorts) {
     this.#emit = emit;
-    this.#requestGpu = requestGpu;
+    this.#requestGpu = ports.requestGpu;
+    this.#openChat = containedChat(ports.createTemplateWorker);
   }
 
   async handle(command: StudioCommand): Promise<void> {
@@ -127,15 +139,38 @@ export class StudioSession {
         emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
         return;
       }
-      case 'open-data':
+      case 'read-data': {
+        this.#read = null;
         this.#data = null;
-        this.#data = await openData(this.#needModel(), command.file, command.settings, { runId, emit, signal });
-        return;
-      case 'rows': {
-        const rows = previewRows(this.#needData(), this.#needModel().tokenizer, command.from, command.count);
-        emit({ type: 'rows', runId, rows });
+        const [data, validation] = await Promise.all([
+          this.#sources(command.data),
+          command.validation && this.#sources(command.validation),
+        ]);
+        await readData(data, validation, command.text, { runId, emit, signal }, (read) => {
+          this.#read = read;
+        });
         return;
       }
+      case 'raw-rows':
+        emit({ type: 'raw-rows', runId, rows: await rawRows(this.#needRows(), command.from, command.count) });
+        return;
+      case 'show-row': {
+        const { row, settings } = command;
+        emit({
+          type: 'row',
+          runId,
+          row: await showRow(this.#needModel(), this.#needRows().rows, row, settings, this.#openChat),
+        });
+        return;
+      }
+      case 'prepare-data':
+        this.#data = null;
+        this.#data = await prepareData(this.#needModel(), this.#needRows(), command.settings, this.#openChat, {
+          runId,
+          emit,
+          signal,
+        });
+        return;
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
         this.#adapter = adapter;
@@ -194,6 +229,16 @@ export class StudioSession {
   #needModel(): LoadedModel {
     if (!this.#model) throw new StudioOrderError('No model is loaded. Load one in the Model step.');
     return this.#model;
+  }
+
+  async #sources(location: DataLocation): Promise<RangeSource[]> {
+    if (location.kind === 'files') return droppedSources(location);
+    throw new StudioOrderError('Datasets of the Hub are not read yet.');
+  }
+
+  #needRows(): ReadData {
+    if (!this.#read) throw new StudioOrderError('No data is loaded. Drop a file in the Data step.');
+    return this.#read;
   }
 
   #needData(): LoadedData {

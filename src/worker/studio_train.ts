@@ -1,16 +1,18 @@
 /** A training run in the studio: over the loaded model and data, with pause, and an adapter at the end. */
-import type { Example } from '../data/batch.ts';
-import { type BatchPlan, flatten, planBatches } from '../data/batching.ts';
+import { type Example, IGNORE_INDEX } from '../data/batch.ts';
+import { type Batches, batchesOf, type DatasetPart } from '../data/batches.ts';
+import { flatten } from '../data/batching.ts';
 import { assumedMemoryBytes } from '../engine/device/allocation.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
+import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
 import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
-import { Trainer } from '../engine/train/trainer.ts';
+import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
 import type { PauseGate } from '../hub/gate.ts';
-import { mostTokens } from './prepare_run.ts';
 import type { LoadedData } from './studio_data.ts';
 import type { LoadedModel } from './studio_model.ts';
 import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
@@ -38,16 +40,17 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const { lora, training } = request;
   const adapters = adaptedLinears(model.spec, lora);
   if (adapter) checkAdapter(adapter, model.spec, lora);
-  const plan = planBatches(data.training, training);
-  const evalPlan = validationPlan(data.validation, training);
-  const batchSize = training.per_device_train_batch_size;
-  const capacity = Math.max(...[plan, ...(evalPlan ? [evalPlan] : [])].map((one) => mostTokens(one, batchSize)));
+  const batches = batchesOf(data.training, training);
+  const evalBatches = validationBatches(data, training);
+  const capacity = Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0);
   const settings = { lora, training, adapters, adapter };
   const options = trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) });
   // Nobody has said what may be used: no more than a page may count on.
   const whatFits = { totalBytes: assumedMemoryBytes(gpu.capabilities.maxBufferBytes) };
+  const precision = await precisionFor(gpu, options, data.training, (event) => emit({ ...event, runId }));
   const trainer = await Trainer.create(gpu, {
     ...options,
+    precision,
     keepLayers: options.keepLayers === KEEP_ALL ? whatFits : options.keepLayers,
     tune: {
       onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
@@ -62,18 +65,18 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
       config: { ...lora, base_model_name_or_path: model.info.name },
     });
   try {
-    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
     const totalSteps = training.max_steps;
     const { steps, stopped } = await runTraining({
       trainer,
-      windows: windows(plan, gate, signal),
+      windows: windows(batches, gate, signal),
       steps: totalSteps,
       learningRate: (step) => learningRateAt(step, training, totalSteps),
       logEvery: LOG_EVERY,
-      evaluation: evalPlan
+      evaluation: evalBatches
         ? {
-            every: training.eval_steps ?? Math.max(1, Math.min(totalSteps, plan.windowsPerEpoch)),
-            run: () => trainer.evaluate(batches(evalPlan)),
+            every: training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch)),
+            run: () => trainer.evaluate(flattened(evalBatches)),
           }
         : undefined,
       signal,
@@ -91,20 +94,50 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   }
 }
 
+/** Tokens of a row that f16 is tried on. */
+const TRIED_TOKENS = 256;
+
+/** What this run's matmuls round to: f16 only where this model's gradients bear it, tried on its own first row. */
+async function precisionFor(
+  gpu: Gpu,
+  options: TrainerOptions,
+  examples: DatasetPart,
+  tell: (event: { type: 'preparing'; stage: 'checking' } | { type: 'precision'; choice: PrecisionChoice }) => void,
+): Promise<Precision> {
+  if (!hasMatrices(gpu.capabilities)) return 'f32';
+  const row = await trainedRow(examples);
+  if (!row) return 'f32';
+  tell({ type: 'preparing', stage: 'checking' });
+  const choice = await choosePrecision(gpu, options, flatten([[row]]));
+  tell({ type: 'precision', choice });
+  return choice.precision;
+}
+
+/** The beginning of the first row that trains something there; null where none of the first does. */
+async function trainedRow({ lengths, load }: DatasetPart): Promise<Example | null> {
+  for (let i = 0; i < Math.min(lengths.length, 64); i++) {
+    const { ids, labels } = await load(i);
+    const cut = { ids: ids.slice(0, TRIED_TOKENS), labels: labels.slice(0, TRIED_TOKENS) };
+    if (cut.labels.slice(1).some((label) => label !== IGNORE_INDEX)) return cut;
+  }
+  return null;
+}
+
 /** Waits where the user has paused; a stop while paused ends the run. */
-async function* windows(plan: BatchPlan, gate: PauseGate, signal: AbortSignal) {
+async function* windows(batches: Batches, gate: PauseGate, signal: AbortSignal) {
   for (let step = 0; ; step++) {
     const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     if (gate.paused && !signal.aborted) await Promise.race([gate.wait(), stopped]);
-    yield plan.window(step).map(flatten);
+    yield (await batches.window(step)).map(flatten);
   }
 }
 
-function validationPlan(examples: readonly Example[], training: TrainRequest['training']): BatchPlan | null {
+function validationBatches({ validation }: LoadedData, training: TrainRequest['training']): Batches | null {
+  if (validation.lengths.length === 0) return null;
   // In file order: evaluation visits each once.
-  return examples.length > 0 ? planBatches(examples, { ...training, train_sampling_strategy: 'sequential' }) : null;
+  return batchesOf(validation, { ...training, train_sampling_strategy: 'sequential' });
 }
 
-function* batches(plan: BatchPlan) {
-  for (const batch of plan.epoch(0)) yield flatten(batch);
+async function* flattened({ epoch }: Batches) {
+  for await (const batch of epoch(0)) yield flatten(batch);
 }

@@ -1,4 +1,5 @@
 /** The studio's Web Worker: commands in, events out. */
+import { createBrowserTemplateWorker } from './browser_template_worker.ts';
 import type { StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
 
@@ -8,6 +9,9 @@ function emit(event: StudioEvent): void {
   self.postMessage(event, { transfer: files.map(({ bytes }) => bytes.buffer) });
 }
 
-const session = new StudioSession(emit, async () => navigator.gpu);
+const session = new StudioSession(emit, {
+  requestGpu: async () => navigator.gpu,
+  createTemplateWorker: createBrowserTemplateWorker,
+});
 
 self.addEventListener('message', ({ data }: MessageEvent<StudioCommand>) => void session.handle(data));

@@ -1,4 +1,5 @@
 /** A training run: from a RunConfig to the files of the trained adapter. */
+import type { Batches } from '../data/batches.ts';
 import { flatten } from '../data/batching.ts';
 import type { LoadingProgress } from '../engine/model/weights.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
@@ -44,7 +45,7 @@ export async function trainRun(
     (gpu) => {
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
       return withTrainer(gpu, run, run, hooks, async (trainer) => {
-        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory() });
+        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
         const totalSteps = config.training.max_steps;
         const { steps, stopped } = await runTraining({
           trainer,
@@ -70,18 +71,18 @@ export async function trainRun(
 }
 
 /** The accumulation windows without end: the loop decides when it has seen enough. */
-function* windows({ plan }: PreparedRun) {
-  for (let step = 0; ; step++) yield plan.window(step).map(flatten);
+async function* windows({ batches }: PreparedRun) {
+  for (let step = 0; ; step++) yield (await batches.window(step)).map(flatten);
 }
 
-function evaluation({ config, evalPlan }: PreparedRun, trainer: Trainer) {
-  if (!evalPlan) return undefined;
-  function* batches(plan: NonNullable<typeof evalPlan>) {
-    for (const batch of plan.epoch(0)) yield flatten(batch);
+function evaluation({ config, evalBatches }: PreparedRun, trainer: Trainer) {
+  if (!evalBatches) return undefined;
+  async function* flattened({ epoch }: Batches) {
+    for await (const batch of epoch(0)) yield flatten(batch);
   }
   return {
     every: config.training.eval_steps ?? config.training.max_steps,
-    run: () => trainer.evaluate(batches(evalPlan)),
+    run: () => trainer.evaluate(flattened(evalBatches)),
   };
 }
 

@@ -1,5 +1,6 @@
 /** From a prepared run to a model and a trainer on the GPU. */
 import type { Gpu } from '../engine/device/gpu.ts';
+import type { Precision } from '../engine/kernels/matmul_tile.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
@@ -13,6 +14,8 @@ export interface RunSizes {
   readonly positions: number;
   /** Instead of what the run's settings say. */
   readonly keepLayers?: KeepLayers;
+  /** f32 unless given. */
+  readonly precision?: Precision;
 }
 
 export interface TrainerSettings {
@@ -33,7 +36,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
     capacity: sizes.capacity,
     positions: sizes.positions,
     keepLayers: sizes.keepLayers ?? keepLayers(training),
-    precision: 'f32',
+    precision: sizes.precision ?? 'f32',
     // A run from the command line computes the same whatever was measured before.
     tune: null,
     optimizer: {

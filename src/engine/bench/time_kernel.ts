@@ -2,7 +2,8 @@
 import type { Gpu } from '../device/gpu.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import { Arena } from '../plan/arena.ts';
-import { type Plan, PlanBuilder } from '../plan/plan.ts';
+import type { Plan } from '../plan/execution.ts';
+import { PlanBuilder } from '../plan/plan.ts';
 import { BenchBuffers } from './buffers.ts';
 import type { KernelBench, VariantChoice } from './kernel_bench.ts';
 import { type Summary, summarize } from './statistics.ts';

@@ -2,10 +2,8 @@
 import type { Gpu } from './gpu.ts';
 import { GpuMemoryError } from './ledger.ts';
 
-/** The device has no room for a buffer that its limits allow. */
-export class OutOfGpuMemoryError extends GpuMemoryError {
-  override name = 'OutOfGpuMemoryError';
-}
+/** The device has no room for a buffer that its limits allow: with less it may go. */
+export class OutOfGpuMemoryError extends GpuMemoryError {}
 
 /**
  * Runs `make`, which allocates and must not wait, and rejects with {@link OutOfGpuMemoryError} when the device has no
@@ -25,7 +23,11 @@ export async function allocate<T>({ device, ledger }: Gpu, make: () => T): Promi
   const outOfMemory = await device.popErrorScope();
   if (thrown === undefined && !outOfMemory) return made as T;
   for (const buffer of added) ledger.destroy(buffer);
-  throw thrown ?? new OutOfGpuMemoryError(`The GPU has no memory left: ${outOfMemory?.message}`);
+  if (thrown !== undefined) throw thrown;
+  throw new OutOfGpuMemoryError(
+    `The GPU has no memory left (${outOfMemory?.message}). Close other programs that use the GPU, or try a smaller r, ` +
+      'fewer target_modules or a smaller model.',
+  );
 }
 
 const GIB = 2 ** 30;

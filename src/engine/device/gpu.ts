@@ -1,5 +1,6 @@
 /** Getting a device: adapter with retry, what it can do, and the ledger and pipelines that go with it. */
 import { PipelineCache } from '../kernels/pipeline_cache.ts';
+import { Pacing } from '../plan/pacing.ts';
 import { MatmulChoices } from '../tuning/matmul_choices.ts';
 import type { Capabilities, SubgroupMatrixConfig } from './capabilities.ts';
 import { MemoryLedger } from './ledger.ts';
@@ -16,6 +17,8 @@ export interface Gpu {
   readonly pipelines: PipelineCache;
   /** Which variant each matmul gets on this device. */
   readonly matmulChoices: MatmulChoices;
+  /** How long each kind of dispatch takes on it. */
+  readonly pacing: Pacing;
   /** Resolves when the device is lost. */
   readonly lost: Promise<GPUDeviceLostInfo>;
   /** Throws the first validation or out-of-memory error the device has reported since the last call. */
@@ -112,6 +115,7 @@ export async function acquireGpu(api: GPU | undefined, options: AcquireOptions =
     ledger: new MemoryLedger(device),
     pipelines: new PipelineCache(device),
     matmulChoices: new MatmulChoices(),
+    pacing: new Pacing(),
     lost: device.lost,
     check() {
       if (!firstError) return;

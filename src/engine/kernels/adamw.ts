@@ -29,6 +29,7 @@ export function gradNormPartials(plan: PlanBuilder, options: GradNormPartialsOpt
     bindings: { gradients, partials },
     params: { elements, first_partial: firstPartial },
     workgroups: () => grid(Math.ceil(elements / NORM_SPAN)),
+    flopsPerToken: 2 * elements,
   });
 }
 
@@ -95,5 +96,7 @@ export function adamw(plan: PlanBuilder, options: AdamwOptions): void {
     bindings: { parameters, gradients, moment1, moment2, clip, ...(borders ? { borders: borders.tensor } : {}) },
     params: { elements, borders: borders?.count ?? 0 },
     workgroups: () => grid(Math.ceil(elements / GROUP)),
+    // The optimizer's plan runs for one token.
+    flopsPerToken: 16 * elements,
   });
 }

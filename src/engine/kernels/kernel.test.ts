@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { defineKernel, grid, inout, input, kernelSource, packUniform, uniformBytes, variantKey } from './kernel.ts';
 import { lowRankGradientKernel } from './low_rank.ts';
 import { rmsNormKernel } from './rms_norm.ts';
+import { overrideShader, shaderFiles, shaderSource } from './shader_sources.ts';
 import { swigluKernel } from './swiglu.ts';
 
 describe('grid', () => {
@@ -81,4 +82,30 @@ test('variants differ by constants and bindings', () => {
   const keys = [kernel(true, 'y'), kernel(false, 'y'), kernel(true, 'z')].map(variantKey);
   expect(new Set(keys).size).toBe(3);
   expect(variantKey(kernel(true, 'y'))).toBe(keys[0]);
+});
+
+describe('kernelSource in parts', () => {
+  const constants = new Proxy({}, { get: () => true, has: () => true }) as Record<string, boolean>;
+  const kernel = (shader: string) => defineKernel({ name: shader, shader, bindings: {}, params: {}, constants });
+
+  test.each(shaderFiles().filter((file) => shaderSource(file).includes('@compute')))('%s', (file) => {
+    const source = kernelSource(kernel(file), true);
+    expect(source).toContain('var<uniform> dispatch_part: DispatchPart;');
+    const [entry] = /fn main\([^{]*\{/.exec(source)!;
+    expect(entry).not.toContain('num_workgroups');
+    const [, group] = /workgroup_id\) (\w+)/.exec(shaderSource(file)) ?? [];
+    if (group) expect(source).toContain(`let ${group} = group_in_part + vec3<u32>(dispatch_part.first_x`);
+  });
+
+  test('a kernel that counts invocations over the whole grid is refused', () => {
+    const restore = overrideShader(
+      'swiglu.wgsl',
+      'fn main(@builtin(global_invocation_id) at: vec3<u32>, @builtin(local_invocation_index) lane: u32) {}',
+    );
+    expect(() => kernelSource(kernel('swiglu.wgsl'), true)).toThrow(
+      /swiglu.wgsl cannot be dispatched in parts: .*global_invocation_id/,
+    );
+    expect(kernelSource(kernel('swiglu.wgsl'))).toContain('global_invocation_id');
+    restore();
+  });
 });

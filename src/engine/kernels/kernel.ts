@@ -99,12 +99,69 @@ export function defineKernel<B extends Record<string, Binding>, P extends Record
   return definition;
 }
 
-/** The complete WGSL of a kernel: generated declarations, then its file. */
-export function kernelSource(kernel: KernelDefinition): string {
-  const struct = (name: string, fields: Readonly<Record<string, ParamType>>) =>
-    `struct ${name} { ${Object.entries(fields)
-      .map(([field, type]) => `${field}: ${type}`)
-      .join(', ')} }`;
+/** Builtin values of an entry point that are the same whether its grid is dispatched whole or in parts. */
+const LOCAL_BUILTINS: ReadonlySet<string> = new Set([
+  'local_invocation_id',
+  'local_invocation_index',
+  'subgroup_id',
+  'subgroup_invocation_id',
+  'subgroup_size',
+  'num_subgroups',
+]);
+
+/** What a part of a grid knows of the whole: its first workgroup, and the whole grid. */
+export const PART_FIELDS = {
+  first_x: 'u32',
+  first_y: 'u32',
+  first_z: 'u32',
+  groups_x: 'u32',
+  groups_y: 'u32',
+  groups_z: 'u32',
+} as const satisfies Record<string, ParamType>;
+
+const struct = (name: string, fields: Readonly<Record<string, ParamType>>) =>
+  `struct ${name} { ${Object.entries(fields)
+    .map(([field, type]) => `${field}: ${type}`)
+    .join(', ')} }`;
+
+/**
+ * The kernel over a part of its grid: `workgroup_id` and `num_workgroups` of the entry point become what they would be
+ * in the whole grid. The algorithm does not see the difference, so that results are the same to the bit.
+ */
+function overPart(source: string, name: string): string {
+  const entry = /fn main\(([^{]*)\) \{/.exec(source);
+  if (!entry) throw new Error(`${name} has no entry point fn main(…) {`);
+  const kept: string[] = [];
+  const values: string[] = [];
+  const parameters = entry[1].split(',').map((text) => text.trim());
+  for (const parameter of parameters.filter((text) => text !== '')) {
+    const [, builtin, variable] = /^@builtin\((\w+)\) (\w+): [\w<>]+$/.exec(parameter) ?? [];
+    if (builtin === 'workgroup_id') {
+      kept.push(`@builtin(workgroup_id) group_in_part: vec3<u32>`);
+      values.push(
+        `let ${variable} = group_in_part + vec3<u32>(dispatch_part.first_x, dispatch_part.first_y, dispatch_part.first_z);`,
+      );
+    } else if (builtin === 'num_workgroups') {
+      values.push(
+        `let ${variable} = vec3<u32>(dispatch_part.groups_x, dispatch_part.groups_y, dispatch_part.groups_z);`,
+      );
+    } else if (builtin && LOCAL_BUILTINS.has(builtin)) kept.push(parameter);
+    else throw new Error(`${name} cannot be dispatched in parts: its entry point takes ${parameter}`);
+  }
+  const whole = source.replace(entry[0], `fn main(${kept.join(', ')}) {\n  ${values.join('\n  ')}`);
+  return [
+    struct('DispatchPart', PART_FIELDS),
+    '@group(1) @binding(0) var<uniform> dispatch_part: DispatchPart;',
+    whole,
+  ].join('\n');
+}
+
+/**
+ * The complete WGSL of a kernel: generated declarations, then its file.
+ *
+ * @param inParts for dispatches over a part of the grid, whose uniform is in bind group 1
+ */
+export function kernelSource(kernel: KernelDefinition, inParts = false): string {
   const bindings = Object.entries(kernel.bindings);
   // Everything is read_write: activations share arena buffers, and WebGPU forbids one buffer to be both read-only and
   // writable within a dispatch.
@@ -115,6 +172,7 @@ export function kernelSource(kernel: KernelDefinition): string {
   const constants = Object.entries(kernel.constants).map(([name, value]) =>
     typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
   );
+  const algorithm = assembleShader(kernel.shader, kernel.constants);
   return [
     `// ${kernel.name}`,
     ...(kernel.requires ?? []).map((extension) => `enable ${extension};`),
@@ -124,7 +182,7 @@ export function kernelSource(kernel: KernelDefinition): string {
     ...storage,
     ...(hasParams ? [`@group(0) @binding(${bindings.length}) var<uniform> params: Params;`] : []),
     `@group(0) @binding(${bindings.length + 1}) var<uniform> step: Step;`,
-    assembleShader(kernel.shader, kernel.constants),
+    inParts ? overPart(algorithm, kernel.name) : algorithm,
   ].join('\n');
 }
 

@@ -1,5 +1,5 @@
 /** Compiled kernels of one device: a pipeline and a bind group layout a variant. */
-import { type KernelDefinition, kernelSource, variantKey } from './kernel.ts';
+import { type KernelDefinition, kernelSource, PART_FIELDS, uniformBytes, variantKey } from './kernel.ts';
 
 export interface CompiledKernel {
   readonly pipeline: GPUComputePipeline;
@@ -13,6 +13,8 @@ export class ShaderError extends Error {
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #compiled = new Map<string, Promise<CompiledKernel>>();
+  readonly #inParts = new Map<string, Promise<GPUComputePipeline>>();
+  #partLayout: GPUBindGroupLayout | null = null;
 
   constructor(device: GPUDevice) {
     this.#device = device;
@@ -29,17 +31,43 @@ export class PipelineCache {
     return compiled;
   }
 
+  /** The same kernel over a part of its grid: its pipeline takes {@link partLayout} as bind group 1. */
+  getInParts(kernel: KernelDefinition): Promise<GPUComputePipeline> {
+    const key = variantKey(kernel);
+    let pipeline = this.#inParts.get(key);
+    if (!pipeline) {
+      const code = kernelSource(kernel, true);
+      pipeline = this.get(kernel).then(({ layout }) => this.#pipeline(kernel, code, [layout, this.partLayout]));
+      this.#inParts.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  /** Of the uniform that says which part of a grid a dispatch is, with a dynamic offset. */
+  get partLayout(): GPUBindGroupLayout {
+    this.#partLayout ??= this.#device.createBindGroupLayout({
+      label: 'part of a grid',
+      entries: [
+        {
+          binding: 0,
+          visibility: GPUShaderStage.COMPUTE,
+          buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: uniformBytes(PART_FIELDS) },
+        },
+      ],
+    });
+    return this.#partLayout;
+  }
+
   /** Forgets all pipelines; used by tests that change shader sources. */
   clear(): void {
     this.#compiled.clear();
+    this.#inParts.clear();
   }
 
   async #compile(kernel: KernelDefinition): Promise<CompiledKernel> {
     const device = this.#device;
     const count = Object.keys(kernel.bindings).length;
     const hasParams = Object.keys(kernel.params).length > 0;
-    const code = kernelSource(kernel);
-    const module = device.createShaderModule({ label: kernel.name, code });
     const layout = device.createBindGroupLayout({
       label: kernel.name,
       entries: [
@@ -54,13 +82,22 @@ export class PipelineCache {
         { binding: count + 1, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform' as const } },
       ],
     });
+    return { pipeline: await this.#pipeline(kernel, kernelSource(kernel), [layout]), layout };
+  }
+
+  async #pipeline(
+    kernel: KernelDefinition,
+    code: string,
+    bindGroupLayouts: GPUBindGroupLayout[],
+  ): Promise<GPUComputePipeline> {
+    const device = this.#device;
+    const module = device.createShaderModule({ label: kernel.name, code });
     try {
-      const pipeline = await device.createComputePipelineAsync({
+      return await device.createComputePipelineAsync({
         label: kernel.name,
-        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        layout: device.createPipelineLayout({ bindGroupLayouts }),
         compute: { module, entryPoint: 'main' },
       });
-      return { pipeline, layout };
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
       const lines = code.split('\n');

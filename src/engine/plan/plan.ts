@@ -1,6 +1,6 @@
 /**
- * A static plan: dispatches are recorded once for the largest shape, tensors placed, pipelines compiled and bind groups
- * made; a step then only encodes. The number of tokens may differ from step to step: it is in the step uniform, and
+ * Recording a static plan: dispatches are recorded once for the largest shape, tensors placed, pipelines compiled and bind
+ * groups made; a step then only encodes. The number of tokens may differ from step to step: it is in the step uniform, and
  * workgroup counts are computed from it when encoding.
  */
 import type { Capabilities } from '../device/capabilities.ts';
@@ -17,18 +17,14 @@ import {
 import type { MatmulShape, Precision } from '../kernels/matmul_tile.ts';
 import type { MatmulProblem } from '../tuning/matmul_choices.ts';
 import { type Arena, type Layout, type Lifetime, placeTensors } from './arena.ts';
-import { type DispatchTime, type PlanTime, profileCommands, type TimedCommand, timeCommands } from './profile.ts';
+import { Plan, type Workgroups } from './execution.ts';
 import { ALIGNMENT, type ArenaTensor, align, type Tensor, type TensorView, view } from './tensor.ts';
-
-/** Workgroup counts for a micro-batch of `tokens`; null where there is nothing to do. */
-export type Workgroups = (tokens: number) => readonly [number, number, number] | null;
 
 interface Dispatch {
   readonly kernel: KernelDefinition;
   readonly views: readonly TensorView[];
   readonly params: Readonly<Record<string, number>>;
   readonly workgroups: Workgroups;
-  /** Rough cost in floating-point operations a token, for splitting submits. */
   readonly flopsPerToken: number;
 }
 
@@ -36,6 +32,7 @@ export interface DispatchOptions<B extends Record<string, Binding>, P extends Re
   readonly bindings: { readonly [K in keyof B]: Tensor | TensorView };
   readonly params: { readonly [K in keyof P]: number };
   readonly workgroups: Workgroups;
+  /** Rough cost in floating-point operations a token; left out where that is not what a dispatch takes time for. */
   readonly flopsPerToken?: number;
 }
 
@@ -179,116 +176,9 @@ export class PlanBuilder {
           { binding: count + 1, resource: { buffer: step, offset: 0, size: uniformBytes(STEP_FIELDS) } },
         ],
       });
-      return { ...dispatch, pipeline: compiled[i].pipeline, bindGroup };
+      const { kernel, workgroups, flopsPerToken } = dispatch;
+      return { kernel, workgroups, flopsPerToken, pipeline: compiled[i].pipeline, bindGroup };
     });
     return new Plan(gpu, commands, uniforms, place);
-  }
-}
-
-interface PlanCommand extends Dispatch {
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-}
-
-/** Floating-point operations a submit may hold before its speed is known: well under a second on any adapter. */
-const FIRST_SUBMIT_FLOPS = 5e7;
-/** Milliseconds a submit should take: far below what makes an operating system reset the GPU. */
-const SUBMIT_MS = 200;
-
-export class Plan {
-  readonly #gpu: Gpu;
-  readonly #commands: readonly PlanCommand[];
-  readonly #uniforms: GPUBuffer;
-  readonly #place: (v: TensorView) => { buffer: GPUBuffer; offset: number; size: number };
-  /** Dispatches of each kernel so far. */
-  readonly dispatchCounts = new Map<string, number>();
-  #flopsPerSubmit = FIRST_SUBMIT_FLOPS;
-  #measured = false;
-
-  constructor(
-    gpu: Gpu,
-    commands: readonly PlanCommand[],
-    uniforms: GPUBuffer,
-    place: (v: TensorView) => { buffer: GPUBuffer; offset: number; size: number },
-  ) {
-    this.#gpu = gpu;
-    this.#commands = commands;
-    this.#uniforms = uniforms;
-    this.#place = place;
-  }
-
-  /** Where a kept tensor lies, for copies out of it. */
-  locate(tensor: ArenaTensor): { buffer: GPUBuffer; offset: number } {
-    return this.#place(view(tensor));
-  }
-
-  /**
-   * Encodes and submits the whole plan for `tokens` tokens. The first run waits for each submit and measures it; from
-   * then on submits are as long as {@link SUBMIT_MS} allows and nothing waits.
-   */
-  async run(tokens: number): Promise<void> {
-    const { device } = this.#gpu;
-    let encoder: GPUCommandEncoder | null = null;
-    let pass: GPUComputePassEncoder | null = null;
-    let flops = 0;
-    let fastest = 0;
-    const flush = async () => {
-      if (!encoder || !pass) return;
-      pass.end();
-      const started = performance.now();
-      device.queue.submit([encoder.finish()]);
-      encoder = null;
-      pass = null;
-      if (!this.#measured) {
-        await device.queue.onSubmittedWorkDone();
-        fastest = Math.max(fastest, flops / Math.max(0.5, performance.now() - started));
-      }
-      flops = 0;
-    };
-    for (const { kernel, pipeline, bindGroup, workgroups, flopsPerToken } of this.#commands) {
-      const size = workgroups(tokens);
-      if (!size || size[0] * size[1] * size[2] === 0) continue;
-      if (!pass) {
-        encoder = device.createCommandEncoder();
-        pass = encoder.beginComputePass();
-      }
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(...size);
-      this.dispatchCounts.set(kernel.name, (this.dispatchCounts.get(kernel.name) ?? 0) + 1);
-      flops += flopsPerToken * tokens;
-      if (flops >= this.#flopsPerSubmit) await flush();
-    }
-    await flush();
-    if (!this.#measured) {
-      // Also where no dispatch counts operations, as in the optimizer's plan: or every run of it would wait.
-      this.#measured = true;
-      this.#flopsPerSubmit = Math.max(FIRST_SUBMIT_FLOPS, fastest * SUBMIT_MS);
-    }
-  }
-
-  /**
-   * Runs the plan with every dispatch timed: one entry a dispatch, in order. Slower than {@link run}, and where a device
-   * has no timestamps the dispatches are repeated, so that what the tensors hold afterwards means nothing.
-   */
-  profile(tokens: number): Promise<DispatchTime[]> {
-    return profileCommands(this.#gpu, this.#timed(tokens), this.#flopsPerSubmit);
-  }
-
-  /** Runs the plan in one pass of one submit and times it as a whole: for plans of well under a second. */
-  time(tokens: number): Promise<PlanTime> {
-    return timeCommands(this.#gpu, this.#timed(tokens));
-  }
-
-  #timed(tokens: number): TimedCommand[] {
-    return this.#commands.flatMap(({ kernel, pipeline, bindGroup, workgroups, flopsPerToken }) => {
-      const size = workgroups(tokens);
-      if (!size || size[0] * size[1] * size[2] === 0) return [];
-      return [{ kernel, pipeline, bindGroup, size, flops: flopsPerToken * tokens }];
-    });
-  }
-
-  dispose(): void {
-    this.#gpu.ledger.destroy(this.#uniforms);
   }
 }

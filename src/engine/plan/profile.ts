@@ -4,22 +4,44 @@
  */
 import type { Gpu } from '../device/gpu.ts';
 import { type KernelDefinition, variantKey } from '../kernels/kernel.ts';
+import type { Grid } from './grid_parts.ts';
+import { SUBMIT_MS } from './pacing.ts';
+import type { PartBinding } from './part_slots.ts';
 import { PassTimestamps } from './timestamps.ts';
 
-/** A dispatch with its size decided. */
-export interface TimedCommand {
-  readonly kernel: KernelDefinition;
+/** A dispatch with its size decided, or a part of one. */
+export interface EncodedDispatch {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
-  readonly size: readonly [number, number, number];
+  readonly size: Grid;
+  /** Which part of the grid it is; null for all of it. */
+  readonly part: PartBinding | null;
+}
+
+export function encodeDispatch(pass: GPUComputePassEncoder, { pipeline, bindGroup, size, part }: EncodedDispatch) {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, bindGroup);
+  if (part) pass.setBindGroup(1, part.bindGroup, [part.offset]);
+  pass.dispatchWorkgroups(...size);
+}
+
+export interface TimedCommand {
+  readonly kernel: KernelDefinition;
   /** As the plan estimates them. */
   readonly flops: number;
+  /** One, or the parts that it is cut into. */
+  readonly dispatches: readonly EncodedDispatch[];
+  /** What each is expected to take. */
+  readonly partMs: number;
 }
 
 export interface DispatchTime {
   readonly kernel: KernelDefinition;
   readonly flops: number;
+  /** Of all its parts. */
   readonly milliseconds: number;
+  /** Of its longest part: of itself, where it is not cut. */
+  readonly longest: number;
 }
 
 export interface PlanTime {
@@ -33,20 +55,14 @@ export interface PlanTime {
 
 const hasTimestamps = (gpu: Gpu) => gpu.device.features.has('timestamp-query');
 
-function encode(pass: GPUComputePassEncoder, { pipeline, bindGroup, size }: TimedCommand): void {
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, bindGroup);
-  pass.dispatchWorkgroups(...size);
-}
-
-export async function timeCommands(gpu: Gpu, commands: readonly TimedCommand[]): Promise<PlanTime> {
+export async function timeCommands(gpu: Gpu, dispatches: readonly EncodedDispatch[]): Promise<PlanTime> {
   const { device } = gpu;
   const timestamps = hasTimestamps(gpu) ? new PassTimestamps(gpu, 1) : null;
   try {
     const started = performance.now();
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass(timestamps ? { timestampWrites: timestamps.writes(0) } : {});
-    for (const command of commands) encode(pass, command);
+    for (const dispatch of dispatches) encodeDispatch(pass, dispatch);
     pass.end();
     const buffer = encoder.finish();
     const encoded = performance.now();
@@ -60,43 +76,52 @@ export async function timeCommands(gpu: Gpu, commands: readonly TimedCommand[]):
   }
 }
 
-/** A pass for each command; submits hold `flopsPerSubmit` at most, as a plan's own do. */
-export async function profileCommands(
-  gpu: Gpu,
-  commands: readonly TimedCommand[],
-  flopsPerSubmit: number,
-): Promise<DispatchTime[]> {
+/** A pass for each dispatch; submits are as long as a plan's own. */
+export async function profileCommands(gpu: Gpu, commands: readonly TimedCommand[]): Promise<DispatchTime[]> {
   if (commands.length === 0) return [];
-  const times = hasTimestamps(gpu)
-    ? await timesByTimestamps(gpu, commands, flopsPerSubmit)
-    : await timesByClock(gpu, commands);
-  return commands.map(({ kernel, flops }, i) => ({ kernel, flops, milliseconds: times[i] }));
+  const times = hasTimestamps(gpu) ? await timesByTimestamps(gpu, commands) : await timesByClock(gpu, commands);
+  return commands.map(({ kernel, flops }, i) => ({
+    kernel,
+    flops,
+    milliseconds: times[i].reduce((sum, time) => sum + time, 0),
+    longest: Math.max(...times[i]),
+  }));
 }
 
-async function timesByTimestamps(
-  gpu: Gpu,
-  commands: readonly TimedCommand[],
-  flopsPerSubmit: number,
-): Promise<number[]> {
+/** Of each command's parts. */
+async function timesByTimestamps(gpu: Gpu, commands: readonly TimedCommand[]): Promise<number[][]> {
   const { device } = gpu;
-  const timestamps = new PassTimestamps(gpu, commands.length);
+  const timestamps = new PassTimestamps(
+    gpu,
+    commands.reduce((sum, { dispatches }) => sum + dispatches.length, 0),
+  );
   try {
     let encoder = device.createCommandEncoder();
-    let flops = 0;
-    for (const [i, command] of commands.entries()) {
-      const pass = encoder.beginComputePass({ timestampWrites: timestamps.writes(i) });
-      encode(pass, command);
-      pass.end();
-      flops += command.flops;
-      if (flops < flopsPerSubmit) continue;
-      device.queue.submit([encoder.finish()]);
-      encoder = device.createCommandEncoder();
-      flops = 0;
+    let milliseconds = 0;
+    let passes = 0;
+    for (const { dispatches, partMs } of commands) {
+      for (const dispatch of dispatches) {
+        const pass = encoder.beginComputePass({ timestampWrites: timestamps.writes(passes++) });
+        encodeDispatch(pass, dispatch);
+        pass.end();
+        milliseconds += partMs;
+        if (milliseconds < SUBMIT_MS) continue;
+        device.queue.submit([encoder.finish()]);
+        encoder = device.createCommandEncoder();
+        milliseconds = 0;
+      }
     }
     device.queue.submit([encoder.finish()]);
     const spans = await timestamps.read();
     // A pass may take its first timestamp while the pass before it still works: that time is the other's.
-    return spans.map(({ begin, end }, i) => Math.max(0, end - Math.max(begin, i > 0 ? spans[i - 1].end : begin)));
+    const times = spans.map(({ begin, end }, i) =>
+      Math.max(0, end - Math.max(begin, i > 0 ? spans[i - 1].end : begin)),
+    );
+    let at = 0;
+    return commands.map(({ dispatches }) => {
+      at += dispatches.length;
+      return times.slice(at - dispatches.length, at);
+    });
   } finally {
     timestamps.dispose();
   }
@@ -107,12 +132,12 @@ const CLOCK_MS = 10;
 const MOST_REPEATS = 256;
 
 /** Each dispatch that differs is repeated on its own; equal ones are taken to last equally long. */
-async function timesByClock(gpu: Gpu, commands: readonly TimedCommand[]): Promise<number[]> {
+async function timesByClock(gpu: Gpu, commands: readonly TimedCommand[]): Promise<number[][]> {
   const { device } = gpu;
-  const run = async (command: TimedCommand | null, repeats: number) => {
+  const run = async (dispatch: EncodedDispatch | null, repeats: number) => {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (let i = 0; command && i < repeats; i++) encode(pass, command);
+    for (let i = 0; dispatch && i < repeats; i++) encodeDispatch(pass, dispatch);
     pass.end();
     const started = performance.now();
     device.queue.submit([encoder.finish()]);
@@ -122,17 +147,22 @@ async function timesByClock(gpu: Gpu, commands: readonly TimedCommand[]): Promis
   await run(null, 0);
   const nothing = Math.min(await run(null, 0), await run(null, 0), await run(null, 0));
   const known = new Map<string, number>();
-  const times: number[] = [];
-  for (const command of commands) {
-    const key = `${variantKey(command.kernel)} ${command.size} ${command.flops}`;
-    let time = known.get(key);
-    if (time === undefined) {
-      const once = Math.max(1e-3, (await run(command, 1)) - nothing);
+  const time = async (dispatch: EncodedDispatch, key: string) => {
+    let ms = known.get(key);
+    if (ms === undefined) {
+      const once = Math.max(1e-3, (await run(dispatch, 1)) - nothing);
       const repeats = Math.min(MOST_REPEATS, Math.ceil(CLOCK_MS / once));
-      time = repeats > 1 ? Math.max(0, (await run(command, repeats)) - nothing) / repeats : once;
-      known.set(key, time);
+      ms = repeats > 1 ? Math.max(0, (await run(dispatch, repeats)) - nothing) / repeats : once;
+      known.set(key, ms);
     }
-    times.push(time);
+    return ms;
+  };
+  const times: number[][] = [];
+  for (const { kernel, flops, dispatches } of commands) {
+    const own: number[] = [];
+    for (const dispatch of dispatches)
+      own.push(await time(dispatch, `${variantKey(kernel)} ${flops} ${dispatch.size}`));
+    times.push(own);
   }
   return times;
 }

@@ -71,7 +71,7 @@ async function make(keepLayers: KeepLayers, capacity = 256): Promise<Made> {
         .reduce((sum, { size }) => sum + size, 0),
     );
     return {
-      keptLayers: trainer.keptLayers,
+      keptLayers: trainer.keptActivations.layers,
       arena: arenaBytes,
       around: gpu.ledger.total() - before - arenaBytes - parameterBytes,
       activations: activations + logits,
@@ -130,19 +130,19 @@ describe('a budget', () => {
   });
 });
 
-/** The device has room for so many bytes of arena: beyond, what it makes is reported as out of memory. */
-function withRoomFor(bytes: number): { attempts: () => number[] } {
+/** The device has room for so many bytes of such buffers: beyond, what it makes is reported as out of memory. */
+function withRoomFor(bytes: number, label = 'arena'): { attempts: () => number[] } {
   const create = gpu.device.createBuffer.bind(gpu.device);
   const pop = gpu.device.popErrorScope.bind(gpu.device);
   const attempts: number[] = [];
   let asked = 0;
   vi.spyOn(gpu.device, 'createBuffer').mockImplementation((descriptor) => {
-    if (descriptor.label?.startsWith('arena')) asked += descriptor.size;
+    if (descriptor.label?.startsWith(label)) asked += descriptor.size;
     return create(descriptor);
   });
   vi.spyOn(gpu.device, 'popErrorScope').mockImplementation(async () => {
     const error = await pop();
-    attempts.push(asked);
+    if (asked > 0) attempts.push(asked);
     const injected = asked > bytes ? new GPUOutOfMemoryError('injected') : null;
     asked = 0;
     return error ?? injected;
@@ -166,6 +166,13 @@ describe('a device without room', () => {
     expect(fewer.loss).toBe(all.loss);
     expect(attempts().length).toBeGreaterThan(1);
     expect(attempts()[0]).toBe(all.arena);
+  });
+
+  test('says so when not even the adapter has room', async () => {
+    withRoomFor(0, 'parameters');
+    const making = make(KEEP_ALL);
+    await expect(making).rejects.toThrow(GpuMemoryError);
+    await expect(making).rejects.toThrow(/no memory left \(injected\).*smaller r, fewer target_modules/);
   });
 
   test('says what to change when there is no room with every layer recomputed, and nothing stays', async () => {

@@ -67,6 +67,54 @@ export function tinySpec({ layers = 2, tiedHead = true, vocabSize = 96 }: TinySh
   };
 }
 
+/**
+ * What Gemma, Qwen3, Phi-3 and SmolLM3 add, at once: norms after both halves and of heads, 1 + w, GELU, caps that bend,
+ * fused linears, a window, a RoPE over a part of each head that depends on the length, a layer without.
+ */
+export function richSpec(): ModelSpec {
+  const spec = tinySpec({ tiedHead: false });
+  const { qkv, output, gateUp, down } = spec.linears;
+  const fused = (name: string, [first, ...rest]: readonly LinearSpec[]): LinearSpec[] => [
+    { ...first, name, outFeatures: rest.reduce((sum, { outFeatures }) => sum + outFeatures, first.outFeatures) },
+  ];
+  return {
+    ...spec,
+    attention: { ...spec.attention, scale: 0.5, softCap: 3 },
+    activation: 'gelu_tanh',
+    norm: {
+      epsilon: 1e-5,
+      weightOffset: 1,
+      names: {
+        beforeAttention: 'input_layernorm',
+        afterAttention: 'post_attention_layernorm',
+        beforeMlp: 'pre_feedforward_layernorm',
+        afterMlp: 'post_feedforward_layernorm',
+        query: 'self_attn.q_norm',
+        key: 'self_attn.k_norm',
+      },
+    },
+    linears: {
+      qkv: fused('self_attn.qkv_proj', qkv),
+      output: { ...output, bias: true },
+      gateUp: fused('mlp.gate_up_proj', gateUp),
+      down,
+    },
+    ropes: [
+      {
+        inverseFrequencies: [1, 0.1],
+        attentionScaling: 1.2,
+        long: { kind: 'fixed', beyond: 20, inverseFrequencies: [0.5, 0.03] },
+      },
+    ],
+    layers: [
+      { rope: 0, window: 7 },
+      { rope: null, window: null },
+    ],
+    embeddingScale: 1.5,
+    finalSoftCap: 4,
+  };
+}
+
 /** f32 weights of the spec's shapes from a seed; `corrupt` may change a tensor before it is served. */
 export function randomWeights(
   spec: ModelSpec,
@@ -88,11 +136,14 @@ export function randomWeights(
   };
   add(spec.tensors.embedding, [spec.vocabSize, spec.hiddenSize], 1);
   if (!spec.tiedHead) add(spec.tensors.head, [spec.vocabSize, spec.hiddenSize], 0.2);
-  add(spec.tensors.finalNorm, [spec.hiddenSize], 0.1, 1);
+  const normMean = 1 - spec.norm.weightOffset;
+  add(spec.tensors.finalNorm, [spec.hiddenSize], 0.1, normMean);
   for (let i = 0; i < spec.layers.length; i++) {
     const prefix = `${spec.tensors.layerPrefix}${i}.`;
-    add(`${prefix}input_layernorm.weight`, [spec.hiddenSize], 0.1, 1);
-    add(`${prefix}post_attention_layernorm.weight`, [spec.hiddenSize], 0.1, 1);
+    for (const [role, name] of Object.entries(spec.norm.names)) {
+      const width = role === 'query' || role === 'key' ? spec.attention.headDim : spec.hiddenSize;
+      if (name !== null) add(`${prefix}${name}.weight`, [width], 0.1, normMean);
+    }
     for (const { name, inFeatures, outFeatures, bias } of layerLinears(spec)) {
       add(`${prefix}${name}.weight`, [outFeatures, inFeatures], inFeatures ** -0.5);
       if (bias) add(`${prefix}${name}.bias`, [outFeatures], 0.1);

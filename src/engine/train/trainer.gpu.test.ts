@@ -11,8 +11,8 @@ import { ModelWeights } from '../model/weights.ts';
 import type { TokenBatch } from '../token_batch.ts';
 import type { WeightSource } from '../weight_source.ts';
 import type { TensorValues } from './flat_state.ts';
-import { KEEP_ALL, KEEP_NONE } from './kept_layers.ts';
-import { randomBatch, randomWeights, tinySpec } from './testing.ts';
+import { KEEP_ALL, KEEP_NONE, type KeepLayers } from './kept_layers.ts';
+import { randomBatch, randomWeights, richSpec, tinySpec } from './testing.ts';
 import { Trainer, type TrainerOptions } from './trainer.ts';
 
 // Compiling a decoder's kernels takes a software adapter many seconds.
@@ -101,7 +101,7 @@ async function float64Weights(spec: ModelSpec, source: WeightSource, model: Mode
   const { embedding, head, finalNorm, layerPrefix } = spec.tensors;
   for (const name of [embedding, head, finalNorm]) await read(name);
   for (let i = 0; i < spec.layers.length; i++) {
-    for (const norm of ['input_layernorm', 'post_attention_layernorm']) await read(`${layerPrefix}${i}.${norm}.weight`);
+    for (const norm of Object.values(spec.norm.names)) await read(`${layerPrefix}${i}.${norm}.weight`);
     for (const { name } of layerLinears(spec)) await read(`${layerPrefix}${i}.${name}.bias`);
   }
   for await (const tensor of model.quantized()) {
@@ -182,10 +182,15 @@ async function matchesFloat64(
 }
 
 describe('against the float64 decoder', () => {
-  for (const tiedHead of [true, false]) {
+  const specs = {
+    tied: tinySpec({ tiedHead: true }),
+    untied: tinySpec({ tiedHead: false }),
+    'all that other architectures add': richSpec(),
+  };
+  for (const [title, spec] of Object.entries(specs)) {
     for (const doubleQuant of [true, false]) {
-      test(`logits, loss and gradients, ${tiedHead ? 'tied' : 'untied'}, ${doubleQuant ? 'with' : 'without'} double quantization`, async () => {
-        await matchesFloat64(tinySpec({ tiedHead }), { doubleQuant }, LORA, 14);
+      test(`logits, loss and gradients, ${title}, ${doubleQuant ? 'with' : 'without'} double quantization`, async () => {
+        await matchesFloat64(spec, { doubleQuant }, LORA, spec.layers.length * layerLinears(spec).length);
       });
     }
   }
@@ -279,6 +284,13 @@ describe('the same bits', () => {
     expect(one.activations).toBeLessThan(four.activations);
     expect(four.activations).toBeLessThan(all.activations);
     expect(none.activations).toBeLessThan(0.6 * all.activations);
+  });
+
+  test('with gradient checkpointing as without, of all that other architectures add', async () => {
+    const spec = richSpec();
+    const run = (keepLayers: KeepLayers) =>
+      withTrainer(gpu, { spec, keepLayers }, (trainer) => trained(trainer, batches));
+    expect(await run(KEEP_NONE)).toEqual(await run(KEEP_ALL));
   });
 
   test('whatever lies in the memory that a step uses', async () => {

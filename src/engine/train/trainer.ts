@@ -1,4 +1,5 @@
 /** One training run's state on the GPU: adapter, optimizer and plans over a loaded model. Knows no files and no page. */
+import { allocate } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
@@ -10,7 +11,7 @@ import { initialLora, isLoraA, type LoraInit, type LoraOptions, loraRuns } from 
 import { LengthRope } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan } from '../plan/execution.ts';
 import type { DispatchTime } from '../plan/profile.ts';
 import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
@@ -142,7 +143,7 @@ export class Trainer {
     try {
       const runs = loraRuns(spec, options.lora);
       const tensors = runs.flat();
-      const state = new FlatState(gpu, runs);
+      const state = await allocate(gpu, () => new FlatState(gpu, runs));
       const values = options.adapter ?? initialLora(tensors, options.seed, options.init);
       for (const { name } of tensors) {
         const tensor = values.get(name);
@@ -229,10 +230,12 @@ export class Trainer {
   }
 
   /** Σ negative log likelihood and trained tokens over batches, with the adapter as it stands. */
-  async evaluate(batches: Iterable<TokenBatch>): Promise<{ lossSum: number; tokens: number }> {
+  async evaluate(
+    batches: Iterable<TokenBatch> | AsyncIterable<TokenBatch>,
+  ): Promise<{ lossSum: number; tokens: number }> {
     let tokens = 0;
     let first = true;
-    for (const batch of batches) {
+    for await (const batch of batches) {
       const values = { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: first ? 0 : 1, inverse_trained_tokens: 0 };
       this.#writeBatch(batch, values);
       await this.#planSet.evaluation.run(batch.ids.length);
@@ -286,9 +289,9 @@ export class Trainer {
     return this.#decoder.state.read('parameters');
   }
 
-  /** Layers that keep their activations; the others compute them again. */
-  get keptLayers(): number {
-    return this.#planSet.keptLayers;
+  /** How many of the model's layers keep their activations; the others compute them again. */
+  get keptActivations(): { readonly layers: number; readonly of: number } {
+    return { layers: this.#planSet.keptLayers, of: this.#decoder.spec.layers.length };
   }
 
   /** Dispatches by kernel since the start or the last reset. */

@@ -51,6 +51,17 @@ export class MatmulChoices {
     this.#forced = shape;
   }
 
+  /** What plans made meanwhile ask for is not measured later. */
+  async quietly<T>(use: () => Promise<T>): Promise<T> {
+    const before = new Map(this.#asked);
+    try {
+      return await use();
+    } finally {
+      this.#asked.clear();
+      for (const [key, problem] of before) this.#asked.set(key, problem);
+    }
+  }
+
   shape(problem: MatmulProblem, capabilities: Capabilities): MatmulShape {
     const { rows, widths, depth, precision } = problem;
     if (this.#forced && (precision === 'f16' || !isMatrix(this.#forced.tile))) return this.#forced;

@@ -1,81 +1,104 @@
-/** Rows of a dropped file, cut into words and coloured as a tokenizer and a chat template would. */
-import type { DataSettings, PreviewRow, RowPiece } from '../../worker/studio_protocol.ts';
+/** Rows as a tokenizer and a chat template would show them: read by the real readers, cut into words. */
+
+import { lengthStatistics } from '../../data/length_statistics.ts';
+import { type DataRow, parseRow, RowError } from '../../data/rows.ts';
+import type { LeftOut } from '../../worker/protocol.ts';
+import type { DataSettings, RowPiece, ShownRow, StudioDataSummary } from '../../worker/studio_protocol.ts';
+import type { ReadData } from '../../worker/studio_read.ts';
 
 interface Message {
   readonly role: string;
   readonly content: string;
 }
 
-export interface FakeDataset {
-  readonly rows: readonly PreviewRow[];
-  readonly dropped: readonly { line: number; reason: string }[];
-  readonly truncated: number;
-}
-
-export function readRows(text: string, settings: DataSettings): FakeDataset {
-  const dropped: { line: number; reason: string }[] = [];
-  const rows: PreviewRow[] = [];
-  let truncated = 0;
-  for (const [at, line] of text.split('\n').entries()) {
-    if (line.trim() === '') continue;
-    const messages = parse(line);
-    if (typeof messages === 'string') {
-      dropped.push({ line: at + 1, reason: messages });
-      continue;
-    }
-    const whole = messages.flatMap((message) => piecesOf(message, settings.assistant_only_loss));
-    const pieces = cut(whole, settings.max_length);
-    if (pieces !== whole) truncated++;
-    rows.push({
-      index: rows.length,
-      tokens: count(pieces),
-      trainedTokens: count(pieces.filter(({ trained }) => trained)),
-      pieces,
-    });
-  }
-  return { rows, dropped, truncated };
-}
-
-function parse(line: string): readonly Message[] | string {
-  let row: { messages?: Message[]; text?: string; prompt?: string; completion?: string };
+export async function showFakeRow({ rows }: ReadData, row: number, settings: DataSettings): Promise<ShownRow> {
+  const place = { row, ...rows.place(row) };
   try {
-    row = JSON.parse(line);
-  } catch {
-    return 'The line is not JSON: Unexpected end of the line at column 41.';
+    const options = {
+      mapping: settings.columns ? { columns: settings.columns } : undefined,
+      system: settings.system_prompt ?? undefined,
+    };
+    const parsed = parseRow(await rows.read(row), place.line, undefined, options);
+    const whole = messagesOf(parsed).flatMap((message) => piecesOf(message, settings.assistant_only_loss));
+    const pieces = whole.slice(0, settings.max_length);
+    const trainedTokens = pieces.filter(({ trained }) => trained).length;
+    const kept = { ...place, tokens: pieces.length, wholeTokens: whole.length, trainedTokens, notes: [] };
+    if (trainedTokens === 0) return { ...kept, pieces: [], problem: 'No token of the row is trained.' };
+    return { ...kept, pieces, problem: null };
+  } catch (error) {
+    if (!(error instanceof RowError)) throw error;
+    const none = { tokens: 0, wholeTokens: 0, trainedTokens: 0, pieces: [], notes: [] };
+    return { ...place, ...none, problem: error.reason };
   }
-  if (row.messages?.length === 0) return 'messages is empty.';
-  if (row.messages) return row.messages;
-  if (row.text !== undefined) return [{ role: 'assistant', content: row.text }];
-  if (row.prompt === undefined) return 'The row has none of messages, prompt and completion, text.';
-  return [
-    { role: 'user', content: row.prompt },
-    { role: 'assistant', content: row.completion ?? '' },
-  ];
+}
+
+/** Null when no row can be used. */
+export async function summarize(read: ReadData, settings: DataSettings): Promise<StudioDataSummary | null> {
+  const shown: ShownRow[] = [];
+  const dropped: LeftOut[] = [...read.problems.kept];
+  for (let row = 0; row < read.rows.length; row++) {
+    const one = await showFakeRow(read, row, settings);
+    if (one.problem === null) shown.push(one);
+    else dropped.push({ file: one.file, line: one.line, field: '', kind: 'nothing-to-train', reason: one.problem });
+  }
+  if (shown.length === 0) return null;
+  const sum = (value: (row: ShownRow) => number) => shown.reduce((total, row) => total + value(row), 0);
+  const validationExamples =
+    read.validation?.rows.length ?? Math.min(shown.length - 1, Math.round(shown.length * settings.validation_share));
+  const examples = read.validation ? shown.length : shown.length - validationExamples;
+  const microBatchesPerEpoch = Math.ceil(examples / settings.per_device_train_batch_size);
+  const window = settings.per_device_train_batch_size * settings.gradient_accumulation_steps;
+  const droppedByKind: Record<string, number> = {};
+  for (const { kind } of dropped) droppedByKind[kind] = (droppedByKind[kind] ?? 0) + 1;
+  return {
+    examples,
+    validationExamples,
+    tokens: sum(({ tokens }) => tokens),
+    trainedTokens: sum(({ trainedTokens }) => trainedTokens),
+    longest: Math.max(...shown.map(({ tokens }) => tokens)),
+    truncated: shown.filter(({ tokens, wholeTokens }) => tokens < wholeTokens).length,
+    duplicates: 0,
+    dropped,
+    droppedCount: dropped.length,
+    droppedByKind,
+    notes: settings.assistant_only_loss
+      ? [{ text: 'The template marks no assistant turns: they were found by their role.', rows: 4, firstLine: 2 }]
+      : [],
+    microBatchesPerEpoch,
+    stepsPerEpoch: Math.ceil(microBatchesPerEpoch / settings.gradient_accumulation_steps),
+    lengths: lengthStatistics(
+      Uint32Array.from(shown, ({ wholeTokens }) => wholeTokens),
+      settings.max_length,
+    ),
+    warnings: examples < window ? [`There are ${examples} sequences for an update of ${window}.`] : [],
+  };
+}
+
+function messagesOf(row: DataRow): readonly Message[] {
+  switch (row.kind) {
+    case 'messages':
+      return row.messages;
+    case 'text':
+      return [{ role: 'assistant', content: row.text }];
+    case 'prompt':
+      return [
+        { role: 'user', content: row.prompt },
+        { role: 'assistant', content: row.completion },
+      ];
+    default:
+      return row satisfies never;
+  }
 }
 
 function piecesOf({ role, content }: Message, assistantOnly: boolean): RowPiece[] {
   const trained = role === 'assistant' || !assistantOnly;
+  const words = content.match(/\s*\S+|\s+/g) ?? [];
   return [
     { text: '<|im_start|>', trained: false, special: true },
-    { text: `${role}\n`, trained: false, special: false },
-    { text: content, trained, special: false },
+    { text: role, trained: false, special: false },
+    { text: '\n', trained: false, special: false },
+    ...words.map((text) => ({ text, trained, special: false })),
     { text: '<|im_end|>', trained, special: true },
     { text: '\n', trained: false, special: false },
   ];
-}
-
-const words = (text: string) => text.match(/\s*\S+|\s+/g) ?? [];
-const size = (piece: RowPiece) => (piece.special ? 1 : words(piece.text).length);
-const count = (pieces: readonly RowPiece[]) => pieces.reduce((sum, piece) => sum + size(piece), 0);
-
-function cut(pieces: readonly RowPiece[], most: number): readonly RowPiece[] {
-  if (count(pieces) <= most) return pieces;
-  const kept: RowPiece[] = [];
-  let left = most;
-  for (const piece of pieces) {
-    if (left <= 0) break;
-    kept.push(size(piece) <= left ? piece : { ...piece, text: words(piece.text).slice(0, left).join('') });
-    left -= size(piece);
-  }
-  return kept;
 }

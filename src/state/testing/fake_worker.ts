@@ -5,9 +5,10 @@
  */
 import type { MemoryCategory } from '../../worker/protocol.ts';
 import type { ModelInfo, ModelLocation, StudioCommand, StudioEvent } from '../../worker/studio_protocol.ts';
+import { droppedSources, type ReadData, rawRows, readData } from '../../worker/studio_read.ts';
 import type { StudioWorker } from '../studio_client.ts';
 import { FAKE_MODELS, FAKE_RESULTS } from './fake_models.ts';
-import { type FakeDataset, readRows } from './fake_rows.ts';
+import { showFakeRow, summarize } from './fake_rows.ts';
 import { adapterFiles, DIVERGES_AT, evalLoss, stepRecord } from './fake_training.ts';
 
 type Of<T extends StudioCommand['type']> = Extract<StudioCommand, { type: T }>;
@@ -32,7 +33,7 @@ export class FakeWorker implements StudioWorker {
   readonly #jobs = new Map<string, Job>();
   #token: string | null = null;
   #model: ModelInfo | null = null;
-  #data: FakeDataset = { rows: [], dropped: [], truncated: 0 };
+  #read: ReadData | null = null;
 
   constructor(options: Partial<FakeOptions> = {}) {
     this.#options = { speed: 1, stepsPerSecond: 4, gpu: true, ...options };
@@ -62,13 +63,20 @@ export class FakeWorker implements StudioWorker {
         return this.#inspect(command);
       case 'load-model':
         return this.#load(command);
-      case 'open-data':
-        return this.#openData(command);
-      case 'rows': {
-        await this.#wait(40);
-        const rows = this.#data.rows.slice(command.from, command.from + command.count);
-        return this.#say({ type: 'rows', runId: command.runId, rows });
+      case 'read-data':
+        return this.#readData(command);
+      case 'raw-rows': {
+        const rows = this.#read ? await rawRows(this.#read, command.from, command.count) : [];
+        return this.#say({ type: 'raw-rows', runId: command.runId, rows });
       }
+      case 'show-row': {
+        await this.#wait(40);
+        const { runId, row, settings } = command;
+        if (this.#read) this.#say({ type: 'row', runId, row: await showFakeRow(this.#read, row, settings) });
+        return;
+      }
+      case 'prepare-data':
+        return this.#prepareData(command);
       case 'open-adapter':
         await this.#wait(500);
         return this.#openAdapter(command);
@@ -154,40 +162,27 @@ export class FakeWorker implements StudioWorker {
     this.#say({ type: 'model-ready', runId, info, memory: memoryOf(info, false) });
   }
 
-  async #openData({ runId, file, settings }: Of<'open-data'>): Promise<void> {
-    const text = await file.text();
-    this.#say({ type: 'data-progress', runId, rows: 0, bytes: file.size / 2, totalBytes: file.size });
+  /** With the real readers: files are files here too. */
+  async #readData({ runId, data, validation, text }: Of<'read-data'>): Promise<void> {
+    if (data.kind !== 'files') return this.#fail(runId, 'HubError', 'There is no Hub here.');
+    const held = validation?.kind === 'files' ? droppedSources(validation) : null;
+    const emit = (event: StudioEvent) => this.#say(event);
+    const { signal } = new AbortController();
+    await readData(droppedSources(data), held, text, { runId, emit, signal }, (read) => {
+      this.#read = read;
+    }).catch((error: Error) => this.#fail(runId, error.name, error.message));
+  }
+
+  async #prepareData({ runId, settings }: Of<'prepare-data'>): Promise<void> {
+    const read = this.#read;
+    if (!read) return;
+    const total = read.rows.length;
+    const half = Math.ceil(total / 2);
+    this.#say({ type: 'data-progress', runId, stage: 'tokenizing', done: half, total, rows: half });
     await this.#wait(400);
-    this.#data = readRows(text, settings);
-    const { rows, dropped, truncated } = this.#data;
-    if (rows.length === 0) {
-      const reason = dropped[0] ? `Line ${dropped[0].line}: ${dropped[0].reason}` : 'The file is empty.';
-      return this.#fail(runId, 'EmptyDatasetError', `No row of ${file.name} can be used. ${reason}`);
-    }
-    const sum = (field: 'tokens' | 'trainedTokens') => rows.reduce((total, row) => total + row[field], 0);
-    const validationExamples = Math.floor(rows.length * settings.validation_share);
-    const examples = rows.length - validationExamples;
-    const microBatchesPerEpoch = Math.ceil(examples / settings.per_device_train_batch_size);
-    this.#say({
-      type: 'data-ready',
-      runId,
-      name: file.name,
-      summary: {
-        examples,
-        validationExamples,
-        tokens: sum('tokens'),
-        trainedTokens: sum('trainedTokens'),
-        longest: Math.max(...rows.map(({ tokens }) => tokens)),
-        truncated,
-        dropped,
-        notes: settings.assistant_only_loss
-          ? [{ text: 'The template marks no assistant turns: they were found by their role.', rows: 4, firstLine: 2 }]
-          : [],
-        microBatchesPerEpoch,
-        stepsPerEpoch: Math.ceil(microBatchesPerEpoch / settings.gradient_accumulation_steps),
-      },
-      rows: rows.slice(0, 12),
-    });
+    const summary = await summarize(read, settings);
+    if (summary) return this.#say({ type: 'data-ready', runId, summary });
+    this.#fail(runId, 'EmptyDatasetError', `None of the ${total} rows can be trained on.`);
   }
 
   #openAdapter({ runId, files }: Of<'open-adapter'>): void {
@@ -206,8 +201,13 @@ export class FakeWorker implements StudioWorker {
   async #train({ runId, request }: Of<'train'>): Promise<void> {
     const model = this.#model ?? FAKE_MODELS[0]!;
     const job = this.#job(runId);
-    const { max_steps, eval_steps, learning_rate } = request.training;
-    this.#say({ type: 'memory', runId, bytes: memoryOf(model, true) });
+    const { max_steps, eval_steps, learning_rate, gradient_checkpointing } = request.training;
+    this.#say({
+      type: 'memory',
+      runId,
+      bytes: memoryOf(model, true),
+      kept: { layers: gradient_checkpointing ? 0 : 30, of: 30 },
+    });
     await this.#wait(600);
     let step = 0;
     // Timers are not finer than some milliseconds: very fast runs tell several steps at once.

@@ -3,13 +3,16 @@ import { openAdapter } from '../../state/adapter_store.ts';
 import { inspectModel } from '../../state/model_store.ts';
 import { goTo } from '../../state/navigation.ts';
 import { isActive, useRun } from '../../state/run_store.ts';
-import { openDataFile } from '../../state/studio.ts';
+import { openData } from '../../state/studio.ts';
 import type { Picked } from './dropped_files.ts';
 
 export type Route =
   | { readonly kind: 'model' | 'adapter'; readonly picked: Picked }
-  | { readonly kind: 'data'; readonly file: File }
+  | { readonly kind: 'data'; readonly files: readonly File[] }
   | { readonly kind: 'refused'; readonly reason: string };
+
+/** As data/files/open_table.ts has it. */
+const DATA_FILE = /\.(jsonl|ndjson|json|csv|tsv|parquet|txt|text|md|markdown)(\.gz)?$/i;
 
 export function routeOf(picked: Picked): Route {
   const names = picked.files.map(({ path }) => path.split('/').at(-1) ?? path);
@@ -17,13 +20,17 @@ export function routeOf(picked: Picked): Route {
     return { kind: 'adapter', picked };
   }
   if (names.includes('config.json')) return { kind: 'model', picked };
-  const data = picked.files.filter(({ path }) => path.endsWith('.jsonl'));
-  if (data.length > 1) return { kind: 'refused', reason: 'Drop one dataset at a time.' };
-  if (data[0]) return { kind: 'data', file: data[0].file };
+  const readable = picked.files.filter(({ path }) => DATA_FILE.test(path));
+  // A dataset's folder has a README beside its tables.
+  const tables = readable.filter(({ path }) => !/\.(txt|text|md|markdown)(\.gz)?$/i.test(path));
+  const data = tables.length > 0 ? tables : readable;
+  if (data.length > 0) return { kind: 'data', files: data.map(({ file }) => file) };
   const what = picked.folder ?? names[0] ?? 'This';
   return {
     kind: 'refused',
-    reason: `${what} is not something to train with. Drop a .jsonl dataset, a model folder with config.json, or an adapter (.zip).`,
+    reason:
+      `${what} is not something to train with. Drop a dataset (.jsonl, .json, .csv, .tsv, .parquet, .txt, .md), ` +
+      'a model folder with config.json, or an adapter (.zip).',
   };
 }
 
@@ -35,7 +42,7 @@ export function takeFiles(picked: Picked): string | null {
     return 'A run is under way. Stop it, or wait for its end, then drop the files.';
   switch (route.kind) {
     case 'data':
-      openDataFile(route.file);
+      openData({ kind: 'files', files: route.files });
       goTo('data');
       return null;
     case 'model':

@@ -8,7 +8,7 @@ import { Panel } from '../primitives/panel.tsx';
 
 export function LoadedModel({ loaded }: { readonly loaded: Loaded }) {
   const { info, memory } = loaded;
-  const hasData = useData((state) => state.file !== null);
+  const hasData = useData((state) => state.location !== null);
   const where = info.commit ? `commit ${info.commit.slice(0, 8)}` : 'from a folder';
   return (
     <Panel title={info.name} lead={`Loaded in 4 bits (NF4): ${parameters(info.parameters)} parameters, ${where}.`}>

@@ -5,7 +5,7 @@ import { HELP } from './help.ts';
 
 const CHOICES: { readonly [F in ChoiceField]: readonly Settings[F][] } = {
   lr_scheduler_type: ['linear', 'cosine', 'constant', 'constant_with_warmup'],
-  train_sampling_strategy: ['random', 'sequential'],
+  train_sampling_strategy: ['random', 'sequential', 'group_by_length'],
 };
 
 export function ChoiceSetting({

@@ -20,12 +20,14 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | 'targ
   eval_steps: 'Steps between two looks at the validation rows. Empty: five over the run.',
   per_device_train_batch_size: 'Sequences at once. More is faster and takes more memory.',
   gradient_accumulation_steps: 'Batches that make one update: a larger batch without more memory.',
-  train_sampling_strategy: 'Random shuffles the rows; sequential takes them in file order.',
+  train_sampling_strategy:
+    'random shuffles the rows; sequential takes them in file order; group_by_length brings rows of like length together.',
   gradient_checkpointing:
     'Computes every layer twice: least memory, about a third more time. Off: only as many layers as memory needs.',
   seed: 'The same seed gives the same run.',
   max_length: 'Longer rows are cut to this many tokens.',
   packing: 'Puts short rows together into full sequences; rows do not see each other.',
   assistant_only_loss: 'Trains on the assistant’s words only, not on the question.',
+  remove_duplicates: 'Leaves out rows that come out the same as an earlier one, token by token.',
   validation_share: 'Share of the rows kept aside to see whether it learns or memorizes.',
 };

@@ -42,7 +42,7 @@ export function DropOverlay() {
       {over && (
         <div className={styles.overlay} aria-hidden="true">
           <p className={styles.title}>Drop it anywhere</p>
-          <p>a .jsonl dataset · a model folder · an adapter (.zip)</p>
+          <p>a dataset (.jsonl .json .csv .tsv .parquet .txt .md) · a model folder · an adapter (.zip)</p>
         </div>
       )}
       {refusal && (

@@ -34,7 +34,8 @@ function useDataState(): StepState {
     case 'waiting':
       return { bit: 'none', note: 'not read yet' };
     case 'reading':
-      return { bit: 'busy', note: 'reading' };
+    case 'tokenizing':
+      return { bit: 'busy', note: status };
     case 'failed':
       return { bit: 'bad', note: 'not usable' };
     default:

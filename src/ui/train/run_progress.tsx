@@ -8,7 +8,7 @@ import {
   timeLeft,
   useRun,
 } from '../../state/run_store.ts';
-import type { PreparingStage } from '../../worker/studio_protocol.ts';
+import type { PrecisionChoice, PreparingStage } from '../../worker/studio_protocol.ts';
 import { count, duration } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
@@ -19,7 +19,7 @@ import styles from './run_progress.module.css';
 /** How far the run is, how long it takes, and the ways to hold or end it. */
 export function RunProgress() {
   const run = useRun();
-  const { status, latest, totalSteps, memory, stage } = run;
+  const { status, latest, totalSteps, memory, stage, precision } = run;
   const active = isActive(status);
   const now = useNow(active && status !== 'paused' ? 1000 : null);
   const step = latest?.step ?? 0;
@@ -44,6 +44,7 @@ export function RunProgress() {
         label="Training"
         held={status === 'paused' || status === 'failed'}
       />
+      {precision?.errors && <p className={styles.precision}>{told(precision)}</p>}
       <p className="unseen" role="status">
         {status === 'training' ? spoken(step, totalSteps) : state}
       </p>
@@ -89,10 +90,19 @@ const STATES: Readonly<Record<RunStatus, string>> = {
 
 /** The trainer has told of its memory: it is made. */
 const STARTING: Readonly<Record<PreparingStage | 'made', string>> = {
+  checking: 'Comparing half precision with full on this model …',
   measuring: 'Finding the fastest kernels for this GPU …',
   compiling: 'Compiling the shaders …',
   made: 'Computing the first step …',
 };
+
+/** Which precision the run has, and why. */
+function told({ precision, errors }: PrecisionChoice): string {
+  const percent = errors ? `${(100 * errors.gradient).toFixed(2)} %` : '';
+  return precision === 'f16'
+    ? `Half-precision matrices: on a first row its gradients were within ${percent} of full precision.`
+    : 'Full precision: with half-precision matrices this model’s gradients were too far off on this GPU.';
+}
 
 /** Told at every tenth of the run, not at every step. */
 function spoken(step: number, total: number): string {

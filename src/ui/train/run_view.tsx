@@ -1,5 +1,6 @@
 import { lazy, memo, Suspense } from 'react';
 import { useRun } from '../../state/run_store.ts';
+import { plural } from '../format.ts';
 import { MemoryBar } from '../primitives/memory_bar.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import { loadCharts } from './load_charts.ts';
@@ -33,10 +34,16 @@ export const RunView = memo(function RunView() {
 
 function MemoryPanel() {
   const memory = useRun((state) => state.memory);
+  const kept = useRun((state) => state.kept);
   if (!memory) return null;
   return (
     <Panel title="Memory">
       <MemoryBar memory={memory} />
+      {kept && kept.layers < kept.of && (
+        <p className={styles.note}>
+          {plural(kept.of - kept.layers, 'layer')} of {kept.of} computed twice, to need less.
+        </p>
+      )}
     </Panel>
   );
 }

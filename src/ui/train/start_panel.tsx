@@ -3,7 +3,7 @@ import { useData } from '../../state/data_store.ts';
 import { useModel } from '../../state/model_store.ts';
 import { startTraining, useRun } from '../../state/run_store.ts';
 import { setSettings, useSettings } from '../../state/settings_store.ts';
-import { restoreDefaults } from '../../state/studio.ts';
+import { dataSettings, restoreDefaults } from '../../state/studio.ts';
 import { count } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Field, fieldId } from '../primitives/field.tsx';
@@ -21,7 +21,7 @@ export function StartPanel() {
   const adapterBusy = useAdapter((state) => state.status === 'reading');
   const idle = useRun((state) => state.status === 'none');
   const { errors, request, data } = useChecked();
-  const dataCurrent = status === 'ready' && JSON.stringify(data) === JSON.stringify(readWith);
+  const dataCurrent = status === 'ready' && JSON.stringify(dataSettings()) === JSON.stringify(readWith);
   const wrong = Object.keys(errors);
   const ready = idle && request && loaded && dataCurrent && !adapterBusy && (summary?.trainedTokens ?? 0) > 0;
   return (
@@ -50,7 +50,9 @@ export function StartPanel() {
                 : status === 'failed'
                   ? 'Mend the data'
                   : status === 'waiting'
-                    ? 'Data waits for the model'
+                    ? loaded
+                      ? 'Say how the rows are read'
+                      : 'Data waits for the model'
                     : 'Reading the data …'}
         </Need>
         <Need done={wrong.length === 0} field={wrong[0]}>

@@ -2,6 +2,7 @@ import { memo, useDeferredValue } from 'react';
 import { useData } from '../../state/data_store.ts';
 import { useModel } from '../../state/model_store.ts';
 import { closeRun, isActive, useRun } from '../../state/run_store.ts';
+import { nameOf } from '../data/data_files.tsx';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { LinkButton } from '../primitives/link_button.tsx';
@@ -34,7 +35,7 @@ const RunScreen = memo(function RunScreen() {
   const status = useRun((state) => state.status);
   const name = useRun((state) => state.request?.name ?? '');
   const model = useModel((state) => state.loaded?.info.name ?? null);
-  const file = useData((state) => state.file?.name ?? null);
+  const file = useData((state) => state.location && nameOf(state.location));
   const over = !isActive(status);
   return (
     <Screen

@@ -1,0 +1,121 @@
+/**
+ * A large dataset in the Data step, measured: time from the drop to the first rows, reading, tokenizing, the heap of page and
+ * worker, tasks of the page over 50 ms.
+ *
+ *   npx vite build --ssr e2e/measure_data.ts --outDir .cache && node .cache/measure_data.js …
+ *
+ *   [--rows N] [--file FILE.jsonl] [--tokenize-seconds S]
+ *
+ * Without --file, rows of 1 kB each are written to the temporary folder first; a file that is there is used again.
+ */
+
+import { once } from 'node:events';
+import { createWriteStream, existsSync, statSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright';
+import { chromiumFlags } from '../src/cli/chromium_flags.ts';
+import { HeapWatch } from './heap_watch.ts';
+import { startHub } from './hub/server.ts';
+import { fill, goTo, loadFromHub, longTasks, preparePage, serveStudio } from './studio_page.ts';
+import { TaskWatch } from './task_watch.ts';
+
+const ID = 'nibble/measured';
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: 'string', default: '1000000' },
+    file: { type: 'string' },
+    'tokenize-seconds': { type: 'string', default: '60' },
+  },
+});
+const count = Number(values.rows);
+const file = values.file ?? path.join(os.tmpdir(), `nibble-rows-${count}.jsonl`);
+if (!existsSync(file)) await writeRows(file, count);
+
+/** Rows of about 1 kB, no two the same. */
+async function writeRows(target: string, rows: number): Promise<void> {
+  const words =
+    'the fox said to the crow that a fine voice is worth a piece of cheese and flew away over the hill'.split(' ');
+  const out = createWriteStream(target);
+  for (let row = 0; row < rows; row++) {
+    const text = Array.from({ length: 228 }, (_, i) => words[(row * 31 + i * (1 + (row % 7))) % words.length]).join(
+      ' ',
+    );
+    if (!out.write(`${JSON.stringify({ text: `Row ${row}. ${text}` })}\n`)) await once(out, 'drain');
+  }
+  out.end();
+  await once(out, 'finish');
+}
+
+const hub = await startHub({ repositories: [{ id: ID, directory: path.resolve('e2e/golden/qwen2-chat/model') }] });
+const studio = await serveStudio(hub.apiUrl, hub.cdnUrl);
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: chromiumFlags('swiftshader') });
+const page = await (await browser.newContext({ viewport: { width: 1280, height: 900 } })).newPage();
+const problems = await preparePage(page);
+const heap = await HeapWatch.start(page);
+await page.goto(studio.address);
+await loadFromHub(page, ID);
+await goTo(page, 'Data');
+await fill(page, { max_length: '128' });
+const seconds = (from: number) => Math.round((performance.now() - from) / 10) / 100;
+
+// A file handed over by its path is not copied through the browser's protocol.
+const chooser = page.waitForEvent('filechooser');
+await page.getByRole('button', { name: 'Choose a file' }).click();
+const picker = await chooser;
+await longTasks(page);
+const watch = await TaskWatch.start(page);
+const drop = performance.now();
+await picker.setFiles([file]);
+await page.getByRole('gridcell').nth(1).waitFor({ timeout: 60_000 });
+const firstRowsSeconds = seconds(drop);
+await page.getByRole('region', { name: 'Row 1', exact: true }).getByText('Row').first().waitFor({ timeout: 60_000 });
+const firstTokensSeconds = seconds(drop);
+await page
+  .getByText(/Cutting rows into tokens/)
+  .first()
+  .waitFor({ timeout: 600_000 });
+const readSeconds = seconds(drop);
+const grid = page.getByRole('grid', { name: 'Rows of the files' });
+// A person looks around while it works.
+await grid.focus();
+for (const key of ['End', 'PageUp', 'Home', 'PageDown']) {
+  await page.keyboard.press(key);
+  await page.waitForTimeout(300);
+}
+for (let at = 0; at < 20; at++) {
+  await grid.evaluate((element, share) => element.scrollTo(0, element.scrollHeight * share), at / 20);
+  await page.waitForTimeout(100);
+}
+const tokenizing = performance.now();
+await page
+  .getByRole('link', { name: 'Go on to training' })
+  .waitFor({ timeout: Number(values['tokenize-seconds']) * 1000 })
+  .catch(() => undefined);
+const status = await page
+  .getByText(/Cutting rows into tokens: /)
+  .allInnerTexts()
+  .then((texts) => texts[0] ?? 'done');
+const { own, all } = await watch.stop();
+console.log(
+  JSON.stringify(
+    {
+      rows: count,
+      bytes: statSync(file).size,
+      firstRowsSeconds,
+      firstTokensSeconds,
+      readSeconds,
+      tokenizing: { seconds: seconds(tokenizing), status },
+      ...heap.stop(),
+      longTasks: { own, all: all.length, longest: Math.max(0, ...all.map(({ wall }) => wall)) },
+      problems,
+    },
+    null,
+    1,
+  ),
+);
+await browser.close();
+await studio.close();
+await hub.close();

@@ -1,0 +1,204 @@
+/**
+ * A Parquet file, read with hyparquet: the footer says where the row groups lie, and rows are unpacked some hundreds at a
+ * time, the last such stretches held. What the file declares is checked before it is believed.
+ */
+import { type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { decompressBrotli, decompressLz4, decompressLz4Raw, decompressZstd, gunzip } from 'hyparquet-compressors';
+import type { RangeSource } from '../../formats/range_source.ts';
+import { checkPages } from './parquet_pages.ts';
+import { DataFileError, type Problem } from './problem.ts';
+import type { ScanPorts, Table } from './table.ts';
+import { Turns } from './turns.ts';
+
+/** Snappy is hyparquet's own. Each gets room for what the page's header says, which {@link checkPages} has seen. */
+const COMPRESSORS = {
+  GZIP: (input: Uint8Array, length: number) => gunzip(input, new Uint8Array(length)),
+  BROTLI: decompressBrotli,
+  ZSTD: (input: Uint8Array, length: number) => decompressZstd(input, new Uint8Array(length)),
+  LZ4: decompressLz4,
+  LZ4_RAW: decompressLz4Raw,
+};
+
+const FOOTER_CAP = 64 * 2 ** 20;
+const COLUMN_CAP = 4096;
+/** Of a row group. */
+const ROWS_CAP = 10_000_000;
+const VALUES_CAP = 100_000_000;
+const UNPACKED_CAP = 2 ** 30;
+const PAGE_CAP = 256 * 2 ** 20;
+
+/** Rows unpacked together, and how many such stretches are held. */
+const STRETCH = 256;
+const STRETCHES_KEPT = 4;
+
+interface RowGroup {
+  readonly begin: number;
+  readonly rows: number;
+}
+
+export class ParquetTable implements Table {
+  readonly file: string;
+  readonly format = 'parquet';
+  readonly bytes: number;
+  readonly unit = 'row';
+  readonly #source: RangeSource;
+  readonly #buffer: { byteLength: number; slice(begin: number, end?: number): Promise<ArrayBuffer> };
+  #metadata: FileMetaData | undefined;
+  /** Those that can be read, by row; `begin` counts rows of the file. */
+  readonly #groups: RowGroup[] = [];
+  readonly #stretches = new Map<number, Promise<Record<string, unknown>[]>>();
+  #rows = 0;
+
+  constructor(source: RangeSource) {
+    this.file = source.name;
+    this.bytes = source.size;
+    this.#source = source;
+    this.#buffer = {
+      byteLength: source.size,
+      slice: async (begin, end = source.size) =>
+        (await source.read(Math.max(0, begin), Math.min(end, source.size))).buffer,
+    };
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  async scan({ signal, onProgress, onProblem }: ScanPorts): Promise<void> {
+    const metadata = await this.#readMetadata();
+    this.#metadata = metadata;
+    const turns = new Turns(signal);
+    let begin = 0;
+    for (const [index, group] of metadata.row_groups.entries()) {
+      await turns.take();
+      const rows = Number(group.num_rows);
+      try {
+        await this.#checkGroup(metadata, index);
+        this.#groups.push({ begin, rows });
+        this.#rows += rows;
+      } catch (error) {
+        onProblem(
+          this.#problem(begin + 1, `Row group ${index + 1} of ${rows} rows cannot be read: ${messageOf(error)}.`),
+        );
+      }
+      begin += rows;
+      onProgress?.(Math.round((this.bytes * (index + 1)) / metadata.row_groups.length));
+    }
+  }
+
+  line(row: number): number {
+    return this.#place(row).fileRow + 1;
+  }
+
+  async read(row: number): Promise<unknown> {
+    const { fileRow, group } = this.#place(row);
+    const within = fileRow - group.begin;
+    const begin = fileRow - (within % STRETCH);
+    const rows = await this.#stretch(begin, Math.min(begin + STRETCH, group.begin + group.rows));
+    return rows[fileRow - begin];
+  }
+
+  #place(row: number): { fileRow: number; group: RowGroup } {
+    let before = 0;
+    for (const group of this.#groups) {
+      if (row >= before && row < before + group.rows) return { fileRow: group.begin + row - before, group };
+      before += group.rows;
+    }
+    throw new RangeError(`There is no row ${row} among ${before}.`);
+  }
+
+  #stretch(begin: number, end: number): Promise<Record<string, unknown>[]> {
+    const held = this.#stretches.get(begin) ?? this.#unpack(begin, end);
+    this.#stretches.delete(begin);
+    this.#stretches.set(begin, held);
+    for (const oldest of this.#stretches.keys()) {
+      if (this.#stretches.size <= STRETCHES_KEPT) break;
+      this.#stretches.delete(oldest);
+    }
+    return held;
+  }
+
+  async #unpack(rowStart: number, rowEnd: number): Promise<Record<string, unknown>[]> {
+    const read = parquetReadObjects({
+      file: this.#buffer,
+      metadata: this.#metadata,
+      rowStart,
+      rowEnd,
+      compressors: COMPRESSORS,
+      useOffsetIndex: true,
+    });
+    const rows = await read.catch((error: unknown) => {
+      throw new DataFileError(this.#problem(rowStart + 1, `The row cannot be unpacked: ${messageOf(error)}.`));
+    });
+    return rows.map((row) => plain(row) as Record<string, unknown>);
+  }
+
+  async #readMetadata(): Promise<FileMetaData> {
+    const { size } = this.#source;
+    if (size < 12) throw this.#unusable('The file is too short to be Parquet.');
+    const tail = await this.#source.read(size - 8, size);
+    if (String.fromCharCode(...tail.subarray(4)) !== 'PAR1') {
+      throw this.#unusable('The file does not end as Parquet does: it is something else, or was cut off.');
+    }
+    const footer = new DataView(tail.buffer).getUint32(0, true);
+    if (footer > FOOTER_CAP || footer > size - 12) {
+      throw this.#unusable(`The footer claims ${footer} bytes of a file of ${size}.`);
+    }
+    try {
+      const metadata = await parquetMetadataAsync(this.#buffer, { geoparquet: false });
+      if (metadata.schema.length > COLUMN_CAP) throw new RangeError(`${metadata.schema.length} columns`);
+      return metadata;
+    } catch (error) {
+      throw this.#unusable(`The footer cannot be read (${messageOf(error)}).`);
+    }
+  }
+
+  /** @throws RangeError when the group claims more than is sensible, or than its pages say */
+  async #checkGroup(metadata: FileMetaData, index: number): Promise<void> {
+    const { num_rows, columns } = metadata.row_groups[index];
+    if (num_rows < 0n || num_rows > BigInt(ROWS_CAP)) throw new RangeError(`it claims ${num_rows} rows`);
+    let unpacked = 0;
+    for (const { meta_data: column } of columns) {
+      if (!column) throw new RangeError('it has a column in another file');
+      const values = Number(column.num_values);
+      if (!(values >= 0 && values <= VALUES_CAP)) throw new RangeError(`a column claims ${values} values`);
+      unpacked += Number(column.total_uncompressed_size);
+      if (!(unpacked >= 0 && unpacked <= UNPACKED_CAP)) throw tooMuch(unpacked);
+      const begin = Number(column.dictionary_page_offset || column.data_page_offset);
+      const end = begin + Number(column.total_compressed_size);
+      if (!(begin >= 4 && end >= begin && end <= this.#source.size)) {
+        throw new RangeError('a column lies outside the file');
+      }
+      const pages = checkPages(await this.#source.read(begin, end), { values, pageBytes: PAGE_CAP });
+      if (pages > UNPACKED_CAP) throw tooMuch(pages);
+    }
+  }
+
+  #problem(line: number, reason: string): Problem {
+    return { file: this.file, line, field: '', kind: 'unsupported', reason };
+  }
+
+  #unusable(reason: string): DataFileError {
+    return new DataFileError(this.#problem(1, `${reason} Download it again, or write it with pyarrow.`));
+  }
+}
+
+function tooMuch(bytes: number): RangeError {
+  return new RangeError(
+    `it claims ${bytes} bytes unpacked, and at most ${UNPACKED_CAP} are; write the file with smaller row groups`,
+  );
+}
+
+/** Values as JSON would have them: big integers as numbers where they fit, dates as text, bytes left out. */
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
+  if (ArrayBuffer.isView(value)) return null;
+  if (Array.isArray(value)) return value.map(plain);
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)]));
+}
+
+function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '').slice(0, 200);
+}

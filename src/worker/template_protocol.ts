@@ -1,0 +1,33 @@
+/** What goes to and from the worker that renders chat templates, and that worker as its user sees it. */
+import type { ConversationSpans } from '../data/assistant_spans.ts';
+import type { ChatSetup } from '../data/chat_renderer.ts';
+import type { Message } from '../data/rows.ts';
+
+export type TemplateRequest =
+  | { readonly type: 'open'; readonly setup: ChatSetup }
+  | { readonly type: 'render'; readonly messages: readonly Message[]; readonly spans: boolean };
+
+/** One for each request, in order, and `ready` before them all. */
+export type TemplateReply =
+  | { readonly type: 'ready' }
+  | { readonly type: 'opened' }
+  | { readonly type: 'rendered'; readonly conversation: ConversationSpans }
+  /** By its class, which does not survive being posted. */
+  | {
+      readonly type: 'refused';
+      readonly error: 'template' | 'spans';
+      readonly message: string;
+      readonly detail: string;
+    };
+
+/** A worker or thread of its own. After `terminate` it says nothing more. */
+export interface TemplateWorker {
+  post(request: TemplateRequest): void;
+  terminate(): void;
+}
+
+/** Starts one. `onFailure` is called when it cannot start or ends by itself, out of memory for one. */
+export type CreateTemplateWorker = (
+  onReply: (reply: TemplateReply) => void,
+  onFailure: (reason: string) => void,
+) => TemplateWorker;
