@@ -6,11 +6,11 @@ import type { LinearGroup } from '../kernels/matmul_nf4.ts';
 import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.ts';
 import type { NormWeight } from '../kernels/rms_norm.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
-import type { WeightSource } from '../weight_source.ts';
+import type { FloatDtype, WeightSource } from '../weight_source.ts';
 import { readSmallTensor } from './float_tensor.ts';
 import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
 import { type Quantization, Quantizer } from './quantizer.ts';
-import { loadRowShards, type RowShards } from './row_shards.ts';
+import { allocateRowShards, loadRowShards, type RowShards } from './row_shards.ts';
 
 export interface LoadingProgress {
   readonly loadedBytes: number;
@@ -124,6 +124,19 @@ export class ModelWeights {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
     }
+  }
+
+  /** The buffers without their contents: what a model needs, on a device that only counts. */
+  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: FloatDtype): ModelWeights {
+    const layout = layerLayout(spec, doubleQuant);
+    const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
+    const embedding = table(spec.tensors.embedding);
+    return new ModelWeights(gpu, spec, layout, {
+      slots: spec.layers.map((_, i) => weightBuffer(gpu, `layer slot ${i}`, layout.words * 4)),
+      finalNorm: weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4),
+      embedding,
+      head: spec.tiedHead ? embedding : table(spec.tensors.head),
+    });
   }
 
   /** Linears of a layer that share an input. */

@@ -397,3 +397,35 @@ test('profile times every dispatch of a step, and counts as no step', async () =
     expect(await trainer.readLog()).toHaveLength(1);
   });
 });
+
+test('tables split over bindings: the same numbers', async () => {
+  const spec = tinySpec({ tiedHead: false, vocabSize: 301 });
+  const run = async (maxBindingBytes: number) => {
+    const small: Gpu = { ...gpu, capabilities: { ...gpu.capabilities, maxBindingBytes } };
+    const model = await ModelWeights.load(small, spec, randomWeights(spec, 1), { doubleQuant: true });
+    const trainer = await Trainer.create(gpu, {
+      ...{ model, lora: { adapters: adaptedLinears(spec, LORA), dora: false }, adapter: null, seed: 3, init: true },
+      ...{ capacity: 128, positions: 128, keepLayers: KEEP_ALL, precision: 'f32' as const, tune: null },
+      optimizer: OPTIMIZER,
+    });
+    const shards = [model.embedding, model.head].map((table) => table.shards.map(({ count }) => count));
+    const logits = await trainer.logits(batches[0][0]);
+    const { log } = await trained(trainer, batches);
+    trainer.dispose();
+    model.dispose();
+    return { shards, logits, log };
+  };
+  const whole = await run(gpu.capabilities.maxBindingBytes);
+  // Rows of 32 f32: 97 a binding.
+  const split = await run(97 * 128);
+  expect(whole.shards).toEqual([[301], [301]]);
+  expect(split.shards).toEqual([
+    [97, 97, 97, 10],
+    [97, 97, 97, 10],
+  ]);
+  expect(relative(split.logits, whole.logits)).toBeLessThan(1e-6);
+  for (const [i, { lossSum, gradNorm }] of split.log.entries()) {
+    expect(Math.abs(lossSum / whole.log[i].lossSum - 1)).toBeLessThan(1e-6);
+    expect(Math.abs(gradNorm / whole.log[i].gradNorm - 1)).toBeLessThan(1e-5);
+  }
+});
