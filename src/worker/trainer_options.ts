@@ -50,7 +50,8 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
   };
 }
 
-function keepLayers({ gradient_checkpointing, activation_memory_budget }: TrainingConfig): KeepLayers {
+/** As the settings say. */
+export function keepLayers({ gradient_checkpointing, activation_memory_budget }: TrainingConfig): KeepLayers {
   if (gradient_checkpointing) return KEEP_NONE;
   return activation_memory_budget === undefined ? KEEP_ALL : { bytes: activation_memory_budget };
 }

@@ -7,7 +7,6 @@ import type { Precision } from '../kernels/matmul_tile.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
 import type { FlatState } from '../train/flat_state.ts';
-import type { DoraNorms } from './dora.ts';
 import { groupAdapter, groupAdapters, type LoraOptions, linearGroups } from './lora.ts';
 import type { LengthRope } from './rope_tables.ts';
 import type { ModelWeights } from './weights.ts';
@@ -18,6 +17,14 @@ export interface BatchInputs {
   readonly targets: BufferTensor;
   readonly positions: BufferTensor;
   readonly documents: BufferTensor;
+}
+
+/** DoRA's norms of all adapted linears. */
+export interface DoraNorms {
+  /** f32, one an output. */
+  readonly tensor: BufferTensor;
+  /** Where a linear's begin, by its path. */
+  readonly at: ReadonlyMap<string, number>;
 }
 
 export interface Decoder {
