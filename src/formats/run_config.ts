@@ -35,13 +35,20 @@ const loraSchema = v.pipe(
     alpha_pattern: pattern(positive),
     use_rslora: v.optional(v.boolean(), false),
     use_dora: v.optional(v.boolean(), false),
-    lora_dropout: v.optional(v.literal(0), 0),
+    lora_dropout: v.optional(fraction, 0),
     init_lora_weights: v.optional(v.union([v.literal(true), v.literal('gaussian')]), true),
   }),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     for (const [field, meaning] of UNSUPPORTED_LORA) {
       if (isSet(dataset.value[field])) addIssue({ message: `${field} is set, which is not supported: ${meaning}` });
+    }
+    if (dataset.value.use_dora && dataset.value.lora_dropout > 0) {
+      addIssue({
+        message:
+          'use_dora and lora_dropout do not go together: with both, PEFT sends two inputs through the base weights of ' +
+          'each module. Set one of them to its default',
+      });
     }
   }),
 );

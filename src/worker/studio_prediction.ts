@@ -21,7 +21,7 @@ export function predictStudioRun(
     ? training.max_length
     : Math.min(training.max_length, longest ?? training.max_length);
   return predictMemory(capabilities, model, {
-    lora: { adapters: adaptedLinears(model.spec, lora), dora: lora.use_dora },
+    lora: { adapters: adaptedLinears(model.spec, lora), dora: lora.use_dora, dropout: lora.lora_dropout },
     capacity: positions * training.per_device_train_batch_size,
     positions,
     precision: 'f32',

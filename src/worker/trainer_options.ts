@@ -29,7 +29,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
   const { lora, training, adapters, adapter } = run;
   return {
     model,
-    lora: { adapters, dora: lora.use_dora },
+    lora: { adapters, dora: lora.use_dora, dropout: lora.lora_dropout },
     adapter: adapter && ownBuffers(adapter.tensors),
     seed: training.seed,
     init: lora.init_lora_weights,

@@ -1,6 +1,7 @@
 /** What a decoder's plans are recorded from, and the sizes of its activations. */
-import type { LinearSpec, ModelSpec } from '../../formats/model_spec.ts';
+import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import type { AttentionShape } from '../kernels/attention.ts';
+import type { DropoutMask } from '../kernels/dropout.ts';
 import type { HeadNormOptions } from '../kernels/head_norm.ts';
 import type { GroupAdapter, LinearGroup } from '../kernels/matmul_nf4.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
@@ -17,6 +18,13 @@ export interface BatchInputs {
   readonly targets: BufferTensor;
   readonly positions: BufferTensor;
   readonly documents: BufferTensor;
+}
+
+/** A linear's mask; its number is its place among all linears of the model. */
+export function dropoutMask(d: Decoder, layer: number, linear: LinearSpec): DropoutMask {
+  const linears = layerLinears(d.spec);
+  const module = layer * linears.length + linears.indexOf(linear);
+  return { probability: d.lora.dropout, module, width: linear.inFeatures };
 }
 
 /** DoRA's norms of all adapted linears. */

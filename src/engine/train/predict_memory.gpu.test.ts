@@ -60,7 +60,7 @@ test.each<[string, Case]>([
   } = one;
   const device = one.device?.() ?? gpu;
   const run = {
-    lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false },
+    lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: 0 },
     ...{ capacity, positions: capacity, precision: 'f32' as const },
   };
   const model = { spec, doubleQuant, tableDtype: 'F32' as const };

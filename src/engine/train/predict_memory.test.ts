@@ -66,7 +66,7 @@ const table: string[] = [];
 test.each(Object.entries(MODELS))('%s', (name, model) => {
   const spec = specOf(model);
   const run = {
-    lora: { adapters: adaptedLinears(spec, LORA), dora: false },
+    lora: { adapters: adaptedLinears(spec, LORA), dora: false, dropout: 0 },
     ...{ capacity: 2048, positions: 2048, precision: 'f32' as const, loraPlusRatio: 1 },
   };
   const held = { spec, doubleQuant: true, tableDtype: 'BF16' as const };

@@ -66,7 +66,10 @@ export interface StepLog {
   readonly learningRate: number;
 }
 
-const NO_UPDATE: Omit<StepValues, 'tokens' | 'inverse_trained_tokens' | 'log_slot' | 'micro_batch'> = {
+const NO_UPDATE: Omit<
+  StepValues,
+  'tokens' | 'inverse_trained_tokens' | 'log_slot' | 'micro_batch' | 'seed' | 'number'
+> = {
   decay: 1,
   step_size: 0,
   second_decay: 1,
@@ -285,7 +288,7 @@ export class Trainer {
     this.#probe = null;
   }
 
-  #writeBatch(batch: TokenBatch, values: Omit<StepValues, 'tokens'>): void {
+  #writeBatch(batch: TokenBatch, values: Omit<StepValues, 'tokens' | 'seed' | 'number'>): void {
     const tokens = batch.ids.length;
     if (tokens > this.#options.capacity) {
       throw new BatchTooLongError(
@@ -303,7 +306,7 @@ export class Trainer {
     const length = batch.positions.reduce((most, position) => Math.max(most, position + 1), 0);
     for (const rope of this.#decoder.ropes) rope.fit(length);
     const data = new DataView(new ArrayBuffer(uniformBytes(STEP_FIELDS)));
-    packUniform(STEP_FIELDS, { ...values, tokens }, data, 0);
+    packUniform(STEP_FIELDS, { ...values, tokens, seed: this.#options.seed, number: this.#steps }, data, 0);
     queue.writeBuffer(this.#stepUniform, 0, data.buffer);
   }
 
