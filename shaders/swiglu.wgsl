@@ -1,4 +1,4 @@
-// y = f(gate) · up, f SiLU or GELU (Shazeer 2020), gate and up side by side in a row of 2·width.
+// y = f(gate) · up, f SiLU or GELU (Shazeer 2020), gate and up side by side in a row of 2·width, counted in Numbers.
 #include "common/indexing.wgsl"
 #include "common/activation.wgsl"
 
@@ -8,5 +8,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = index / params.width;
   if (token >= step.tokens) { return; }
   let at = token * params.width * 2u + index % params.width;
-  y[index] = activation(gate_up[at]).x * gate_up[at + params.width];
+  y[index] = activation(gate_up[at]).value * gate_up[at + params.width];
 }

@@ -1,5 +1,5 @@
 // activated = f(gate) · up again, so that it need not be kept for the gradient of the adapter behind it, and
-// d gate = dy · up · f′(gate), d up = dy · f(gate).
+// d gate = dy · up · f′(gate), d up = dy · f(gate). Rows are counted in Numbers.
 #include "common/indexing.wgsl"
 #include "common/activation.wgsl"
 
@@ -11,7 +11,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let at = token * params.width * 2u + index % params.width;
   let gate = activation(gate_up[at]);
   let up = gate_up[at + params.width];
-  activated[index] = gate.x * up;
-  d_gate_up[at] = dy[index] * up * gate.y;
-  d_gate_up[at + params.width] = dy[index] * gate.x;
+  activated[index] = gate.value * up;
+  d_gate_up[at] = dy[index] * up * gate.slope;
+  d_gate_up[at + params.width] = dy[index] * gate.value;
 }

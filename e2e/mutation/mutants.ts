@@ -3,19 +3,8 @@
  * each. A file without mutants fails the test, so a new kernel comes with its own.
  */
 
-export interface Mutant {
-  /** Below shaders/. */
-  readonly file: string;
-  /** Occurs exactly once in the file. */
-  readonly find: string;
-  readonly replace: string;
-  /** The name of the kernel case that fails. */
-  readonly caughtBy: string;
-}
-
-/** Pairs of find and replace for one file, all noticed by one case. */
-const inFile = (file: string, caughtBy: string, ...changes: readonly (readonly [string, string])[]): Mutant[] =>
-  changes.map(([find, replace]) => ({ file, find, replace, caughtBy }));
+import { matrixMutants } from './matrix_mutants.ts';
+import { inFile, type Mutant } from './mutant.ts';
 
 const ATTENTION = '130 of 131, 6/2 × 8 window 33 3 documents';
 const ATTENTION_ODD = '35 of 36, 4/2 × 10 2 documents';
@@ -530,7 +519,7 @@ export const mutants: readonly Mutant[] = [
     RMS_NORM,
     ['mean + params.epsilon', 'mean - params.epsilon'],
     ['weight[params.weight_at + c]', 'weight[c]'],
-    ['/ f32(params.width)', '* f32(params.width)'],
+    ['/ f32(params.width', '* f32(params.width'],
   ),
   ...inFile('rms_norm.wgsl', 'rms_norm 33 of 40 × 70 of size 3 residual', [
     'residual[row + c] + normed',
@@ -568,21 +557,21 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'swiglu.wgsl',
     'swiglu 7 of 9 × 33',
-    ['.x * gate_up[at + params.width]', '.x + gate_up[at + params.width]'],
+    ['.value * gate_up[at + params.width]', '.value + gate_up[at + params.width]'],
     ['gate_up[at + params.width]', 'gate_up[at]'],
-    ['activation(gate_up[at]).x', 'activation(gate_up[at]).y'],
+    ['activation(gate_up[at]).value', 'activation(gate_up[at]).slope'],
   ),
   ...inFile(
     'swiglu_backward.wgsl',
     'swiglu_backward 7 of 9 × 33',
-    ['gate.x * up', 'gate.x'],
-    ['dy[index] * gate.x', 'dy[index]'],
-    ['dy[index] * up * gate.y', 'dy[index] * gate.y'],
+    ['gate.value * up', 'gate.value'],
+    ['dy[index] * gate.value', 'dy[index]'],
+    ['dy[index] * up * gate.slope', 'dy[index] * gate.slope'],
   ),
   ...inFile(
     'common/activation.wgsl',
     'swiglu 65 of 70 × 64, gates to ±100',
-    ['x >= 0.0', 'x <= 0.0'],
+    ['x >= Number(0.0)', 'x <= Number(0.0)'],
     ['-abs(x)', 'abs(x)'],
   ),
   ...inFile('common/activation.wgsl', 'swiglu_backward 7 of 9 × 33', [
@@ -595,6 +584,12 @@ export const mutants: readonly Mutant[] = [
     ['(1.0 + 0.044715 * t * t)', '(1.0 + 0.044715 * t)'],
     ['(1.0 + 0.134145 * t * t)', '(1.0 + 0.044715 * t * t)'],
     ['s + x * s * (1.0 - s)', 's + s * (1.0 - s)'],
+  ),
+  ...inFile(
+    'common/number.wgsl',
+    'rms_norm 65 of 70 × 132 of size 3 residual',
+    ['(x.x + x.y) + (x.z + x.w)', '(x.x + x.y) + (x.z + x.z)'],
+    ['NUMBER_ELEMENTS = 4u', 'NUMBER_ELEMENTS = 1u'],
   ),
   ...inFile(
     'common/attention.wgsl',
@@ -780,4 +775,5 @@ export const mutants: readonly Mutant[] = [
     ['max(largest, partial[i])', 'min(largest, partial[i])'],
     ['max(largest, partial_of_partials[i])', 'min(largest, partial_of_partials[i])'],
   ),
+  ...matrixMutants,
 ];

@@ -5,10 +5,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { acquireGpu, type Gpu } from '../../src/engine/device/gpu.ts';
 import { type KernelDefinition, kernelSource } from '../../src/engine/kernels/kernel.ts';
+import { hasMatrices } from '../../src/engine/kernels/matmul_tile.ts';
 import { PipelineCache } from '../../src/engine/kernels/pipeline_cache.ts';
 import { overrideShader, shaderFiles, shaderSource } from '../../src/engine/kernels/shader_sources.ts';
 import { allCases } from '../../src/engine/kernels/testing/all_cases.ts';
-import { type Mutant, mutants } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
+import { mutants } from './mutants.ts';
 
 /** Always the same inputs: a mutant is caught every time or never. */
 const SEED = 20260727;
@@ -81,11 +83,17 @@ const caseNames = [...new Set(mutants.map(({ caughtBy }) => caughtBy))];
 describe.concurrent.each(caseNames)('%s', (name) => {
   const itsMutants = mutants.filter(({ caughtBy }) => caughtBy === name);
 
-  test('control: passes as the shaders are', async () => {
+  const needsMatrices = caseNamed(name).matrices === true;
+  const skipWithout = (skip: (condition: boolean, note: string) => void) =>
+    skip(needsMatrices && !hasMatrices(gpu.capabilities), 'no subgroup matrices');
+
+  test('control: passes as the shaders are', async ({ skip }) => {
+    skipWithout(skip);
     expect(await passes(name)).toBe(true);
   });
 
-  test.each(itsMutants)('$file: $find → $replace', async (mutant) => {
+  test.for(itsMutants)('$file: $find → $replace', async (mutant, { skip }) => {
+    skipWithout(skip);
     const pipelines = new MutatedPipelines(mutant);
     // The cases of common/exact.wgsl put a kernel of their own together, before anything is awaited.
     const passed = pipelines.withMutation(() => passes(name, { ...gpu, pipelines }));
@@ -94,6 +102,7 @@ describe.concurrent.each(caseNames)('%s', (name) => {
 });
 
 test('every shader file has two mutants or more, each caught by a case that names the file', () => {
+  for (const mutant of mutants) expect(mutated(mutant)).not.toBe(shaderSource(mutant.file));
   for (const file of shaderFiles()) {
     const own = mutants.filter((mutant) => mutant.file === file);
     expect(own.length, file).toBeGreaterThanOrEqual(2);
@@ -104,7 +113,8 @@ test('every shader file has two mutants or more, each caught by a case that name
 test('docs/mutants.md is up to date', async () => {
   const code = (text: string) => `\`${text.replaceAll('|', '\\|')}\``;
   const rows = mutants.map(({ file, find, replace, caughtBy }) => {
-    return `| ${[file, `${code(find)} → ${code(replace)}`, caughtBy].join(' | ')} |`;
+    const where = caseNamed(caughtBy).matrices ? `${caughtBy} (needs subgroup matrices)` : caughtBy;
+    return `| ${[file, `${code(find)} → ${code(replace)}`, where].join(' | ')} |`;
   });
   const page = [
     '# Mutants',

@@ -10,6 +10,7 @@ import {
   F32,
   type KernelCase,
   placeReference,
+  TINY,
   withBench,
   worst,
 } from './testing/harness.ts';
@@ -23,7 +24,13 @@ const common = [
   'common/soft_cap.wgsl',
 ];
 
-const matrix = ['common/attention.wgsl', 'common/attention_matrix.wgsl', 'common/matrices.wgsl'];
+const matrix = [
+  'common/attention_scores.wgsl',
+  'common/soft_cap.wgsl',
+  'common/attention.wgsl',
+  'common/attention_matrix.wgsl',
+  'common/matrices.wgsl',
+];
 
 /** What a pass is made of. */
 function files({ variant }: Shape, pass: AttentionPass): string[] {
@@ -77,6 +84,8 @@ const forced = ({ variant, prefetch = false }: Shape) =>
       ? { variant: { ...ATTENTION_VARIANTS[variant], UNROLL: prefetch ? 2 : 1, PREFETCH: prefetch } }
       : {};
 
+const gradientUnit = ({ variant }: Shape) => (variant === ATTENTION_MATRIX ? TINY : 1);
+
 function inputs(shape: Shape, seed: number) {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window = null, documents = 1, deviation = 1 } = shape;
   const { softCap } = shape;
@@ -96,7 +105,7 @@ function inputs(shape: Shape, seed: number) {
     stride,
     qkv: random.normal(tokens * stride, deviation),
     documents: randomDocuments(random, tokens, documents),
-    dO: random.normal(tokens * heads * headDim),
+    dO: random.normal(tokens * heads * headDim, gradientUnit(shape)),
   };
 }
 
@@ -164,46 +173,50 @@ const backwardCase = (shape: BackwardShape): KernelCase => ({
   ],
   matrices: shape.variant === ATTENTION_MATRIX,
   run: (gpu, seed) =>
-    withBench(gpu, shape, async (bench): Promise<CaseResult> => {
-      const { tokens, heads, headDim } = shape;
-      const { attention, capacity, stride, qkv, documents, dO } = inputs(shape, seed);
-      const forward = attentionForwardReference(qkv, documents, attention);
-      const oRows = { width: heads * headDim, capacity };
-      const lseRows = { width: tokens, capacity: heads, stride: capacity };
-      const turned = shape.rotary ? ropeInputs(bench, shape, seed) : null;
-      const delta = bench.output('delta', heads * capacity);
-      const dQkv = bench.output('d_qkv', capacity * stride);
-      attentionBackward(bench.plan, {
-        shape: attention,
-        qkv: bench.inputRows('qkv', qkv, { width: stride, capacity }),
-        documents: bench.input('documents', documents, 2 * (capacity - tokens)),
-        o: bench.inputRows('o', Float32Array.from(forward.o), oRows),
-        lse: bench.inputRows('lse', Float32Array.from(forward.lse), lseRows),
-        dO: bench.inputRows('d_o', dO, oRows),
-        delta,
-        dQkv,
-        ...forced(shape),
-        ...(shape.variant || shape.parts ? { parts: shape.parts ?? null } : {}),
-        ...(turned ? { rope: turned.rope } : {}),
-      });
-      await bench.run();
-      const sums = Float64Array.from({ length: heads * tokens }, (_, i) => {
-        const at = ((i % tokens) * heads + Math.floor(i / tokens)) * headDim;
-        return dO.subarray(at, at + headDim).reduce((sum, x, d) => sum + x * forward.o[at + d], 0);
-      });
-      const gradient = attentionBackwardReference(qkv, documents, attention, dO);
-      const rotated = { stride, heads: heads + shape.kvHeads, headDim };
-      return {
-        error: worst(
-          await bench.error(delta, placeReference(sums, lseRows)),
-          await bench.error(
-            dQkv,
-            turned ? ropeReference(gradient, turned.positions, turned.spec, rotated, true) : gradient,
+    withBench(
+      gpu,
+      { ...shape, step: { inverse_trained_tokens: gradientUnit(shape) } },
+      async (bench): Promise<CaseResult> => {
+        const { tokens, heads, headDim } = shape;
+        const { attention, capacity, stride, qkv, documents, dO } = inputs(shape, seed);
+        const forward = attentionForwardReference(qkv, documents, attention);
+        const oRows = { width: heads * headDim, capacity };
+        const lseRows = { width: tokens, capacity: heads, stride: capacity };
+        const turned = shape.rotary ? ropeInputs(bench, shape, seed) : null;
+        const delta = bench.output('delta', heads * capacity);
+        const dQkv = bench.output('d_qkv', capacity * stride);
+        attentionBackward(bench.plan, {
+          shape: attention,
+          qkv: bench.inputRows('qkv', qkv, { width: stride, capacity }),
+          documents: bench.input('documents', documents, 2 * (capacity - tokens)),
+          o: bench.inputRows('o', Float32Array.from(forward.o), oRows),
+          lse: bench.inputRows('lse', Float32Array.from(forward.lse), lseRows),
+          dO: bench.inputRows('d_o', dO, oRows),
+          delta,
+          dQkv,
+          ...forced(shape),
+          ...(shape.variant || shape.parts ? { parts: shape.parts ?? null } : {}),
+          ...(turned ? { rope: turned.rope } : {}),
+        });
+        await bench.run();
+        const sums = Float64Array.from({ length: heads * tokens }, (_, i) => {
+          const at = ((i % tokens) * heads + Math.floor(i / tokens)) * headDim;
+          return dO.subarray(at, at + headDim).reduce((sum, x, d) => sum + x * forward.o[at + d], 0);
+        });
+        const gradient = attentionBackwardReference(qkv, documents, attention, dO);
+        const rotated = { stride, heads: heads + shape.kvHeads, headDim };
+        return {
+          error: worst(
+            await bench.error(delta, placeReference(sums, lseRows)),
+            await bench.error(
+              dQkv,
+              turned ? ropeReference(gradient, turned.positions, turned.spec, rotated, true) : gradient,
+            ),
           ),
-        ),
-        tolerance: shape.variant === ATTENTION_MATRIX ? F16_SOFTMAX : F32,
-      };
-    }),
+          tolerance: shape.variant === ATTENTION_MATRIX ? F16_SOFTMAX : F32,
+        };
+      },
+    ),
 });
 
 const SHAPES: readonly Shape[] = [

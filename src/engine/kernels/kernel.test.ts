@@ -53,7 +53,7 @@ describe('packUniform', () => {
 
 describe('kernelSource', () => {
   test('declares bindings, parameters and constants before the algorithm', () => {
-    const source = kernelSource(rmsNormKernel(false));
+    const source = kernelSource(rmsNormKernel(false, false));
     const declarations = source.slice(0, source.indexOf('@compute'));
     expect(declarations).toContain('const GROUP: u32 = 64u;');
     expect(declarations).toContain('struct Params { width: u32, weight_at: u32, epsilon: f32 }');
@@ -64,7 +64,7 @@ describe('kernelSource', () => {
 
   test('leaves no directive behind', () => {
     const gradient = lowRankGradientKernel({ segments: 2, aligned: true, split: true });
-    for (const kernel of [rmsNormKernel(true), swigluKernel('gelu_tanh'), gradient]) {
+    for (const kernel of [rmsNormKernel(true, true), swigluKernel('gelu_tanh', true), gradient]) {
       expect(kernelSource(kernel)).not.toMatch(/^\s*#|\{[a-z]\}/m);
     }
   });

@@ -17,6 +17,15 @@ export const input = (type: ElementType): Binding => ({ access: 'in', type });
 export const output = (type: ElementType): Binding => ({ access: 'out', type });
 export const inout = (type: ElementType): Binding => ({ access: 'inout', type });
 
+/** What a kernel over Numbers (shaders/common/number.wgsl) binds: vectors where every row is whole groups of four. */
+export const numbers = (vectors: boolean): ElementType => (vectors ? 'vec4<f32>' : 'f32');
+
+/** A row of so many elements in Numbers; `also` are offsets that must be whole groups of four too. */
+export function inNumbers(elements: number, ...also: number[]): { count: number; vectors: boolean } {
+  const vectors = [elements, ...also].every((n) => n % 4 === 0);
+  return { count: vectors ? elements / 4 : elements, vectors };
+}
+
 export type ParamType = 'u32' | 'i32' | 'f32';
 export type Constants = Readonly<Record<string, number | boolean>>;
 

@@ -16,7 +16,7 @@ import {
   tileBytes,
 } from './matmul_tile.ts';
 import { randomTable } from './testing/float_table.ts';
-import { F16, type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
+import { F16, type KernelCase, MATMUL, placeReference, TINY, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
 
@@ -38,6 +38,7 @@ interface Shape {
 const denseCase = (shape: Shape): KernelCase => {
   const { tile, dtype, tokens, depth, width, capacity = tokens, transposed, accumulate, splits = 1, rows } = shape;
   const [before, after] = shape.margins ?? [0, 0];
+  const unit = isMatrix(tile) && transposed ? TINY : 1;
   const notes = [
     transposed ? 'transposed' : '',
     accumulate ? 'accumulated' : '',
@@ -50,19 +51,19 @@ const denseCase = (shape: Shape): KernelCase => {
     shaderFiles: [
       'matmul_dense.wgsl',
       'common/float_dtypes.wgsl',
-      isMatrix(tile) ? 'common/matmul_matrix_tile.wgsl' : 'common/matmul_tile.wgsl',
+      ...(isMatrix(tile) ? ['common/matmul_matrix_tile.wgsl', 'common/matrices.wgsl'] : ['common/matmul_tile.wgsl']),
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
     ],
     workgroupBytes: tileBytes(tile, !transposed),
     matrices: isMatrix(tile),
     run: (gpu, seed) =>
-      withBench(gpu, { tokens, capacity }, async (bench) => {
+      withBench(gpu, { tokens, capacity, step: { inverse_trained_tokens: unit } }, async (bench) => {
         const random = new Random(seed);
         // A chunk's x and y hold its own rows only.
         const held = rows?.count ?? capacity;
         const used = rows ? Math.min(rows.count, tokens - rows.first) : tokens;
-        const x = random.normal(used * depth);
-        const old = random.normal(used * width);
+        const x = random.normal(used * depth, unit);
+        const old = random.normal(used * width, unit);
         const weight = randomTable(random, dtype, depth * width);
         const xRows = { width: depth, capacity: held, stride: before + depth + after, at: before };
         const yRows = { width, capacity: held, stride: before + width + after, at: before };

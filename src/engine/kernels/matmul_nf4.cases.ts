@@ -4,6 +4,7 @@ import {
   DEEP,
   isMatrix,
   LARGE,
+  MATRIX_HALF,
   MATRIX_LARGE,
   MATRIX_MEDIUM,
   MATRIX_SMALL,
@@ -14,7 +15,7 @@ import {
   type Tile,
   tileBytes,
 } from './matmul_tile.ts';
-import { F16, type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
+import { F16, type KernelCase, MATMUL, placeReference, TINY, withBench } from './testing/harness.ts';
 import { randomGroup } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
@@ -67,6 +68,7 @@ function randomAdapter(random: Random, shape: Shape, rank: number) {
 const nf4Case = (shape: Shape): KernelCase => {
   const { tile, tokens, inFeatures, outFeatures, capacity = tokens, transposed = false, splits = 1 } = shape;
   const { doubleQuant = false } = shape;
+  const unit = isMatrix(tile) && transposed ? TINY : 1;
   const [before, after] = shape.margins ?? [0, 0];
   const notes = [
     doubleQuant ? 'double' : '',
@@ -84,13 +86,13 @@ const nf4Case = (shape: Shape): KernelCase => {
     shaderFiles: [
       'matmul_nf4.wgsl',
       'common/nf4.wgsl',
-      isMatrix(tile) ? 'common/matmul_matrix_tile.wgsl' : 'common/matmul_tile.wgsl',
+      ...(isMatrix(tile) ? ['common/matmul_matrix_tile.wgsl', 'common/matrices.wgsl'] : ['common/matmul_tile.wgsl']),
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
     ],
     workgroupBytes: tileBytes(tile, !transposed) + (doubleQuant ? 272 : 16) * 4,
     matrices: isMatrix(tile),
     run: (gpu, seed) =>
-      withBench(gpu, { tokens, capacity }, async (bench) => {
+      withBench(gpu, { tokens, capacity, step: { inverse_trained_tokens: unit } }, async (bench) => {
         const random = new Random(seed);
         const { slab, group, weight, bias } = randomGroup(random, {
           inFeatures,
@@ -100,10 +102,10 @@ const nf4Case = (shape: Shape): KernelCase => {
         });
         const depth = transposed ? group.outFeatures : inFeatures;
         const width = transposed ? inFeatures : group.outFeatures;
-        const x = random.normal(tokens * depth);
+        const x = random.normal(tokens * depth, unit);
         const residual = shape.residual ? random.normal(tokens * width, 10) : undefined;
         const lora = shape.lora ? randomAdapter(random, shape, shape.lora) : undefined;
-        const u = lora && random.normal(tokens * lora.adapter.columns, 5);
+        const u = lora && random.normal(tokens * lora.adapter.columns, 5 * unit);
         const xRows = { width: depth, capacity, stride: before + depth + after, at: before };
         const yRows = { width, capacity, stride: before + width + after, at: before };
         const y = bench.output('y', capacity * yRows.stride);
@@ -295,6 +297,17 @@ export const cases: KernelCase[] = (
       capacity: 80,
     },
     { tile: MATRIX_SMALL, tokens: 7, inFeatures: 96, outFeatures: [40, 16], bias: true, lora: 3, doubleQuant: true },
+    {
+      tile: MATRIX_HALF,
+      tokens: 70,
+      inFeatures: 96,
+      outFeatures: [136, 24],
+      doubleQuant: true,
+      lora: 20,
+      bias: true,
+      residual: true,
+    },
+    { tile: MATRIX_HALF, tokens: 65, inFeatures: 160, outFeatures: [72], transposed: true, lora: 8 },
     { tile: MATRIX_SMALL, tokens: 100, inFeatures: 288, outFeatures: [80], transposed: true, lora: 8, splits: 2 },
   ] satisfies Shape[]
 ).map(nf4Case);

@@ -4,7 +4,7 @@ import { F32, type KernelCase, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 const EPSILON = 1e-5;
-const shaderFiles = ['rms_norm.wgsl', 'common/indexing.wgsl', 'common/reduce.wgsl'];
+const shaderFiles = ['rms_norm.wgsl', 'common/indexing.wgsl', 'common/reduce.wgsl', 'common/number.wgsl'];
 
 interface Shape {
   readonly tokens: number;
@@ -22,18 +22,20 @@ const rmsNormCase = ({ tokens, width, capacity = tokens, deviation = 3, residual
     withBench(gpu, { tokens, capacity }, async (bench) => {
       const random = new Random(seed);
       const x = random.normal(tokens * width, deviation);
-      const norms = random.normal(width + 5);
+      // Rows of whole vectors, and a weight that begins at one, are read as vectors.
+      const at = width % 4 === 0 ? 8 : 5;
+      const norms = random.normal(width + at);
       const before = random.normal(tokens * width);
       const rows = { width, capacity };
       const y = bench.output('y', capacity * width);
       rmsNorm(bench.plan, {
         x: bench.inputRows('x', x, rows),
-        weight: { tensor: bench.input('weight', norms), at: 5, width, epsilon: EPSILON },
+        weight: { tensor: bench.input('weight', norms), at, width, epsilon: EPSILON },
         y,
         residual: residual ? bench.inputRows('residual', before, rows) : undefined,
       });
       await bench.run();
-      const reference = rmsNormReference(x, norms.subarray(5), EPSILON);
+      const reference = rmsNormReference(x, norms.subarray(at), EPSILON);
       if (residual) for (let i = 0; i < reference.length; i++) reference[i] += before[i];
       return { error: await bench.error(y, reference), tolerance: F32 };
     }),
@@ -44,6 +46,7 @@ export const cases: KernelCase[] = [
   { tokens: 7, width: 33, deviation: 1e-3 },
   { tokens: 63, width: 130, capacity: 70 },
   { tokens: 65, width: 7, capacity: 66 },
+  { tokens: 65, width: 132, capacity: 70, residual: true },
   { tokens: 1000, width: 65 },
   { tokens: 33, width: 70, capacity: 40, residual: true },
 ].map(rmsNormCase);

@@ -1,23 +1,24 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { type Binding, defineKernel, grid, input, output } from './kernel.ts';
+import { type Binding, defineKernel, grid, inNumbers, input, numbers, output } from './kernel.ts';
 
 /** Invocations a token. */
 export const NORM_GROUP = 64;
 
 /** y [T, width] (= residual +) x / √(mean(x²) + ε) · weight, f32 (Zhang & Sennrich 2019). Relative error ≤ 1e-5. */
-export function rmsNormKernel(residual: boolean) {
+export function rmsNormKernel(residual: boolean, vectors: boolean) {
+  const type = numbers(vectors);
   return defineKernel({
     name: 'rms_norm',
     shader: 'rms_norm.wgsl',
     bindings: {
-      x: input('f32'),
-      weight: input('f32'),
-      y: output('f32'),
-      ...(residual ? { residual: input('f32') } : {}),
+      x: input(type),
+      weight: input(type),
+      y: output(type),
+      ...(residual ? { residual: input(type) } : {}),
     } as Record<string, Binding>,
     params: { width: 'u32', weight_at: 'u32', epsilon: 'f32' },
-    constants: { GROUP: NORM_GROUP, RESIDUAL: residual },
+    constants: { GROUP: NORM_GROUP, RESIDUAL: residual, VECTORS: vectors },
   });
 }
 
@@ -38,9 +39,10 @@ export interface RmsNormOptions {
 }
 
 export function rmsNorm(plan: PlanBuilder, { x, weight, y, residual }: RmsNormOptions): void {
-  plan.dispatch(rmsNormKernel(residual !== undefined), {
+  const { count, vectors } = inNumbers(weight.width, weight.at);
+  plan.dispatch(rmsNormKernel(residual !== undefined, vectors), {
     bindings: { x, weight: weight.tensor, y, ...(residual ? { residual } : {}) },
-    params: { width: weight.width, weight_at: weight.at, epsilon: weight.epsilon },
+    params: { width: count, weight_at: vectors ? weight.at / 4 : weight.at, epsilon: weight.epsilon },
     workgroups: (tokens) => grid(tokens),
     flopsPerToken: 4 * weight.width,
   });

@@ -1,25 +1,26 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { type Binding, defineKernel, grid, inout, input, output } from './kernel.ts';
+import { type Binding, defineKernel, grid, inNumbers, inout, input, numbers, output } from './kernel.ts';
 import { NORM_GROUP, type NormWeight } from './rms_norm.ts';
 
 /**
  * dx [T, width] (+)= the gradient of rms_norm's input, for a frozen weight; beside it the forward result again, if wanted.
  * Relative error ≤ 1e-5.
  */
-export function rmsNormBackwardKernel(accumulate: boolean, normed: boolean) {
+export function rmsNormBackwardKernel(accumulate: boolean, normed: boolean, vectors: boolean) {
+  const type = numbers(vectors);
   return defineKernel({
     name: 'rms_norm_backward',
     shader: 'rms_norm_backward.wgsl',
     bindings: {
-      x: input('f32'),
-      weight: input('f32'),
-      dy: input('f32'),
-      dx: accumulate ? inout('f32') : output('f32'),
-      ...(normed ? { normed: output('f32') } : {}),
+      x: input(type),
+      weight: input(type),
+      dy: input(type),
+      dx: accumulate ? inout(type) : output(type),
+      ...(normed ? { normed: output(type) } : {}),
     } as Record<string, Binding>,
     params: { width: 'u32', weight_at: 'u32', epsilon: 'f32' },
-    constants: { GROUP: NORM_GROUP, ACCUMULATE: accumulate, NORMED: normed },
+    constants: { GROUP: NORM_GROUP, ACCUMULATE: accumulate, NORMED: normed, VECTORS: vectors },
   });
 }
 
@@ -35,9 +36,10 @@ export interface RmsNormBackwardOptions {
 
 export function rmsNormBackward(plan: PlanBuilder, options: RmsNormBackwardOptions): void {
   const { x, weight, dy, dx, accumulate, normed } = options;
-  plan.dispatch(rmsNormBackwardKernel(accumulate, normed !== undefined), {
+  const { count, vectors } = inNumbers(weight.width, weight.at);
+  plan.dispatch(rmsNormBackwardKernel(accumulate, normed !== undefined, vectors), {
     bindings: { x, weight: weight.tensor, dy, dx, ...(normed ? { normed } : {}) },
-    params: { width: weight.width, weight_at: weight.at, epsilon: weight.epsilon },
+    params: { width: count, weight_at: vectors ? weight.at / 4 : weight.at, epsilon: weight.epsilon },
     workgroups: (tokens) => grid(tokens),
     flopsPerToken: 8 * weight.width,
   });

@@ -20,7 +20,7 @@ const gates = (random: Random, { tokens, width, extreme }: Shape) =>
 
 const swigluCase = (shape: Shape): KernelCase => ({
   name: `swiglu ${title(shape)}`,
-  shaderFiles: ['swiglu.wgsl', 'common/indexing.wgsl', 'common/activation.wgsl'],
+  shaderFiles: ['swiglu.wgsl', 'common/indexing.wgsl', 'common/activation.wgsl', 'common/number.wgsl'],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { tokens, width, capacity = tokens, activation = 'silu' } = shape;
@@ -35,7 +35,7 @@ const swigluCase = (shape: Shape): KernelCase => ({
 
 const swigluBackwardCase = (shape: Shape): KernelCase => ({
   name: `swiglu_backward ${title(shape)}`,
-  shaderFiles: ['swiglu_backward.wgsl', 'common/indexing.wgsl', 'common/activation.wgsl'],
+  shaderFiles: ['swiglu_backward.wgsl', 'common/indexing.wgsl', 'common/activation.wgsl', 'common/number.wgsl'],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { tokens, width, capacity = tokens, activation = 'silu' } = shape;
@@ -67,6 +67,7 @@ const SHAPES: readonly Shape[] = [
   { tokens: 63, width: 130 },
   { tokens: 65, width: 64, extreme: 100, capacity: 70 },
   { tokens: 1000, width: 7 },
+  { tokens: 33, width: 68, capacity: 40, activation: 'gelu_tanh' },
   { tokens: 7, width: 33, capacity: 9, activation: 'gelu_tanh' },
   { tokens: 65, width: 64, extreme: 10, activation: 'gelu_tanh' },
   { tokens: 3, width: 130, extreme: 1e15, activation: 'gelu_tanh' },

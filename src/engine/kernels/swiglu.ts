@@ -1,7 +1,7 @@
 import type { ModelSpec } from '../../formats/model_spec.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor } from '../plan/tensor.ts';
-import { defineKernel, grid, input, output } from './kernel.ts';
+import { defineKernel, grid, inNumbers, input, numbers, output } from './kernel.ts';
 
 export type Activation = ModelSpec['activation'];
 
@@ -9,13 +9,14 @@ export type Activation = ModelSpec['activation'];
  * y [T, width] = f(gate) · up, f SiLU or GELU's tanh form (then it is called GeGLU); gate_up [T, 2·width] (Shazeer 2020).
  * Relative error ≤ 1e-5.
  */
-export function swigluKernel(activation: Activation) {
+export function swigluKernel(activation: Activation, vectors: boolean) {
+  const type = numbers(vectors);
   return defineKernel({
     name: 'swiglu',
     shader: 'swiglu.wgsl',
-    bindings: { gate_up: input('f32'), y: output('f32') },
+    bindings: { gate_up: input(type), y: output(type) },
     params: { width: 'u32' },
-    constants: { GELU: activation === 'gelu_tanh' },
+    constants: { GELU: activation === 'gelu_tanh', VECTORS: vectors },
   });
 }
 
@@ -27,22 +28,24 @@ export interface SwigluOptions {
 }
 
 export function swiglu(plan: PlanBuilder, { activation, gateUp, y, width }: SwigluOptions): void {
-  plan.dispatch(swigluKernel(activation), {
+  const { count, vectors } = inNumbers(width);
+  plan.dispatch(swigluKernel(activation, vectors), {
     bindings: { gate_up: gateUp, y },
-    params: { width },
-    workgroups: (tokens) => grid(Math.ceil((tokens * width) / 64)),
+    params: { width: count },
+    workgroups: (tokens) => grid(Math.ceil((tokens * count) / 64)),
     flopsPerToken: 8 * width,
   });
 }
 
 /** d_gate_up [T, 2·width] from dy [T, width], and activated [T, width], swiglu's result again. Relative error ≤ 1e-5. */
-export function swigluBackwardKernel(activation: Activation) {
+export function swigluBackwardKernel(activation: Activation, vectors: boolean) {
+  const type = numbers(vectors);
   return defineKernel({
     name: 'swiglu_backward',
     shader: 'swiglu_backward.wgsl',
-    bindings: { gate_up: input('f32'), dy: input('f32'), d_gate_up: output('f32'), activated: output('f32') },
+    bindings: { gate_up: input(type), dy: input(type), d_gate_up: output(type), activated: output(type) },
     params: { width: 'u32' },
-    constants: { GELU: activation === 'gelu_tanh' },
+    constants: { GELU: activation === 'gelu_tanh', VECTORS: vectors },
   });
 }
 
@@ -57,10 +60,11 @@ export interface SwigluBackwardOptions {
 
 export function swigluBackward(plan: PlanBuilder, options: SwigluBackwardOptions): void {
   const { activation, gateUp, dy, dGateUp, activated, width } = options;
-  plan.dispatch(swigluBackwardKernel(activation), {
+  const { count, vectors } = inNumbers(width);
+  plan.dispatch(swigluBackwardKernel(activation, vectors), {
     bindings: { gate_up: gateUp, dy, d_gate_up: dGateUp, activated },
-    params: { width },
-    workgroups: (tokens) => grid(Math.ceil((tokens * width) / 64)),
+    params: { width: count },
+    workgroups: (tokens) => grid(Math.ceil((tokens * count) / 64)),
     flopsPerToken: 16 * width,
   });
 }

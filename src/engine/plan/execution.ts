@@ -68,7 +68,7 @@ export class Plan {
     for (const { command, size, job } of this.#jobs(tokens)) {
       if (pacing.mustProbe(job)) await this.#probe(command, size, job, submitter);
       const { parts, partMs, timed } = pacing.pace(job);
-      // Nothing to wait for in the usual case.
+      // Waiting costs more than encoding: nearly every dispatch is whole.
       const dispatches = parts === 1 ? [whole(command, size)] : await this.#inParts(command, size, parts);
       for (const dispatch of dispatches) {
         if (timed) pacing.record(job, partOf(job, dispatch.size), await submitter.time(dispatch));

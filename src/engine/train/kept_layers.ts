@@ -19,8 +19,8 @@ export const recomputedLayers = (layers: number, kept: number): boolean[] =>
   Array.from({ length: layers }, (_, layer) => layer < layers - kept);
 
 /**
- * The most layers that can be kept within `budget` bytes. What a step needs must not fall where more are kept; where even none is too much the
- * answer is 0, and allocating will tell.
+ * The most layers that can be kept within `budget` bytes. What a step needs must not fall where more are kept; where even
+ * none is too much the answer is 0, and allocating will tell.
  *
  * @param bytes what a step needs for itself where so many are kept: asked ⌈log₂ layers⌉ + 1 times at most
  */

@@ -8,6 +8,9 @@ import { PlanBuilder } from '../../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../../plan/tensor.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernel.ts';
 
+/** Gradients as small as of a mean over very many tokens, which f16 could not hold. */
+export const TINY = 1e-6;
+
 /** What a kernel's checks hand to the tests: correct when error ≤ tolerance (a NaN error is not). */
 export interface CaseResult {
   /** ‖out − reference‖ / ‖reference‖, or for exact kernels the number of wrong words. */
