@@ -1,5 +1,6 @@
-// Blocks of 64 elements to NF4 codes and absmax. Eight invocations share a block; each makes one word of eight codes.
-// Bindings: source (words in the checkpoint's dtype), thresholds (15 midpoints), codes, absmax, flags (non-finite).
+// Blocks of 64 elements to 4-bit codes and absmax. Eight invocations share a block; each makes one word of eight codes.
+// Bindings: source (words in the checkpoint's dtype), thresholds (15 midpoints, then the 16 codes in the order of their values),
+// codes, absmax, flags (non-finite).
 #include "common/indexing.wgsl"
 #include "common/float_dtypes.wgsl"
 #include "common/exact.wgsl"
@@ -25,9 +26,9 @@ fn scaled(x: f32, inverse: f32) -> f32 {
 }
 
 fn code_of(x: f32) -> u32 {
-  var code = 0u;
-  for (var i = 0u; i < 15u; i++) { code += select(0u, 1u, x > thresholds[i]); }
-  return code;
+  var place = 0u;
+  for (var i = 0u; i < 15u; i++) { place += select(0u, 1u, x > thresholds[i]); }
+  return u32(thresholds[15u + place]);
 }
 
 @compute @workgroup_size(256)
@@ -49,12 +50,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first = lane & ~7u;
   for (var j = 0u; j < 8u; j++) { largest = max(largest, maxima[first + j]); }
   if (word * 8u >= params.elements) { return; }
-  // A block of zeros gets code 7 everywhere (0 exactly), whatever double quantization makes of its absmax.
+  // A block of zeros gets the code of 0 everywhere, whatever double quantization makes of its absmax.
   var inverse = 0.0;
   if (largest > 0.0) { inverse = exact_reciprocal(largest); }
   var packed = 0u;
   for (var j = 0u; j < 8u; j++) {
-    // The even element is a byte's high nibble; padding behind the last element is code 7.
+    // The even element is a byte's high nibble; padding behind the last element is the code of 0.
     packed |= code_of(scaled(values[j], inverse)) << ((j ^ 1u) * 4u);
   }
   codes[params.first_word + word] = packed;

@@ -4,7 +4,7 @@ import { inFile, type Mutant } from './mutant.ts';
 const FORWARD = 'matmul_nf4 MATRIX_LARGE 150 of 151, 136+24×224 double rank 20 bias residual columns';
 const TURNED = 'matmul_nf4 MATRIX_LARGE 65 of 65, 72+40×160 double transposed rank 8';
 const ATTENTION = '261 of 263, 3/1 × 16 window 150 2 documents matrix';
-const CAPPED = '100 of 100, 2/2 × 80 matrix capped at 20';
+const CAPPED = '100 of 100, 2/2 × 80 matrix capped at 4';
 const SPLIT = `attention_backward ${ATTENTION} 3 parts 16 rotated`;
 
 export const matrixMutants: readonly Mutant[] = [

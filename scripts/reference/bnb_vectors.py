@@ -1,6 +1,7 @@
-"""NF4 material made by the bitsandbytes package itself (its CPU path), to hold our quantizer against.
+"""NF4 and FP4 material made by the bitsandbytes package itself (its CPU path), to hold our quantizer against.
 
-  bnb_vectors.py vectors OUT_DIR       small tensors with edges -> OUT_DIR/vectors.safetensors and vectors.json
+  bnb_vectors.py vectors OUT_DIR [TYPE]  small tensors with edges -> OUT_DIR/vectors.safetensors and vectors.json; with the type
+                                       fp4 -> fp4.safetensors and fp4.json
   bnb_vectors.py model MODEL OUT.json  SHA-256 of the codes of every decoder linear of a model folder
 
 What bitsandbytes 0.50.2 does on a CPU: 4-bit quantization has no native CPU kernel, so the "default" backend (PyTorch) runs.
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from common import DYNAMIC, NF4, quantize
+from common import DYNAMIC, NF4, quantize, thresholds_and_order
 
 SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 RECIPROCAL_NORMAL = 2.0 ** 126   # above it the reciprocal itself is subnormal
@@ -47,10 +48,10 @@ def unpack(packed, n):
     return torch.stack([p >> 4, p & 15], 1).reshape(-1)[:n]
 
 
-def bnb_quantize(w):
+def bnb_quantize(w, quant_type='nf4'):
     """What bitsandbytes returns on this CPU: packed codes, fp32 absmax, and the doubly quantized statistics."""
-    packed, plain = bnb.quantize_4bit(w, quant_type='nf4', compress_statistics=False)
-    packed2, nested = bnb.quantize_4bit(w, quant_type='nf4', compress_statistics=True)
+    packed, plain = bnb.quantize_4bit(w, quant_type=quant_type, compress_statistics=False)
+    packed2, nested = bnb.quantize_4bit(w, quant_type=quant_type, compress_statistics=True)
     assert torch.equal(packed, packed2)
     codes8, absmax2 = default_8bit(plain.absmax - nested.offset)
     # Only where a partial last block is all zero does the default backend store 1e-38 for 0.
@@ -70,10 +71,10 @@ def sensitive_8bit(absmax, offset, codes):
     return moved.nonzero().flatten().tolist()
 
 
-def edges(w, packed, absmax):
+def edges(w, packed, absmax, quant_type):
     """Blocks where bitsandbytes' CPU path may differ from the rule we follow, with the reason; all others must be equal."""
     n = w.numel()
-    _, rule = quantize(w, False)
+    _, rule = quantize(w, False, quant_type)
     differ = blocks_of((unpack(packed, n) != unpack(rule['packed'], n)).float(), 64).amax(1) > 0
     partial = absmax.numel() - 1 if n % 64 else None
     exempt = []
@@ -94,20 +95,21 @@ def edges(w, packed, absmax):
     same[[e['block'] for e in exempt if e['absmax']]] = False
     assert torch.equal(absmax[same], rule['absmax'][same])
     if n % 2:
-        assert packed[-1] & 15 == 7
+        assert packed[-1] & 15 == {'nf4': 7, 'fp4': 0}[quant_type]
     return exempt, rule
 
 
-def tie_block(absmax, generator):
+def tie_block(absmax, generator, THRESHOLDS):
     """The 15 thresholds, and their neighbours one step up and down, times absmax (a power of two keeps them exact)."""
     up = torch.nextafter(THRESHOLDS, torch.full_like(THRESHOLDS, 9.0))
     down = torch.nextafter(THRESHOLDS, torch.full_like(THRESHOLDS, -9.0))
+    up, down = (torch.where(v.abs() < SMALLEST_NORMAL, 0.0, v) for v in (up, down))   # FP4's at 0: a GPU takes subnormals for 0
     values = torch.cat([THRESHOLDS, up, down, torch.tensor([0.0, -0.0, 0.5, -0.5, 1e-30, -1e-30, 0.0])])
     values = values[torch.randperm(values.numel(), generator=generator)]
     return torch.cat([values, torch.zeros(63 - values.numel()), torch.tensor([-1.0 if absmax > 1 else 1.0])]) * absmax
 
 
-def rounding_blocks(count, generator):
+def rounding_blocks(count, generator, THRESHOLDS):
     """Blocks in which x · (1/absmax) and x / absmax give different codes: they tell the reciprocal from the division."""
     found = []
     while len(found) < count:
@@ -121,11 +123,12 @@ def rounding_blocks(count, generator):
     return torch.stack(found)
 
 
-def make_inputs():
+def make_inputs(quant_type):
+    thresholds, _ = thresholds_and_order(quant_type)
     g = torch.Generator().manual_seed(64)
     normal = lambda *shape: torch.randn(*shape, generator=g)
-    rounding = rounding_blocks(24, g)
-    ties = torch.stack([tie_block(a, g) for a in (1.0, 0.5, 2.0, 2.0 ** -20, 2.0 ** 20, 0.25, 4.0, 2.0 ** -100)])
+    rounding = rounding_blocks(24, g, thresholds)
+    ties = torch.stack([tie_block(a, g, thresholds) for a in (1.0, 0.5, 2.0, 2.0 ** -20, 2.0 ** 20, 0.25, 4.0, 2.0 ** -100)])
     zeros = normal(20, 64)
     zeros[[0, 3, 7, 19]] = 0.0
     zeros[7] = -0.0
@@ -150,12 +153,12 @@ def make_inputs():
     }
 
 
-def write_vectors(out):
+def write_vectors(out, quant_type='nf4'):
     os.makedirs(out, exist_ok=True)
     tensors, notes = {}, {}
-    for name, w in make_inputs().items():
-        packed, absmax, nested = bnb_quantize(w)
-        exempt, rule = edges(w, packed, absmax)
+    for name, w in make_inputs(quant_type).items():
+        packed, absmax, nested = bnb_quantize(w, quant_type)
+        exempt, rule = edges(w, packed, absmax, quant_type)
         sensitive = sensitive_8bit(absmax, nested['nested_offset'], nested['absmax_u8'])
         native = nested.pop('native')
         tensors |= {f'{name}.input': w.contiguous(), f'{name}.packed': packed, f'{name}.absmax': absmax, **{f'{name}.{k}': v for k, v in nested.items()}}
@@ -165,17 +168,18 @@ def write_vectors(out):
                        'partial_block': w.numel() % 64, 'odd_trailing_nibble': w.numel() % 2 == 1, 'exempt_blocks': exempt,
                        'exempt_absmax_u8': sensitive, 'native_cpu_u8_differs': int((native != nested['absmax_u8']).sum())}
         print(f"{name:22} {w.numel():6} elements, exempt {len(exempt)}, sensitive u8 {len(sensitive)}, native u8 differs {notes[name]['native_cpu_u8_differs']}")
-    save_file(tensors, os.path.join(out, 'vectors.safetensors'))
+    file = {'nf4': 'vectors', 'fp4': 'fp4'}[quant_type]
+    save_file(tensors, os.path.join(out, f'{file}.safetensors'))
     about = {
         'bitsandbytes': bitsandbytes.__version__,
-        'keys': {'input': 'the tensor', 'packed': 'NF4 codes, high nibble first', 'absmax': 'fp32, per block of 64 (no double quantization)',
+        'keys': {'input': 'the tensor', 'packed': f'{quant_type.upper()} codes, high nibble first', 'absmax': 'fp32, per block of 64 (no double quantization)',
                  'absmax_u8, nested_absmax, nested_offset': 'double quantization of absmax: the default backend (exact rule)',
                  'rule_packed, rule_absmax': 'where a block is exempt: what our rule gives (reciprocal everywhere, absmax as it is)'},
         'exempt_blocks': 'codes: the codes of this block may differ from bitsandbytes; absmax: its absmax may',
         'exempt_absmax_u8': 'indices whose 8-bit code hangs on the rounding of the mean or of the scaling; where nested_absmax is 0 every code decodes to the offset',
         'native_cpu_u8_differs': "8-bit codes that bitsandbytes' native CPU kernel (a 65,536-step table) changes",
     }
-    with open(os.path.join(out, 'vectors.json'), 'w') as f:
+    with open(os.path.join(out, f'{file}.json'), 'w') as f:
         json.dump({'about': about, 'tensors': notes}, f, indent=1)
 
 

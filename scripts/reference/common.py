@@ -36,8 +36,20 @@ def dynamic_map():
 DYNAMIC = dynamic_map()
 
 
-def quantize(weight, double):
-    """NF4 codes of a weight: row-major blocks of 64, fp32 absmax, x·(1/absmax), a tie takes the lower code.
+# FP4 by bit pattern, and the order of its values (of the two zeros the positive one first), as bitsandbytes' default backend has them.
+FP4 = torch.tensor([s * m / 12 for s in (1, -1) for m in (0, 0.0625, 8, 12, 4, 6, 2, 3)], dtype=torch.float64).float()
+CODEBOOKS = {'nf4': NF4, 'fp4': FP4}
+
+
+def thresholds_and_order(quant_type):
+    """The 15 midpoints of neighbouring values in order, and the codes in that order."""
+    table = CODEBOOKS[quant_type]
+    order = torch.argsort(table, stable=True)
+    return (table[order][:-1] + table[order][1:]) / 2, order
+
+
+def quantize(weight, double, quant_type='nf4'):
+    """4-bit codes of a weight: row-major blocks of 64, fp32 absmax, x·(1/absmax), a tie takes the lower value.
 
     Returns (dequantized float32 weight, {packed, absmax[, nested_absmax, nested_offset]}).
     """
@@ -46,9 +58,11 @@ def quantize(weight, double):
     blocks = F.pad(flat, (0, (-n) % 64)).reshape(-1, 64)
     absmax = blocks.abs().amax(1)
     scaled = blocks * (1.0 / absmax).unsqueeze(1)
-    scaled = torch.where(torch.isfinite(scaled), scaled, torch.zeros_like(scaled))  # an all-zero block: code 7
-    codes = torch.bucketize(scaled, (NF4[:-1] + NF4[1:]) / 2, right=False).to(torch.uint8)
-    pairs = F.pad(codes.reshape(-1)[:n], (0, n % 2), value=7).reshape(-1, 2)
+    scaled = torch.where(torch.isfinite(scaled), scaled, torch.zeros_like(scaled))  # an all-zero block: the code of 0
+    thresholds, order = thresholds_and_order(quant_type)
+    codes = order[torch.bucketize(scaled, thresholds, right=False)].to(torch.uint8)
+    zero = int(order[torch.bucketize(torch.zeros(1), thresholds)])
+    pairs = F.pad(codes.reshape(-1)[:n], (0, n % 2), value=zero).reshape(-1, 2)
     state = {'packed': (pairs[:, 0] << 4 | pairs[:, 1]).to(torch.uint8)}
     if double:
         offset = absmax.mean()
@@ -60,16 +74,16 @@ def quantize(weight, double):
         absmax = (DYNAMIC[q.long()] * nested.unsqueeze(1)).reshape(-1)[:absmax.numel()] + offset
     else:
         state['absmax'] = absmax
-    deq = (NF4[codes.long()] * absmax.unsqueeze(1)).reshape(-1)[:n].reshape(weight.shape)
+    deq = (CODEBOOKS[quant_type][codes.long()] * absmax.unsqueeze(1)).reshape(-1)[:n].reshape(weight.shape)
     return deq, state
 
 
-def quantize_linears(model, double):
-    """Replaces every linear but lm_head and those of a vision part by its NF4 round trip; returns {module.part: tensor}."""
+def quantize_linears(model, double, quant_type='nf4'):
+    """Replaces every linear but lm_head and those of a vision part by its 4-bit round trip; returns {module.part: tensor}."""
     states = {}
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and name != 'lm_head' and 'vision' not in name:
-            deq, state = quantize(module.weight, double)
+            deq, state = quantize(module.weight, double, quant_type)
             module.weight.data.copy_(deq.to(module.weight.device))
             states.update({f'{name}.{k}': v.contiguous() for k, v in state.items()})
     return states

@@ -9,11 +9,13 @@ import random
 import shutil
 import sys
 
+import bitsandbytes
 import torch
+from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
 
 from common import (ALL_LINEAR, DEVICE, FUSED_LINEAR, collate, forward, micro_batches, nll_sum, quantize_linears, rows_to_examples,
                     scrub_adapter, train, windows)
@@ -38,8 +40,8 @@ HASHES = (
 TEMPLATES = {'brackets': (BRACKETS, '⟦stop⟧', ['⟦start⟧', '⟦body⟧', '⟦stop⟧']), 'hashes': (HASHES, '<|endoftext|>', [])}
 
 
-def quantization(double):
-    return {'load_in_4bit': True, 'bnb_4bit_quant_type': 'nf4', 'bnb_4bit_use_double_quant': double, 'bnb_4bit_compute_dtype': 'float32'}
+def quantization(double, quant_type='nf4'):
+    return {'load_in_4bit': True, 'bnb_4bit_quant_type': quant_type, 'bnb_4bit_use_double_quant': double, 'bnb_4bit_compute_dtype': 'float32'}
 
 
 def training(**changes):
@@ -170,6 +172,16 @@ CASES = {
         config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True),
         lora=lora(use_dora=True, rank_pattern={'down_proj': 3}),
         training=training(learning_rate=1e-3, loraplus_lr_ratio=2.0, weight_decay=0.05, gradient_accumulation_steps=2)),
+    # Checkpoints that bitsandbytes wrote, NF4 with double quantization and FP4 without; FP4 by our own quantizer, with it.
+    'llama-bnb-nf4': dict(
+        type='llama', vocab=400, rows='text', n=40, seed=41, dtype='float32', prequantized=True, new_rope=True, quantization=quantization(True),
+        config=dims(96, 160, 2, 4, 2, tie_word_embeddings=False), lora=lora(), training=training()),
+    'qwen2-bnb-fp4': dict(
+        type='qwen2', vocab=400, rows='text', n=40, seed=42, dtype='float32', prequantized=True, new_rope=True,
+        quantization=quantization(False, 'fp4'), config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True), lora=lora(), training=training()),
+    'llama-fp4': dict(
+        type='llama', vocab=400, rows='text', n=40, seed=43, dtype='bfloat16', quantization=quantization(True, 'fp4'),
+        config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True), lora=lora(r=4), training=training()),
 }
 
 
@@ -218,6 +230,45 @@ def legacy_rope(path):
     c['torch_dtype'] = c.pop('dtype', None)
     with open(path, 'w') as f:
         json.dump(c, f, indent=2)
+
+
+def bitsandbytes_checkpoint(folder, quant):
+    """Writes a model folder again as transformers and bitsandbytes save it in 4 bits, quantized by bitsandbytes on this CPU."""
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=quant['bnb_4bit_quant_type'],
+                                bnb_4bit_use_double_quant=quant['bnb_4bit_use_double_quant'], bnb_4bit_compute_dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=config, device_map={'': 'cpu'})
+    os.remove(folder + '/model.safetensors')
+    model.save_pretrained(folder)
+
+
+def dequantize_linears(model):
+    """Replaces bitsandbytes' linears by plain ones with the float32 weights that it decodes; returns {module.part: tensor}.
+
+    Its default backend decodes, as CUDA does: the native CPU kernel of 0.50.2 takes rows for whole blocks of 64, and decodes
+    wrongly where in_features is no multiple of 64.
+    """
+    states = {}
+    for name, module in list(model.named_modules()):
+        if not isinstance(module, bitsandbytes.nn.Linear4bit):
+            continue
+        state = module.weight.quant_state
+        assert state.dtype == torch.float32
+        plain = torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
+        absmax = state.absmax
+        if state.nested:
+            absmax = bitsandbytes.functional.dequantize_blockwise(state.absmax, state.state2) + state.offset
+        plain.weight.data = _dequantize_4bit_compute(module.weight.data.reshape(-1), absmax, state.code, 64, state.shape, torch.float32)
+        if module.bias is not None:
+            plain.bias.data = module.bias.data
+        parent, _, child = name.rpartition('.')
+        setattr(model.get_submodule(parent), child, plain)
+        states[f'{name}.packed'] = module.weight.data.reshape(-1)
+        states[f'{name}.absmax'] = state.absmax
+        if state.nested:
+            states.update({f'{name}.nested_absmax': state.state2.absmax, f'{name}.nested_offset': state.offset.reshape(1)})
+    assert states
+    model.is_quantized, model.hf_quantizer = False, None
+    return {key: value.contiguous() for key, value in states.items()}
 
 
 def make_rows(spec, corpus, chat):
@@ -274,9 +325,14 @@ def make(out, name, spec, corpus, chat):
     tok.save_pretrained(d + '/model')
     if not spec.get('new_rope'):
         legacy_rope(d + '/model/config.json')
+    quant = spec['quantization']
+    if spec.get('prequantized'):
+        bitsandbytes_checkpoint(d + '/model', quant)
     # Read afresh: .to(bfloat16) has also rounded RoPE's frequencies.
     model = AutoModelForCausalLM.from_pretrained(d + '/model', dtype=torch.float32, attn_implementation='eager').to(DEVICE)
-    save_file(quantize_linears(model, spec['quantization']['bnb_4bit_use_double_quant']), d + '/expected/nf4.safetensors')
+    states = (dequantize_linears(model) if spec.get('prequantized')
+              else quantize_linears(model, quant['bnb_4bit_use_double_quant'], quant['bnb_4bit_quant_type']))
+    save_file(states, d + '/expected/nf4.safetensors')
     own = {k: lc[k] for k in ('use_rslora', 'use_dora', 'rank_pattern', 'alpha_pattern', 'layers_to_transform', 'init_lora_weights') if k in lc}
     if 'vision' in spec:
         own['exclude_modules'] = '.*vision.*'

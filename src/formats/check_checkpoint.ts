@@ -1,14 +1,19 @@
 /** Does a checkpoint hold what a spec needs? Asked before the weights are downloaded: only headers are looked at. */
+
 import { layerLinears, type ModelSpec } from './model_spec.ts';
+import { holdsShape, type QuantizedHeader } from './quant_state.ts';
 
 export interface ExpectedTensor {
   readonly name: string;
+  /** A linear of a layer: it may be in 4 bits. */
+  readonly linear?: boolean;
   readonly shape: readonly number[];
 }
 
 /** The part of a weight source that is needed here. */
 interface TensorShapes {
   info(name: string): { readonly shape: readonly number[] } | undefined;
+  quantized?(name: string): QuantizedHeader | undefined;
 }
 
 /** A tensor that the model needs is absent or has another shape. */
@@ -33,7 +38,7 @@ export function expectedTensors(spec: ModelSpec): ExpectedTensor[] {
       expected.push({ name: `${prefix}${name}.weight`, shape: [width] });
     }
     for (const { name, inFeatures, outFeatures, bias } of layerLinears(spec)) {
-      expected.push({ name: `${prefix}${name}.weight`, shape: [outFeatures, inFeatures] });
+      expected.push({ name: `${prefix}${name}.weight`, shape: [outFeatures, inFeatures], linear: true });
       if (bias) expected.push({ name: `${prefix}${name}.bias`, shape: [outFeatures] });
     }
   }
@@ -48,7 +53,16 @@ export function expectedTensors(spec: ModelSpec): ExpectedTensor[] {
  * what `source.info` throws for one of a dtype that weights cannot have. Further tensors are ignored.
  */
 export function checkCheckpoint(spec: ModelSpec, source: TensorShapes): void {
-  for (const { name, shape } of expectedTensors(spec)) {
+  for (const { name, shape, linear } of expectedTensors(spec)) {
+    const quantized = linear && source.quantized?.(name);
+    if (quantized) {
+      if (holdsShape(quantized, shape)) continue;
+      const { codeBytes, blocks } = quantized;
+      throw new CheckpointShapeError(
+        name,
+        `has ${codeBytes} bytes of codes in ${blocks} blocks; expected ${text(shape)}`,
+      );
+    }
     const found = source.info(name)?.shape;
     if (found === undefined) throw new CheckpointShapeError(name, `is missing; expected with shape ${text(shape)}`);
     if (found.length !== shape.length || found.some((dimension, i) => dimension !== shape[i])) {

@@ -4,6 +4,7 @@
  */
 import { FLOAT_DTYPES, type FloatDtype, isFloatDtype } from './float_dtypes.ts';
 import { readJsonFile } from './json_file.ts';
+import { type NestedScales, type QuantizedHeader, quantizedHeader, readNestedScales } from './quant_state.ts';
 import { FileMissingError, type Folder } from './range_source.ts';
 import {
   readSafetensorsHeader,
@@ -31,6 +32,14 @@ export interface Checkpoint {
   /** Bytes [begin, end) of the tensor, little-endian, row-major. Rejects with {@link SafetensorsError} when there is no such
    * tensor, RangeError outside it. */
   read(name: string, begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Undefined for a tensor that bitsandbytes has not quantized to 4 bits. Throws as {@link quantizedHeader}. */
+  quantized(name: string): QuantizedHeader | undefined;
+  /** Absmax and its second level of a linear in 4 bits. Rejects as {@link readNestedScales}. */
+  scales(
+    name: string,
+    shape: readonly number[],
+    tables: { readonly codes: Float32Array; readonly scales: Float32Array },
+  ): Promise<{ readonly absmax: Uint8Array<ArrayBuffer>; readonly nested: NestedScales | null }>;
 }
 
 const SINGLE = 'model.safetensors';
@@ -158,7 +167,7 @@ async function openFile(folder: Folder, name: string): Promise<SafetensorsFile> 
 }
 
 function makeCheckpoint(folderName: string, tensors: ReadonlyMap<string, CheckpointTensor>): Checkpoint {
-  return {
+  const checkpoint: Checkpoint = {
     tensors,
     info(name) {
       const tensor = tensors.get(name);
@@ -184,5 +193,12 @@ function makeCheckpoint(folderName: string, tensors: ReadonlyMap<string, Checkpo
       }
       return tensor.file.source.read(tensor.begin + begin, tensor.begin + end);
     },
+    quantized: (name) => quantizedHeader(tensors, name),
+    async scales(name, shape, tables) {
+      const nested = await readNestedScales(tensors, checkpoint.read, name, shape, tables);
+      const absmax = tensors.get(`${name}.absmax`) as CheckpointTensor;
+      return { absmax: await checkpoint.read(`${name}.absmax`, 0, absmax.end - absmax.begin), nested };
+    },
   };
+  return checkpoint;
 }

@@ -154,6 +154,13 @@ describe('parseModelConfig refuses', () => {
     ['an EOS list with text', { eos_token_id: [1, 'x'] }, /eos_token_id: is "x"/],
     ['a pad token outside the vocabulary', { pad_token_id: 600 }, /pad_token_id/],
     ['quantized weights', { quantization_config: { quant_method: 'gptq' } }, /already quantized \(gptq\)/],
+    ['AWQ', { quantization_config: { quant_method: 'awq', bits: 4 } }, /\(awq\).*only bitsandbytes' 4 bits/],
+    [
+      'bitsandbytes in 8 bit',
+      { quantization_config: { quant_method: 'bitsandbytes', load_in_8bit: true } },
+      /\(bitsandbytes in 8 bit\)/,
+    ],
+    ['a quantization without a name', { quantization_config: { bits: 4 } }, /by an unnamed method/],
   ])('%s', (_, changes, message) => {
     expect(() => llama(changes)).toThrow(ModelConfigError);
     expect(() => llama(changes)).toThrow(message);
@@ -215,4 +222,12 @@ describe('readModelConfig', () => {
     }
     await expect(readModelConfig(memoryFolder('m', {}))).rejects.toThrow(/m has no file config\.json/);
   });
+});
+
+test.each([
+  { quant_method: 'bitsandbytes', load_in_4bit: true, bnb_4bit_quant_type: 'nf4' },
+  // As older releases of transformers wrote it.
+  { load_in_4bit: true, bnb_4bit_quant_type: 'fp4' },
+])('weights that bitsandbytes has in 4 bits are accepted: %o', (quantization_config) => {
+  expect(llama({ quantization_config }).modelType).toBe('llama');
 });

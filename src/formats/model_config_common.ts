@@ -239,14 +239,17 @@ export function plainSpec(
   };
 }
 
-/** Weights that some other tool quantized have other tensors than the spec's. */
+/** Weights that bitsandbytes quantized to 4 bits are taken as they are; what other tools made has other tensors. */
 export function refuseQuantized(config: ConfigReader): void {
   const quantization = config.object('quantization_config');
   if (quantization === undefined) return;
   const method = quantization.get('quant_method');
+  const bitsandbytes = method === 'bitsandbytes' || (method === undefined && quantization.has('load_in_4bit'));
+  if (bitsandbytes && quantization.boolean('load_in_4bit', false)) return;
+  const name = bitsandbytes ? 'bitsandbytes in 8 bit' : typeof method === 'string' ? method : 'by an unnamed method';
   config.fail(
     'quantization_config',
-    `the weights are already quantized${typeof method === 'string' ? ` (${method})` : ''}, which this release cannot read`,
-    'Choose the same model in 16 or 32 bit: it is quantized to 4 bit here while it loads.',
+    `the weights are already quantized (${name}); of those only bitsandbytes' 4 bits can be read`,
+    'Choose the same model in 16 or 32 bit, which is quantized to 4 bit here while it loads, or as "bnb-4bit".',
   );
 }

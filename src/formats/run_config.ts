@@ -13,7 +13,7 @@ const fraction = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
 const quantizationSchema = v.looseObject({
   load_in_4bit: v.optional(v.literal(true), true),
-  bnb_4bit_quant_type: v.optional(v.literal('nf4'), 'nf4'),
+  bnb_4bit_quant_type: v.optional(v.picklist(['nf4', 'fp4']), 'nf4'),
   bnb_4bit_use_double_quant: v.optional(v.boolean(), true),
   bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
 });
@@ -35,13 +35,20 @@ const loraSchema = v.pipe(
     alpha_pattern: pattern(positive),
     use_rslora: v.optional(v.boolean(), false),
     use_dora: v.optional(v.boolean(), false),
-    lora_dropout: v.optional(v.literal(0), 0),
+    lora_dropout: v.optional(fraction, 0),
     init_lora_weights: v.optional(v.union([v.literal(true), v.literal('gaussian')]), true),
   }),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     for (const [field, meaning] of UNSUPPORTED_LORA) {
       if (isSet(dataset.value[field])) addIssue({ message: `${field} is set, which is not supported: ${meaning}` });
+    }
+    if (dataset.value.use_dora && dataset.value.lora_dropout > 0) {
+      addIssue({
+        message:
+          'use_dora and lora_dropout do not go together: with both, PEFT sends two inputs through the base weights of ' +
+          'each module. Set one of them to its default',
+      });
     }
   }),
 );

@@ -47,7 +47,9 @@ export function checkSettings(
   const training = typed(TRAINING_NUMBERS);
   // Left empty: five looks at the held-out rows over the run.
   if (numbers.eval_steps.trim() === '') training.eval_steps = share > 0 ? evalSteps(training.max_steps) : undefined;
-  const lora = start ? start.lora : { ...typed(LORA_NUMBERS), target_modules: settings.target_modules };
+  const lora = start
+    ? { ...start.lora, lora_dropout: parseNumber(numbers.lora_dropout) }
+    : { ...typed(LORA_NUMBERS), target_modules: settings.target_modules };
   const candidate = {
     name: settings.name.trim() || undefined,
     model: '',
@@ -65,7 +67,7 @@ export function checkSettings(
   };
   const errors: SettingErrors = {};
   for (const field of [...LORA_NUMBERS, ...TRAINING_NUMBERS] as const) {
-    if (start && (LORA_NUMBERS as readonly string[]).includes(field)) continue;
+    if (start && field in start.lora) continue;
     // An absent field would quietly get its default.
     if (!OPTIONAL.includes(field) && numbers[field].trim() === '') errors[field] = 'Enter a number.';
   }

@@ -6,7 +6,7 @@ import { type RunConfig, runConfigSchema } from '../formats/run_config.ts';
 const DEFAULTS: RunConfig = v.parse(runConfigSchema, { model: '', data: '' });
 
 /** Fields of RunConfig that are typed as numbers, by RunConfig's part. */
-export const LORA_NUMBERS = ['r', 'lora_alpha'] as const;
+export const LORA_NUMBERS = ['r', 'lora_alpha', 'lora_dropout'] as const;
 export const TRAINING_NUMBERS = [
   'max_length',
   'per_device_train_batch_size',
@@ -52,6 +52,7 @@ export const DEFAULT_SETTINGS: Settings = {
   numbers: {
     r: String(lora.r),
     lora_alpha: String(lora.lora_alpha),
+    lora_dropout: String(lora.lora_dropout),
     max_length: String(training.max_length),
     per_device_train_batch_size: String(training.per_device_train_batch_size),
     gradient_accumulation_steps: String(training.gradient_accumulation_steps),

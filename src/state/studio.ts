@@ -6,6 +6,7 @@ import { mappingError } from './columns.ts';
 import { forgetTokens, prepareData, readData, receiveForData, showSelected, useData } from './data_store.ts';
 import { receiveForDevice, startDevice } from './device_store.ts';
 import { forgetModel, receiveForModel, useModel } from './model_store.ts';
+import { forgetPrediction, predict, receiveForPrediction } from './prediction_store.ts';
 import { isActive, receiveForRun, useRun } from './run_store.ts';
 import { receiveForSearch } from './search_store.ts';
 import { resetSettings, setNumber, useSettings } from './settings_store.ts';
@@ -22,11 +23,13 @@ export function startStudio(createWorker: () => StudioWorker): void {
     receiveForModel(signal);
     receiveForData(signal);
     receiveForAdapter(signal);
+    receiveForPrediction(signal);
     receiveForRun(signal);
     if (signal.type === 'failed' && signal.name === 'DeviceLostError') forgetModel();
   });
   followModel();
   followData();
+  followPrediction();
   followLeaving();
   startDevice();
 }
@@ -81,6 +84,31 @@ function followModel(): void {
     fitSettings();
     prepareData(dataSettings());
     showSelected(dataSettings());
+  });
+}
+
+/** What a run would take, of the model that is loaded, else of the one that is looked at; while it runs nothing is asked. */
+function followPrediction(): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const ask = () => {
+    const { loaded, inspection } = useModel.getState();
+    const { request } = currentSettings();
+    if (isActive(useRun.getState().status)) return;
+    if (!loaded && inspection.status !== 'ready') forgetPrediction();
+    // A model that is looked at beside the loaded one is what the user asks about.
+    else if (request) predict(inspection.status === 'ready' ? 'inspected' : 'loaded', request);
+  };
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(ask, SETTLE_MS);
+  };
+  useSettings.subscribe(soon);
+  useAdapter.subscribe(soon);
+  useData.subscribe(({ status }, before) => {
+    if (status !== before.status) soon();
+  });
+  useModel.subscribe(({ loaded, inspection }, before) => {
+    if (loaded !== before.loaded || inspection !== before.inspection) soon();
   });
 }
 

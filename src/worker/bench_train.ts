@@ -204,6 +204,7 @@ function createTrainer(
         target_modules: targetModules,
       }),
       dora: false,
+      dropout: 0,
     },
     adapter: null,
     seed: SEED,

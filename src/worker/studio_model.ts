@@ -2,6 +2,7 @@
 import { Tokenizer } from '../data/tokenizer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { ModelWeights } from '../engine/model/weights.ts';
+import type { ModelMemory } from '../engine/train/predict_memory.ts';
 import { checkCheckpoint, expectedTensors } from '../formats/check_checkpoint.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/model_config.ts';
@@ -20,6 +21,13 @@ export interface LoadedModel {
   readonly tokenizer: Tokenizer;
   readonly weights: ModelWeights;
   readonly quantization: QuantizationConfig;
+  readonly memory: ModelMemory;
+}
+
+export interface InspectedModel {
+  readonly info: ModelInfo;
+  /** What its memory is predicted from. */
+  readonly memory: ModelMemory;
 }
 
 /** What opening a model needs of the session. */
@@ -63,10 +71,11 @@ async function openFolder(location: ModelLocation, ports: ModelPorts): Promise<O
 }
 
 /** From config.json and the file list alone. Rejects with the named errors of `hub` and `formats`. */
-export async function inspectModel(location: ModelLocation, ports: ModelPorts): Promise<ModelInfo> {
+export async function inspectModel(location: ModelLocation, ports: ModelPorts): Promise<InspectedModel> {
   const opened = await openFolder(location, ports);
   try {
-    return (await describe(opened)).info;
+    const { info, spec } = await describe(opened);
+    return { info, memory: { spec, doubleQuant: true, tableDtype: tableDtype(info) } };
   } finally {
     opened.close();
   }
@@ -108,6 +117,9 @@ async function hasChatTemplate(folder: Folder): Promise<boolean> {
   return new TextDecoder().decode(await file.read(0, file.size)).includes('"chat_template"');
 }
 
+/** Weights of more than three bytes each are f32; the tables of those in 4 bits have 16. */
+const tableDtype = ({ downloadBytes, parameters }: ModelInfo) => (downloadBytes > 3 * parameters ? 'F32' : 'BF16');
+
 /** Milliseconds between two reports of progress. */
 const REPORT_MS = 100;
 
@@ -146,6 +158,7 @@ async function loadOnce(
     checkCheckpoint(spec, checkpoint);
     let reported = Number.NEGATIVE_INFINITY;
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
+      quantType: quantization.bnb_4bit_quant_type,
       doubleQuant: quantization.bnb_4bit_use_double_quant,
       signal,
       onLoading: ({ loadedBytes, totalBytes, tensor }) => {
@@ -158,7 +171,9 @@ async function loadOnce(
       },
     });
     gpu.check();
-    return { info, spec, tokenizer, weights, quantization };
+    const { doubleQuant } = weights.layout;
+    const memory = { spec, doubleQuant, tableDtype: weights.embedding.dtype };
+    return { info, spec, tokenizer, weights, quantization, memory };
   } finally {
     opened.close();
   }

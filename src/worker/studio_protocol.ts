@@ -69,6 +69,8 @@ export type DataLocation =
   /** Parquet files of a dataset on the Hub, of one configuration and split; the first of them when null. */
   | { kind: 'hub'; id: string; config: string | null; split: string | null };
 
+export type PredictedModel = 'inspected' | 'loaded';
+
 export type StudioCommand =
   /** Asks for the GPU and says what it is: `device`, or `failed` with NoGpuError. */
   | { type: 'start'; runId: string; hubUrl: string }
@@ -78,6 +80,11 @@ export type StudioCommand =
   | { type: 'search'; runId: string; query: string }
   /** config.json and the file list only: `model-info` or `failed`. Nothing else is downloaded. */
   | { type: 'inspect-model'; runId: string; location: ModelLocation }
+  /**
+   * What a run would take, over the model that was inspected last or is loaded: `prediction`, or `failed` where it cannot be
+   * made on this device.
+   */
+  | { type: 'predict'; runId: string; of: PredictedModel; lora: LoraConfig; training: TrainingConfig }
   /** Downloads and quantizes the inspected model: `model-progress` …, then `model-ready` or `failed`. Frees the one before. */
   | { type: 'load-model'; runId: string; location: ModelLocation; quantization: QuantizationConfig }
   /** Holds or goes on with a download (load-model) or a training run. */
@@ -231,6 +238,13 @@ export type StudioEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
   | { type: 'search-results'; runId: string; results: readonly ModelSearchResult[] }
   | { type: 'model-info'; runId: string; info: ModelInfo }
+  | {
+      type: 'prediction';
+      runId: string;
+      bytes: Readonly<Record<MemoryCategory, number>>;
+      /** Layers that keep their activations. */
+      kept: { readonly layers: number; readonly of: number };
+    }
   | {
       type: 'model-progress';
       runId: string;

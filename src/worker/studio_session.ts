@@ -12,7 +12,8 @@ import { containedChat } from './contained_chat.ts';
 import type { WorkerPorts } from './ports.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { downloadDataset } from './studio_hub_data.ts';
-import { inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
+import { type InspectedModel, inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
+import { predictStudioRun } from './studio_prediction.ts';
 import type { DataLocation, StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { trainInStudio } from './studio_train.ts';
@@ -50,6 +51,7 @@ export class StudioSession {
   #gpu: Gpu | null = null;
   #hubUrl = HUB_URL;
   #token: string | null = null;
+  #inspected: InspectedModel | null = null;
   #model: LoadedModel | null = null;
   #read: ReadData | null = null;
   #data: LoadedData | null = null;
@@ -129,8 +131,19 @@ export class StudioSession {
         return;
       }
       case 'inspect-model':
-        emit({ type: 'model-info', runId, info: await inspectModel(command.location, ports) });
+        this.#inspected = null;
+        this.#inspected = await inspectModel(command.location, ports);
+        emit({ type: 'model-info', runId, info: this.#inspected.info });
         return;
+      case 'predict': {
+        const model = command.of === 'inspected' ? this.#inspected?.memory : this.#model?.memory;
+        if (!model) throw new StudioOrderError('There is no model to predict for.');
+        const { capabilities } = await this.#device();
+        const longest = command.of === 'loaded' ? (this.#data?.longest ?? null) : null;
+        const { bytes, keptLayers } = predictStudioRun(capabilities, model, command, longest);
+        emit({ type: 'prediction', runId, bytes, kept: { layers: keptLayers, of: model.spec.layers.length } });
+        return;
+      }
       case 'load-model': {
         this.#claim(runId);
         const gpu = await this.#device();

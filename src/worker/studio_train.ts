@@ -2,11 +2,9 @@
 import { type Example, IGNORE_INDEX } from '../data/batch.ts';
 import { type Batches, batchesOf, type DatasetPart } from '../data/batches.ts';
 import { flatten } from '../data/batching.ts';
-import { assumedMemoryBytes } from '../engine/device/allocation.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
 import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
-import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
@@ -15,6 +13,7 @@ import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/pef
 import type { PauseGate } from '../hub/gate.ts';
 import type { LoadedData } from './studio_data.ts';
 import type { LoadedModel } from './studio_model.ts';
+import { studioKeepLayers } from './studio_prediction.ts';
 import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { RunFailure } from './train_run.ts';
 import { trainerOptions } from './trainer_options.ts';
@@ -46,13 +45,11 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
   const capacity = Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0);
   const settings = { lora, training, adapters, adapter };
   const options = trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) });
-  // Nobody has said what may be used: no more than a page may count on.
-  const whatFits = { totalBytes: assumedMemoryBytes(gpu.capabilities.maxBufferBytes) };
   const precision = await precisionFor(gpu, options, data.training, (event) => emit({ ...event, runId }));
   const trainer = await Trainer.create(gpu, {
     ...options,
     precision,
-    keepLayers: options.keepLayers === KEEP_ALL ? whatFits : options.keepLayers,
+    keepLayers: studioKeepLayers(gpu.capabilities, training),
     tune: {
       onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
       onDone: () => emit({ type: 'preparing', runId, stage: 'compiling' }),

@@ -29,7 +29,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
   const { lora, training, adapters, adapter } = run;
   return {
     model,
-    lora: { adapters, dora: lora.use_dora },
+    lora: { adapters, dora: lora.use_dora, dropout: lora.lora_dropout },
     adapter: adapter && ownBuffers(adapter.tensors),
     seed: training.seed,
     init: lora.init_lora_weights,
@@ -50,7 +50,8 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
   };
 }
 
-function keepLayers({ gradient_checkpointing, activation_memory_budget }: TrainingConfig): KeepLayers {
+/** As the settings say. */
+export function keepLayers({ gradient_checkpointing, activation_memory_budget }: TrainingConfig): KeepLayers {
   if (gradient_checkpointing) return KEEP_NONE;
   return activation_memory_budget === undefined ? KEEP_ALL : { bytes: activation_memory_budget };
 }
@@ -64,8 +65,8 @@ export async function withTrainer<T>(
   use: (trainer: Trainer, model: ModelWeights) => Promise<T>,
 ): Promise<T> {
   const { config, spec, checkpoint, adapters, adapter } = run;
-  const doubleQuant = config.quantization.bnb_4bit_use_double_quant;
-  const model = await ModelWeights.load(gpu, spec, checkpoint, { doubleQuant, ...hooks });
+  const { bnb_4bit_quant_type: quantType, bnb_4bit_use_double_quant: doubleQuant } = config.quantization;
+  const model = await ModelWeights.load(gpu, spec, checkpoint, { quantType, doubleQuant, ...hooks });
   try {
     const settings = { lora: config.lora, training: config.training, adapters, adapter };
     const trainer = await Trainer.create(gpu, trainerOptions(model, settings, sizes));

@@ -3,6 +3,7 @@ import { benches as adamw } from '../kernels/adamw.bench.ts';
 import { benches as attention } from '../kernels/attention.bench.ts';
 import { benches as crossEntropy } from '../kernels/cross_entropy.bench.ts';
 import { benches as dora } from '../kernels/dora.bench.ts';
+import { benches as dropout } from '../kernels/dropout.bench.ts';
 import { benches as embedding } from '../kernels/embedding.bench.ts';
 import { benches as headNorm } from '../kernels/head_norm.bench.ts';
 import { benches as lowRank } from '../kernels/low_rank.bench.ts';
@@ -21,6 +22,7 @@ export const allBenches: readonly KernelBench[] = [
   ...matmulDense,
   ...lowRank,
   ...dora,
+  ...dropout,
   ...attention,
   ...crossEntropy,
   ...rmsNorm,

@@ -22,7 +22,7 @@ const RULES: readonly (readonly [KernelGroup, (kernel: Named) => boolean])[] = [
   ['frozen matmul forward', ({ name }) => /matmul_nf4|dequantize/.test(name)],
   ['head + cross-entropy', ({ name }) => /cross_entropy|loss|soft_cap/.test(name)],
   ['head + cross-entropy', ({ name }) => /^matmul_dense/.test(name)],
-  ['LoRA path', ({ name }) => /low_rank|dora/.test(name)],
+  ['LoRA path', ({ name }) => /low_rank|dora|dropout/.test(name)],
   ['sums of split matmuls', ({ name }) => name === 'matmul_reduce'],
   ['attention', ({ name }) => /attention/.test(name)],
   ['optimizer', ({ name }) => /adamw|grad_norm/.test(name)],

@@ -37,6 +37,8 @@ const STEP: StepValues = {
   inverse_trained_tokens: 1e-3,
   log_slot: 0,
   micro_batch: 0,
+  seed: 0,
+  number: 0,
   decay: 1,
   step_size: 1e-4,
   second_decay: 1,

@@ -254,7 +254,7 @@ const MATRIX_SHAPES: readonly Shape[] = [
   acrossTiles,
   { tokens: 7, heads: 2, kvHeads: 1, headDim: 64, capacity: 9 },
   { tokens: 130, heads: 4, kvHeads: 2, headDim: 64, deviation: 2, documents: 3 },
-  { tokens: 100, heads: 2, kvHeads: 2, headDim: 80, softCap: 20 },
+  { tokens: 100, heads: 2, kvHeads: 2, headDim: 80, softCap: 4, deviation: 2 },
   { tokens: 200, heads: 2, kvHeads: 1, headDim: 128, window: 70, capacity: 210 },
 ];
 

@@ -60,6 +60,9 @@ export const STEP_FIELDS = {
   log_slot: 'u32',
   /** 0 for a window's first micro-batch: the log slot is written, not added to. */
   micro_batch: 'u32',
+  /** The run's seed and the optimizer's step, which decide what dropout drops. */
+  seed: 'u32',
+  number: 'u32',
   /** 1 − lr · weight_decay. */
   decay: 'f32',
   /** lr / (1 − β1^t). */

@@ -233,19 +233,29 @@ export interface LowRankGradientOptions {
   readonly u: Tensor;
   readonly du: Tensor;
   readonly adapter: GroupAdapter;
+  /** Of this linear of the group alone: where each has an input of its own, as dropout makes it. */
+  readonly only?: number;
   /** Overrides the choice. */
   readonly splits?: number;
 }
 
 export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptions): void {
-  const { x, inFeatures, dy, outFeatures, u, du, adapter } = options;
-  const parts = adapted(adapter, outFeatures);
+  const { x, inFeatures, dy, outFeatures, u, du, adapter, only } = options;
+  const alone = only === undefined ? null : adapter.parts[only];
+  const parts = adapted(
+    alone ? { ...adapter, parts: adapter.parts.map((p, i) => (i === only ? p : null)) } : adapter,
+    outFeatures,
+  );
+  const aRank = alone?.rank ?? adapter.columns;
+  const aAt = adapter.aAt + (alone?.uAt ?? 0) * inFeatures;
   const sizes = [x.stride, x.at, inFeatures, dy.stride, dy.at, ...parts.flatMap(({ begin, width }) => [begin, width])];
   const tilesOf = (narrow: number, wide: number) => Math.ceil(narrow / NARROW) * Math.ceil(wide / WIDE);
-  let tiles = tilesOf(adapter.columns, inFeatures);
-  const count = adapter.columns * inFeatures + parts.reduce((sum, { rank, width }) => sum + rank * width, 0);
+  let tiles = tilesOf(aRank, inFeatures);
+  const count = aRank * inFeatures + parts.reduce((sum, { rank, width }) => sum + rank * width, 0);
   const wanted =
-    options.splits ?? (plan.capabilities.software ? 1 : Math.min(MOST_SPLITS, plan.capacity / SPLIT_TOKENS));
+    // Partial sums lie as the gradients do, and a linear's A and B need not lie together.
+    options.splits ??
+    (alone ? 1 : plan.capabilities.software ? 1 : Math.min(MOST_SPLITS, plan.capacity / SPLIT_TOKENS));
   const splitTokens = Math.ceil(plan.capacity / Math.max(1, wanted) / STEP_TOKENS) * STEP_TOKENS;
   const splits = Math.ceil(plan.capacity / splitTokens);
   const params: Record<string, number> = {
@@ -254,9 +264,9 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     in_features: inFeatures,
     dy_stride: dy.stride,
     u_stride: adapter.columns,
-    a_at: adapter.aAt,
-    a_u_at: 0,
-    a_rank: adapter.columns,
+    a_at: aAt,
+    a_u_at: alone?.uAt ?? 0,
+    a_rank: aRank,
     split_tokens: splitTokens,
     plane: count,
   };
@@ -272,12 +282,12 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     bindings: { x: x.tensor, dy: dy.tensor, u, du, ...(partials ? { partials } : { gradients: adapter.gradients }) },
     params,
     workgroups: () => [tiles, splits, 1],
-    flopsPerToken: 2 * adapter.columns * inFeatures + parts.reduce((sum, p) => sum + 2 * p.rank * p.width, 0),
+    flopsPerToken: 2 * aRank * inFeatures + parts.reduce((sum, p) => sum + 2 * p.rank * p.width, 0),
   });
   if (partials) {
     plan.dispatch(lowRankGradientSumKernel, {
       bindings: { partials, gradients: adapter.gradients },
-      params: { splits, count, first: adapter.aAt },
+      params: { splits, count, first: aAt },
       workgroups: () => grid(Math.ceil(count / 64)),
       flopsPerToken: (splits * count) / plan.capacity,
     });

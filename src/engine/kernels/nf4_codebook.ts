@@ -7,6 +7,32 @@ export const NF4_CODEBOOK = new Float32Array([
   0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1,
 ]);
 
+/** FP4's 16 values by bit pattern: bit 3 is the sign, magnitudes in twelfths. Two of them are zeros. */
+export const FP4_CODEBOOK = Float32Array.from(
+  [1, -1].flatMap((sign) => [0, 0.0625, 8, 12, 4, 6, 2, 3].map((twelfths) => (sign * twelfths) / 12)),
+);
+
+export type QuantType = 'nf4' | 'fp4';
+export const CODEBOOKS: Readonly<Record<QuantType, Float32Array<ArrayBuffer>>> = {
+  nf4: NF4_CODEBOOK,
+  fp4: FP4_CODEBOOK,
+};
+
+/** The codes in the order of their values; of FP4's two zeros the positive one first, as torch.argsort has them. */
+export function codeOrder(table: Float32Array): number[] {
+  return Array.from(table.keys()).sort((a, b) => table[a] - table[b] || a - b);
+}
+
+/**
+ * What shaders/nf4_quantize.wgsl finds codes by: the 15 f32 midpoints of neighbouring values, then the 16 codes in their order,
+ * also as f32. A value's code is the one in the place that is how many midpoints it exceeds.
+ */
+export function quantizationTable(type: QuantType): Float32Array<ArrayBuffer> {
+  const table = CODEBOOKS[type];
+  const order = codeOrder(table);
+  return Float32Array.of(...midpoints(Float32Array.from(order, (code) => table[code])), ...order);
+}
+
 /** f32 midpoints of neighbouring values: a value's code is how many of them it exceeds. */
 export function midpoints(table: Float32Array): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: table.length - 1 }, (_, i) =>

@@ -1,5 +1,5 @@
 import type { BenchSize, KernelBench } from '../bench/kernel_bench.ts';
-import { midpoints, NF4_CODEBOOK } from './nf4_codebook.ts';
+import { quantizationTable } from './nf4_codebook.ts';
 import { BLOCK, nf4Quantize } from './nf4_quantize.ts';
 
 function bench(size: BenchSize, elements: number): KernelBench {
@@ -13,7 +13,7 @@ function bench(size: BenchSize, elements: number): KernelBench {
       nf4Quantize(plan, {
         source: buffers.bf16('weights', elements),
         dtype: 'BF16',
-        thresholds: buffers.values('thresholds', midpoints(NF4_CODEBOOK)),
+        thresholds: buffers.values('thresholds', quantizationTable('nf4')),
         codes: buffers.words('codes', elements / 8),
         absmax: buffers.floats('absmax', elements / BLOCK),
         flags: buffers.words('flags', 1),

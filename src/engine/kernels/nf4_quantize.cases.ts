@@ -1,6 +1,6 @@
 import type { FloatDtype } from '../weight_source.ts';
-import { DYNAMIC_MAP, midpoints, NF4_CODEBOOK } from './nf4_codebook.ts';
-import { doubleQuantizeReference, nf4QuantizeReference, packCodes } from './nf4_quantize.reference.ts';
+import { CODEBOOKS, DYNAMIC_MAP, midpoints, type QuantType, quantizationTable } from './nf4_codebook.ts';
+import { doubleQuantizeReference, packCodes, quantizeReference } from './nf4_quantize.reference.ts';
 import { absmaxMeanKernel, doubleQuantize, nf4Quantize } from './nf4_quantize.ts';
 import { type FloatTable, randomTable, tableOfBits } from './testing/float_table.ts';
 import { EXACT, type KernelCase, POISON, withBench } from './testing/harness.ts';
@@ -11,33 +11,40 @@ const exactFiles = ['common/indexing.wgsl', 'common/exact.wgsl'];
 const quantizeFiles = ['nf4_quantize.wgsl', 'common/float_dtypes.wgsl', ...exactFiles];
 
 const bitsOf = (values: Float32Array) => new Uint32Array(values.buffer, values.byteOffset, values.length);
-const NF4_THRESHOLDS = midpoints(NF4_CODEBOOK);
 
 interface QuantizeShape {
   readonly name: string;
   readonly dtype: FloatDtype;
+  readonly type?: QuantType;
   readonly source: (random: Random) => FloatTable;
   readonly firstWord?: number;
   readonly firstBlock?: number;
 }
 
 /** Codes, absmax and everything around them, to the bit. */
-const quantizeCase = ({ name, dtype, source, firstWord = 0, firstBlock = 0 }: QuantizeShape): KernelCase => ({
-  name: `nf4_quantize ${dtype} ${name}`,
+const quantizeCase = ({
+  name,
+  dtype,
+  type = 'nf4',
+  source,
+  firstWord = 0,
+  firstBlock = 0,
+}: QuantizeShape): KernelCase => ({
+  name: `nf4_quantize ${type === 'nf4' ? '' : `${type} `}${dtype} ${name}`,
   shaderFiles: quantizeFiles,
   run: (gpu, seed) =>
     withBench(gpu, {}, async (bench) => {
       const table = source(new Random(seed));
       const elements = table.values.length;
-      const reference = nf4QuantizeReference(Float32Array.from(table.values));
-      const words = packCodes(reference.codes);
+      const reference = quantizeReference(Float32Array.from(table.values), type);
+      const words = packCodes(reference.codes, type);
       const codes = bench.output('codes', firstWord + words.length);
       const absmax = bench.output('absmax', firstBlock + reference.absmax.length);
       const flags = bench.inout('flags', Uint32Array.of(0xffffffff));
       nf4Quantize(bench.plan, {
         source: bench.input('source', table.words),
         dtype,
-        thresholds: bench.input('thresholds', NF4_THRESHOLDS),
+        thresholds: bench.input('thresholds', quantizationTable(type)),
         codes,
         absmax,
         flags,
@@ -57,7 +64,8 @@ const quantizeCase = ({ name, dtype, source, firstWord = 0, firstBlock = 0 }: Qu
 });
 
 /** f32 blocks whose scaled values lie on thresholds and within two units in the last place of them. */
-function nearThresholds(random: Random, blocks: number, absmaxOf: () => number): FloatTable {
+function nearThresholds(random: Random, blocks: number, absmaxOf: () => number, type: QuantType = 'nf4'): FloatTable {
+  const thresholds = midpoints(CODEBOOKS[type].slice().sort());
   const bits = new Uint32Array(blocks * 64);
   const values = new Float32Array(bits.buffer);
   for (let block = 0; block < blocks; block++) {
@@ -65,8 +73,9 @@ function nearThresholds(random: Random, blocks: number, absmaxOf: () => number):
     const inverse = Math.fround(1 / absmax);
     for (let i = 0; i < 64; i++) {
       const at = block * 64 + i;
-      values[at] = Math.fround(NF4_THRESHOLDS[i % 15] / inverse);
-      bits[at] += random.integer(-2, 3);
+      values[at] = Math.fround(thresholds[i % 15] / inverse);
+      // Around FP4's threshold 0 lie subnormal numbers, which a GPU takes for 0.
+      if (thresholds[i % 15] !== 0) bits[at] += random.integer(-2, 3);
     }
     values[block * 64 + random.integer(0, 64)] = random.next() < 0.5 ? absmax : -absmax;
   }
@@ -90,7 +99,7 @@ const flagCase = (dtype: FloatDtype, bits: number, at: number): KernelCase => ({
         nf4Quantize(bench.plan, {
           source: bench.input('source', words),
           dtype,
-          thresholds: bench.input('thresholds', NF4_THRESHOLDS),
+          thresholds: bench.input('thresholds', quantizationTable('nf4')),
           codes: bench.output('codes', 16),
           absmax: bench.output('absmax', 2),
           flags,
@@ -244,6 +253,20 @@ export const cases: KernelCase[] = [
         name: 'on thresholds, any absmax',
         dtype: 'F32',
         source: (random) => nearThresholds(random, 1000, () => 2 ** (random.next() * 20 - 10)),
+      },
+      {
+        name: '130 × 33',
+        dtype: 'BF16',
+        type: 'fp4',
+        source: (random) => randomTable(random, 'BF16', 130 * 33, { scale: 0.02 }),
+        firstWord: 8,
+        firstBlock: 1,
+      },
+      {
+        name: 'on thresholds, any absmax',
+        dtype: 'F32',
+        type: 'fp4',
+        source: (random) => nearThresholds(random, 300, () => 2 ** (random.next() * 20 - 10), 'fp4'),
       },
     ] satisfies QuantizeShape[]
   ).map(quantizeCase),

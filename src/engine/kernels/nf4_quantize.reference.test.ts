@@ -2,13 +2,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { decodeFloats, isFloatDtype } from '../../formats/float_dtypes.ts';
-import { DYNAMIC_MAP, midpoints, NF4_CODEBOOK } from './nf4_codebook.ts';
+import { DYNAMIC_MAP, midpoints, NF4_CODEBOOK, type QuantType } from './nf4_codebook.ts';
 import {
+  dequantizeReference,
   doubleDequantizeReference,
   doubleQuantizeReference,
-  nf4DequantizeReference,
-  nf4QuantizeReference,
   packCodes,
+  quantizeReference,
 } from './nf4_quantize.reference.ts';
 import { differences, parseBnbVectors } from './testing/bnb_vectors.ts';
 import { packBytes } from './testing/quantized.ts';
@@ -49,9 +49,18 @@ const floats = ({ dtype, bytes }: StoredTensor) => {
   return decodeFloats(dtype, bytes);
 };
 
-const withModel = readdirSync(golden).filter((name) => existsSync(new URL(`${name}/expected/nf4.safetensors`, golden)));
+const withModel = readdirSync(golden)
+  .filter((name) => existsSync(new URL(`${name}/expected/nf4.safetensors`, golden)))
+  .map((name) => ({ name, type: quantType(`${name}/case.json`), made: quantType(`${name}/model/config.json`) }))
+  // Where bitsandbytes wrote the checkpoint there is nothing left to quantize.
+  .filter(({ made }) => made === undefined);
 
-test.each(withModel)('%s: codes and absmax as PyTorch stored them', (name) => {
+function quantType(path: string): QuantType | undefined {
+  const { quantization, quantization_config } = JSON.parse(readFileSync(new URL(path, golden), 'utf8'));
+  return (quantization ?? quantization_config)?.bnb_4bit_quant_type;
+}
+
+test.each(withModel)('$name: codes and absmax as PyTorch stored them', ({ name, type }) => {
   const model = new Map<string, StoredTensor>();
   for (const file of readdirSync(new URL(`${name}/model/`, golden))) {
     if (!file.endsWith('.safetensors')) continue;
@@ -64,8 +73,8 @@ test.each(withModel)('%s: codes and absmax as PyTorch stored them', (name) => {
   const modules = [...stored.keys()].filter((key) => key.endsWith('.packed')).map((key) => key.slice(0, -7));
   expect(modules.length).toBeGreaterThan(0);
   for (const module of modules) {
-    const { codes, absmax } = nf4QuantizeReference(floats(model.get(`${module}.weight`)!));
-    const packed = new Uint8Array(packCodes(codes).buffer);
+    const { codes, absmax } = quantizeReference(floats(model.get(`${module}.weight`)!), type);
+    const packed = new Uint8Array(packCodes(codes, type).buffer);
     expect(packed.subarray(0, stored.get(`${module}.packed`)!.bytes.length), module).toEqual(
       stored.get(`${module}.packed`)!.bytes,
     );
@@ -84,15 +93,21 @@ test.each(withModel)('%s: codes and absmax as PyTorch stored them', (name) => {
   }
 });
 
-const vectors = parseBnbVectors(
-  readFileSync(new URL('bnb-vectors/vectors.json', golden), 'utf8'),
-  new Uint8Array(readFileSync(new URL('bnb-vectors/vectors.safetensors', golden))),
-);
+const readVectors = (file: string) =>
+  parseBnbVectors(
+    readFileSync(new URL(`bnb-vectors/${file}.json`, golden), 'utf8'),
+    new Uint8Array(readFileSync(new URL(`bnb-vectors/${file}.safetensors`, golden))),
+  );
+const vectors = readVectors('vectors');
+const all = [
+  ...vectors.map((vector) => ({ type: 'nf4' as const, vector })),
+  ...readVectors('fp4').map((vector) => ({ type: 'fp4' as const, vector })),
+];
 
-test.each(vectors)('$name: as bitsandbytes quantizes it', (vector) => {
-  const { codes, absmax } = nf4QuantizeReference(decodeFloats(vector.dtype, vector.input));
+test.each(all)('$type $vector.name: as bitsandbytes quantizes it', ({ type, vector }) => {
+  const { codes, absmax } = quantizeReference(decodeFloats(vector.dtype, vector.input), type);
   const { offset, quantized, nestedAbsmax } = doubleQuantizeReference(absmax);
-  const packed = new Uint8Array(packCodes(codes).buffer);
+  const packed = new Uint8Array(packCodes(codes, type).buffer);
   expect(differences(vector, packed, absmax, quantized, offset, nestedAbsmax)).toEqual([]);
 });
 
@@ -128,14 +143,14 @@ test('a tie takes the lower code, just above it the higher one', () => {
     return new Float32Array(word.buffer)[0];
   };
   thresholds.forEach((threshold, i) => {
-    expect([...nf4QuantizeReference(Float32Array.of(1, threshold, up(threshold))).codes]).toEqual([15, i, i + 1]);
+    expect([...quantizeReference(Float32Array.of(1, threshold, up(threshold))).codes]).toEqual([15, i, i + 1]);
   });
 });
 
 test('a block of zeros is code 7, also in a trailing nibble, and decodes to 0', () => {
-  const { codes, absmax } = nf4QuantizeReference(new Float32Array(3));
+  const { codes, absmax } = quantizeReference(new Float32Array(3));
   expect([...new Uint8Array(packCodes(codes).buffer)]).toEqual([0x77, 0x77, 0x77, 0x77]);
-  expect([...nf4DequantizeReference({ codes, absmax: absmax.map(() => 5) })]).toEqual([0, 0, 0]);
+  expect([...dequantizeReference({ codes, absmax: absmax.map(() => 5) })]).toEqual([0, 0, 0]);
 });
 
 test('double quantization returns each absmax within half a step of the map', () => {

@@ -2,7 +2,7 @@
  * 4-bit quantization as bitsandbytes does it (REFERENCE.md §1), to the bit: f32 arithmetic by Math.fround. The double
  * rounding of Math.fround(1 / x) is innocuous, since 53 ≥ 2·24 + 2.
  */
-import { DYNAMIC_MAP, midpoints, NF4_CODEBOOK } from './nf4_codebook.ts';
+import { CODEBOOKS, codeOrder, DYNAMIC_MAP, midpoints, type QuantType } from './nf4_codebook.ts';
 
 const BLOCK = 64;
 const NESTED_BLOCK = 256;
@@ -15,33 +15,40 @@ export interface Nf4Values {
 }
 
 /** How many thresholds x passes strictly. */
-const codeOf = (x: number, thresholds: Float32Array) => thresholds.reduce((code, t) => (x > t ? code + 1 : code), 0);
+const placeOf = (x: number, thresholds: Float32Array) =>
+  thresholds.reduce((place, t) => (x > t ? place + 1 : place), 0);
 
 /** Blocks of `block` values, each scaled by the f32 reciprocal of its largest magnitude and rounded to `table`. */
 function quantizeBlocks(values: Float32Array, block: number, table: Float32Array): Nf4Values {
-  const thresholds = midpoints(table);
+  const order = codeOrder(table);
+  const thresholds = midpoints(Float32Array.from(order, (code) => table[code]));
   const codes = new Uint8Array(values.length);
   const absmax = new Float32Array(Math.ceil(values.length / block));
   for (let b = 0; b < absmax.length; b++) {
     const end = Math.min(values.length, (b + 1) * block);
     for (let i = b * block; i < end; i++) absmax[b] = Math.max(absmax[b], Math.abs(values[i]));
     const inverse = absmax[b] > 0 ? Math.fround(1 / absmax[b]) : 0;
-    for (let i = b * block; i < end; i++) codes[i] = codeOf(Math.fround(values[i] * inverse), thresholds);
+    for (let i = b * block; i < end; i++) {
+      codes[i] = order[placeOf(Math.fround(values[i] * inverse), thresholds)];
+    }
   }
   return { codes, absmax };
 }
 
-export function nf4QuantizeReference(values: Float32Array): Nf4Values {
-  return quantizeBlocks(values, BLOCK, NF4_CODEBOOK);
+export function quantizeReference(values: Float32Array, type: QuantType = 'nf4'): Nf4Values {
+  return quantizeBlocks(values, BLOCK, CODEBOOKS[type]);
 }
 
-/** Codes in words of eight: the even element is a byte's high nibble; padding behind the last element is code 7. */
-export function packCodes(codes: Uint8Array): Uint32Array<ArrayBuffer> {
+/** The code of 0. */
+const ZERO: Readonly<Record<QuantType, number>> = { nf4: 7, fp4: 0 };
+
+/** Codes in words of eight: the even element is a byte's high nibble; padding behind the last element is the code of 0. */
+export function packCodes(codes: Uint8Array, type: QuantType = 'nf4'): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(Math.ceil(codes.length / 8));
   for (let i = 0; i < words.length * 8; i++) {
     const byte = (i % 8) >> 1;
     const shift = byte * 8 + (i % 2 === 0 ? 4 : 0);
-    words[i >> 3] |= (codes[i] ?? 7) << shift;
+    words[i >> 3] |= (codes[i] ?? ZERO[type]) << shift;
   }
   return words;
 }
@@ -73,6 +80,7 @@ export function doubleDequantizeReference({
 }
 
 /** code · absmax in f32. */
-export function nf4DequantizeReference({ codes, absmax }: Nf4Values): Float64Array<ArrayBuffer> {
-  return Float64Array.from(codes, (code, i) => Math.fround(NF4_CODEBOOK[code] * absmax[Math.floor(i / BLOCK)]));
+export function dequantizeReference({ codes, absmax }: Nf4Values, type: QuantType = 'nf4'): Float64Array<ArrayBuffer> {
+  const table = CODEBOOKS[type];
+  return Float64Array.from(codes, (code, i) => Math.fround(table[code] * absmax[Math.floor(i / BLOCK)]));
 }

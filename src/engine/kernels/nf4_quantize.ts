@@ -9,7 +9,7 @@ export const BLOCK = 64;
 export const NESTED_BLOCK = 256;
 
 /**
- * `elements` values of `source` (words in their dtype, the first element at the start) to NF4: codes, eight a word from
+ * `elements` values of `source` (words in their dtype, the first element at the start) to NF4 or FP4: codes, eight a word from
  * `first_word`, and f32 absmax from `first_block`. Codes equal bitsandbytes' (REFERENCE.md §1) bit for bit: the reciprocal of absmax
  * is correctly rounded by integers. A NaN or Inf lowers flags[0] to `tensor`.
  */
@@ -32,6 +32,7 @@ export function nf4QuantizeKernel(dtype: FloatDtype) {
 export interface Nf4QuantizeOptions {
   readonly source: Tensor;
   readonly dtype: FloatDtype;
+  /** Of `quantizationTable`. */
   readonly thresholds: Tensor;
   readonly codes: Tensor | TensorView;
   readonly absmax: Tensor | TensorView;

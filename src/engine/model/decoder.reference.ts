@@ -31,6 +31,8 @@ export interface ReferenceAdapter {
   readonly b: Matrix;
   /** DoRA's, [outFeatures]. */
   readonly magnitude?: Matrix;
+  /** Factors on A's input [T, in]: dropout's. */
+  readonly mask?: Matrix;
   /** Taken for DoRA's norm in place of that of W + s·B·A: its gradient treats the norm as a constant. */
   readonly norm?: Matrix;
 }
@@ -82,6 +84,8 @@ interface LayerRecord {
 
 const add = (x: Matrix, y: Matrix): Matrix => x.map((value, i) => value + y[i]);
 
+const masked = (x: Matrix, { mask }: ReferenceAdapter): Matrix => (mask ? x.map((value, i) => value * mask[i]) : x);
+
 /** Columns at … at + width of a matrix whose rows have `stride` elements. */
 function takeColumns(x: Matrix, stride: number, at: number, width: number): Matrix {
   return Float64Array.from({ length: (x.length / stride) * width }, (_, i) => {
@@ -116,7 +120,7 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
       width,
       bias: linear.bias && !adapter?.magnitude ? tensor(`${path}.bias`) : undefined,
       lora: adapter && {
-        u: matmulReference(x, adapter.a, depth, adapter.rank),
+        u: matmulReference(masked(x, adapter), adapter.a, depth, adapter.rank),
         matrix: adapter.b,
         rank: adapter.rank,
         scale: adapter.scale,
@@ -147,14 +151,15 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
     const dx = matmulTransposedReference(dy, tensor(`${path}.weight`), outFeatures, inFeatures);
     if (!adapter) return dx;
     const { rank, a, b } = adapter;
-    const u = matmulReference(x, a, inFeatures, rank);
+    const input = masked(x, adapter);
+    const u = matmulReference(input, a, inFeatures, rank);
     const du = matmulTransposedReference(dy, b, outFeatures, rank).map((v) => v * adapter.scale);
     gradients.set(path, {
-      a: matmulGradientReference(du, x, rank, inFeatures),
+      a: matmulGradientReference(du, input, rank, inFeatures),
       b: matmulGradientReference(dy, u, outFeatures, rank).map((v) => v * adapter.scale),
       magnitude: dora?.dMagnitudes,
     });
-    return add(dx, matmulTransposedReference(du, a, rank, inFeatures));
+    return add(dx, masked(matmulTransposedReference(du, a, rank, inFeatures), adapter));
   };
   /** Linears that share an input; outputs side by side. */
   const forwardLinears = (layer: number, group: readonly LinearSpec[], x: Matrix): Matrix => {

@@ -1,13 +1,13 @@
 /** What a decoder's plans are recorded from, and the sizes of its activations. */
-import type { LinearSpec, ModelSpec } from '../../formats/model_spec.ts';
+import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import type { AttentionShape } from '../kernels/attention.ts';
+import type { DropoutMask } from '../kernels/dropout.ts';
 import type { HeadNormOptions } from '../kernels/head_norm.ts';
 import type { GroupAdapter, LinearGroup } from '../kernels/matmul_nf4.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BufferTensor, Tensor } from '../plan/tensor.ts';
 import type { FlatState } from '../train/flat_state.ts';
-import type { DoraNorms } from './dora.ts';
 import { groupAdapter, groupAdapters, type LoraOptions, linearGroups } from './lora.ts';
 import type { LengthRope } from './rope_tables.ts';
 import type { ModelWeights } from './weights.ts';
@@ -18,6 +18,21 @@ export interface BatchInputs {
   readonly targets: BufferTensor;
   readonly positions: BufferTensor;
   readonly documents: BufferTensor;
+}
+
+/** A linear's mask; its number is its place among all linears of the model. */
+export function dropoutMask(d: Decoder, layer: number, linear: LinearSpec): DropoutMask {
+  const linears = layerLinears(d.spec);
+  const module = layer * linears.length + linears.indexOf(linear);
+  return { probability: d.lora.dropout, module, width: linear.inFeatures };
+}
+
+/** DoRA's norms of all adapted linears. */
+export interface DoraNorms {
+  /** f32, one an output. */
+  readonly tensor: BufferTensor;
+  /** Where a linear's begin, by its path. */
+  readonly at: ReadonlyMap<string, number>;
 }
 
 export interface Decoder {

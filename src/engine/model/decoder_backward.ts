@@ -2,6 +2,7 @@
 import type { LinearSpec } from '../../formats/model_spec.ts';
 import { attentionBackward } from '../kernels/attention.ts';
 import { doraBackward } from '../kernels/dora.ts';
+import { dropout, dropoutExpand } from '../kernels/dropout.ts';
 import { headNormBackward } from '../kernels/head_norm.ts';
 import { lowRankBackward, lowRankGradient } from '../kernels/low_rank.ts';
 import { matmulNf4 } from '../kernels/matmul_nf4.ts';
@@ -14,6 +15,7 @@ import {
   attentionShape,
   attentionWidth,
   type Decoder,
+  dropoutMask,
   groupOf,
   headNorms,
   type LayerActivations,
@@ -37,7 +39,7 @@ interface GroupBackward {
 function groupBackward(
   plan: PlanBuilder,
   d: Decoder,
-  { layer, linears, dy: gradient, activations }: GroupBackward,
+  { layer, linears, dy: dOutputs, activations }: GroupBackward,
   dx: Tensor | null,
 ): (x: Tensor) => void {
   const { name, weights: group, adapter } = groupOf(d, layer, linears);
@@ -47,18 +49,34 @@ function groupBackward(
   const norms = d.doraNorms?.tensor;
   // With DoRA the gradient before the magnitudes takes dy's place.
   const scaled = z && plan.tensor(`${layer} ${name} d before magnitudes`, plan.capacity * group.outFeatures * 4);
-  if (adapter && z && scaled && norms) doraBackward(plan, { group, adapter, norms, z, dy: gradient, dz: scaled });
-  const dy = whole(scaled ?? gradient, group.outFeatures);
+  if (adapter && z && scaled && norms) doraBackward(plan, { group, adapter, norms, z, dy: dOutputs, dz: scaled });
+  const dy = whole(scaled ?? dOutputs, group.outFeatures);
   const u = activations.lowRank.get(linears[0]);
   const du = adapter && plan.tensor(`${layer} ${name} d(A·x)`, plan.capacity * adapter.columns * 4);
   if (adapter && du) lowRankBackward(plan, { dy, outFeatures, adapter, du });
+  const dropped = d.lora.dropout > 0;
   if (dx) {
-    const lora = adapter && du ? { u: du, adapter } : undefined;
+    const lora = adapter && du && !dropped ? { u: du, adapter } : undefined;
     matmulNf4(plan, { x: dy, y: whole(dx, inFeatures), group, transposed: true, lora });
   }
+  if (!adapter || !u || !du) return () => {};
+  const gradient = { inFeatures, dy, outFeatures, u, du, adapter };
+  if (!dropped) return (x) => lowRankGradient(plan, { ...gradient, x: whole(x, inFeatures) });
+  const parts = linears.flatMap((linear, i) => {
+    const part = adapter.parts[i];
+    return part ? [{ i, part, mask: dropoutMask(d, layer, linear), linear }] : [];
+  });
+  for (const { part, mask } of dx ? parts : []) {
+    const { rank, uAt } = part;
+    const aAt = adapter.aAt + uAt * inFeatures;
+    const own = { tensor: du, stride: adapter.columns, at: uAt };
+    if (dx) dropoutExpand(plan, { mask, du: own, lora: adapter.parameters, aAt, rank, dx });
+  }
   return (x) => {
-    if (adapter && u && du) {
-      lowRankGradient(plan, { x: whole(x, inFeatures), inFeatures, dy, outFeatures, u, du, adapter });
+    for (const { i, mask, linear } of parts) {
+      const kept = plan.tensor(`${layer} ${linear.name} after dropout again`, plan.capacity * inFeatures * 4);
+      dropout(plan, { mask, x: whole(x, inFeatures), y: kept });
+      lowRankGradient(plan, { ...gradient, x: whole(kept, inFeatures), only: i });
     }
   };
 }

@@ -2,6 +2,7 @@
 import type { LinearSpec } from '../../formats/model_spec.ts';
 import { attentionForward } from '../kernels/attention.ts';
 import { doraForward } from '../kernels/dora.ts';
+import { dropout } from '../kernels/dropout.ts';
 import { embedding } from '../kernels/embedding.ts';
 import { headNorm } from '../kernels/head_norm.ts';
 import { lowRankForward } from '../kernels/low_rank.ts';
@@ -16,6 +17,7 @@ import {
   attentionShape,
   attentionWidth,
   type Decoder,
+  dropoutMask,
   groupOf,
   headNorms,
   type LayerActivations,
@@ -53,7 +55,18 @@ function lowRankOf(plan: PlanBuilder, d: Decoder, { layer, linears, x, activatio
   const { adapter, weights } = groupOf(d, layer, linears);
   const u = activations.lowRank.get(linears[0]);
   if (!adapter || !u) return null;
-  lowRankForward(plan, { x, inFeatures: weights.inFeatures, adapter, u });
+  const { inFeatures } = weights;
+  if (d.lora.dropout === 0) {
+    lowRankForward(plan, { x, inFeatures, adapter, u });
+    return { adapter, u };
+  }
+  for (const [i, linear] of linears.entries()) {
+    if (!adapter.parts[i]) continue;
+    const kept = plan.tensor(`${layer} ${linear.name} after dropout`, plan.capacity * inFeatures * 4);
+    dropout(plan, { mask: dropoutMask(d, layer, linear), x, y: kept });
+    const own = { ...adapter, parts: adapter.parts.map((part, j) => (i === j ? part : null)) };
+    lowRankForward(plan, { x: whole(kept, inFeatures), inFeatures, adapter: own, u });
+  }
   return { adapter, u };
 }
 

@@ -3,16 +3,9 @@ import type { Gpu } from '../device/gpu.ts';
 import { doraNorms } from '../kernels/dora.ts';
 import { Arena } from '../plan/arena.ts';
 import { PlanBuilder } from '../plan/plan.ts';
-import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
-import { type Decoder, groupOf } from './decoder.ts';
+import { bufferTensor } from '../plan/tensor.ts';
+import { type Decoder, type DoraNorms, groupOf } from './decoder.ts';
 import { type LoraOptions, linearGroups } from './lora.ts';
-
-export interface DoraNorms {
-  /** f32, one an output. */
-  readonly tensor: BufferTensor;
-  /** Where a linear's begin, by its path. */
-  readonly at: ReadonlyMap<string, number>;
-}
 
 /** Null without DoRA. The buffer belongs to the caller. */
 export function createDoraNorms(gpu: Gpu, { adapters, dora }: LoraOptions): DoraNorms | null {

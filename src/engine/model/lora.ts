@@ -9,6 +9,8 @@ export interface LoraOptions {
   readonly adapters: ReadonlyMap<string, AdaptedLinear>;
   /** Weight-decomposed (Liu et al. 2024): each adapted linear has a magnitude an output too. */
   readonly dora: boolean;
+  /** Share of an adapter's inputs that training drops, each linear on its own. */
+  readonly dropout: number;
 }
 
 /** `model.layers.0.self_attn.q_proj` */

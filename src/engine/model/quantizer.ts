@@ -6,7 +6,7 @@ import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { DTYPE_BYTES } from '../kernels/float_dtype.ts';
 import { STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
-import { DYNAMIC_MAP, midpoints, NF4_CODEBOOK } from '../kernels/nf4_codebook.ts';
+import { CODEBOOKS, DYNAMIC_MAP, midpoints, type QuantType, quantizationTable } from '../kernels/nf4_codebook.ts';
 import { BLOCK, doubleQuantize, nf4Quantize } from '../kernels/nf4_quantize.ts';
 import { Arena } from '../plan/arena.ts';
 import { PlanBuilder } from '../plan/plan.ts';
@@ -19,8 +19,15 @@ import type { LinearLayout } from './layer_layout.ts';
 const CHUNK_ELEMENTS = 4 * 2 ** 20;
 const NO_TENSOR = 0xffffffff;
 
+export interface Quantization {
+  readonly quantType: QuantType;
+  /** Whether absmax is held in 8 bits (QLoRA's double quantization). */
+  readonly doubleQuant: boolean;
+}
+
 export class Quantizer {
   readonly #gpu: Gpu;
+  readonly #type: QuantType;
   readonly #doubleQuant: boolean;
   readonly #buffers: GPUBuffer[] = [];
   readonly #staging: BufferTensor;
@@ -32,8 +39,9 @@ export class Quantizer {
   readonly #tensors: string[] = [];
 
   /** @param largest elements of the largest linear that will come */
-  constructor(gpu: Gpu, doubleQuant: boolean, largest: number) {
+  constructor(gpu: Gpu, { quantType, doubleQuant }: Quantization, largest: number) {
     this.#gpu = gpu;
+    this.#type = quantType;
     this.#doubleQuant = doubleQuant;
     const storage = (label: string, size: number, data?: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>) => {
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
@@ -44,8 +52,8 @@ export class Quantizer {
     };
     this.#staging = storage('weights to quantize', Math.min(largest, CHUNK_ELEMENTS) * 4);
     this.#absmax = storage('absmax before double quantization', doubleQuant ? Math.ceil(largest / BLOCK) * 4 : 4);
-    const codes = midpoints(NF4_CODEBOOK);
-    this.#codeThresholds = storage('NF4 thresholds', codes.byteLength, codes);
+    const codes = quantizationTable(quantType);
+    this.#codeThresholds = storage('4-bit thresholds', codes.byteLength, codes);
     const map = midpoints(DYNAMIC_MAP);
     this.#absmaxThresholds = storage('absmax thresholds', map.byteLength, map);
     this.#flags = storage('non-finite flag', 4, new Uint32Array([NO_TENSOR]));
@@ -103,6 +111,40 @@ export class Quantizer {
         blocks: layout.blocks,
       }),
     );
+  }
+
+  /**
+   * Copies one tensor that is in 4 bits already. What bitsandbytes decodes from it is what the kernels will.
+   *
+   * @throws NonFiniteWeightsError for scales that are not finite, and what the source throws for damaged ones.
+   */
+  async copy(
+    source: WeightSource,
+    name: string,
+    slab: BufferTensor,
+    layout: LinearLayout,
+    onBytes: (bytes: number) => void,
+  ): Promise<void> {
+    const info = source.quantized?.(name);
+    if (!info || !source.scales) throw new MissingTensorError(name);
+    const { inFeatures, outFeatures } = layout.linear;
+    const tables = { codes: CODEBOOKS[this.#type], scales: DYNAMIC_MAP };
+    const { absmax, nested } = await source.scales(name, [outFeatures, inFeatures], tables);
+    const floats = nested ? nested.absmax : new Float32Array(absmax.slice().buffer);
+    if (!floats.every(Number.isFinite)) throw new NonFiniteWeightsError(`${name}.absmax`);
+    const { queue } = this.#gpu.device;
+    const write = (at: number, bytes: Uint8Array<ArrayBuffer>) => {
+      const padded = new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
+      padded.set(bytes);
+      queue.writeBuffer(slab.buffer, at, padded);
+    };
+    write(layout.absmaxAt * 4, absmax);
+    if (nested) queue.writeBuffer(slab.buffer, layout.nestedAt * 4, Float32Array.of(nested.offset, ...nested.absmax));
+    for await (const { offset, bytes } of tensorChunks(source, name, 0, info.codeBytes, CHUNK_ELEMENTS)) {
+      write(layout.codesAt * 4 + offset, bytes);
+      await queue.onSubmittedWorkDone();
+      onBytes(bytes.byteLength);
+    }
   }
 
   /** @throws NonFiniteWeightsError naming the first tensor that had a NaN or Inf. */

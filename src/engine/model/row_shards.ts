@@ -13,6 +13,30 @@ export interface RowShards {
 /** Bytes uploaded at a time: what the host holds of a table while it loads. */
 const CHUNK_BYTES = 8 * 2 ** 20;
 
+/** Buffers for a table [rows, width], as few as bindings allow. */
+export function allocateRowShards(
+  gpu: Gpu,
+  name: string,
+  [rows, width]: readonly number[],
+  dtype: FloatDtype,
+): RowShards {
+  const rowBytes = width * DTYPE_BYTES[dtype];
+  const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
+  const rowsPerShard = Math.min(rows, Math.floor(limit / rowBytes));
+  const shards: { tensor: BufferTensor; first: number; count: number }[] = [];
+  for (let first = 0; first < rows; first += rowsPerShard) {
+    const count = Math.min(rowsPerShard, rows - first);
+    const buffer = gpu.ledger.create({
+      label: `${name} rows ${first}–${first + count - 1}`,
+      size: count * rowBytes,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+      category: 'weights',
+    });
+    shards.push({ tensor: bufferTensor(name, buffer), first, count });
+  }
+  return { dtype, shards };
+}
+
 export async function loadRowShards(
   gpu: Gpu,
   source: WeightSource,
@@ -21,21 +45,11 @@ export async function loadRowShards(
 ): Promise<RowShards> {
   const info = source.info(name);
   if (!info) throw new MissingTensorError(name);
-  const [rows, width] = info.shape;
-  const rowBytes = width * DTYPE_BYTES[info.dtype];
-  const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
-  const rowsPerShard = Math.min(rows, Math.floor(limit / rowBytes));
-  const shards: { tensor: BufferTensor; first: number; count: number }[] = [];
+  const rowBytes = info.shape[1] * DTYPE_BYTES[info.dtype];
+  const table = allocateRowShards(gpu, name, info.shape, info.dtype);
   try {
-    for (let first = 0; first < rows; first += rowsPerShard) {
-      const count = Math.min(rowsPerShard, rows - first);
-      const buffer = gpu.ledger.create({
-        label: `${name} rows ${first}–${first + count - 1}`,
-        size: count * rowBytes,
-        usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
-        category: 'weights',
-      });
-      shards.push({ tensor: bufferTensor(name, buffer), first, count });
+    for (const { tensor, first, count } of table.shards) {
+      const { buffer } = tensor;
       const begin = first * rowBytes;
       for await (const { offset, bytes } of tensorChunks(source, name, begin, begin + count * rowBytes, CHUNK_BYTES)) {
         if (!allFinite(bytes, info.dtype)) throw new NonFiniteWeightsError(name);
@@ -52,8 +66,8 @@ export async function loadRowShards(
       }
     }
   } catch (error) {
-    for (const { tensor } of shards) gpu.ledger.destroy(tensor.buffer);
+    for (const { tensor } of table.shards) gpu.ledger.destroy(tensor.buffer);
     throw error;
   }
-  return { dtype: info.dtype, shards };
+  return table;
 }

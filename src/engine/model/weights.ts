@@ -3,14 +3,14 @@ import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/mod
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import type { LinearGroup } from '../kernels/matmul_nf4.ts';
-import { DYNAMIC_MAP, NF4_CODEBOOK } from '../kernels/nf4_codebook.ts';
+import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.ts';
 import type { NormWeight } from '../kernels/rms_norm.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
-import type { WeightSource } from '../weight_source.ts';
+import type { FloatDtype, WeightSource } from '../weight_source.ts';
 import { readSmallTensor } from './float_tensor.ts';
 import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
-import { Quantizer } from './quantizer.ts';
-import { loadRowShards, type RowShards } from './row_shards.ts';
+import { type Quantization, Quantizer } from './quantizer.ts';
+import { allocateRowShards, loadRowShards, type RowShards } from './row_shards.ts';
 
 export interface LoadingProgress {
   readonly loadedBytes: number;
@@ -54,27 +54,35 @@ export class ModelWeights {
   }
 
   /**
-   * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to NF4.
+   * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to 4 bits, or as the checkpoint has
+   * them already: then as it is, whatever the options say.
    *
-   * @throws NonFiniteWeightsError, MissingTensorError, GpuMemoryError; nothing stays allocated then.
+   * @throws NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
    */
   static async load(
     gpu: Gpu,
     spec: ModelSpec,
     source: WeightSource,
     options: {
+      /** NF4 by default. */
+      readonly quantType?: QuantType;
       readonly doubleQuant: boolean;
       readonly onLoading?: (progress: LoadingProgress) => void;
       readonly signal?: AbortSignal;
     },
   ): Promise<ModelWeights> {
-    const layout = layerLayout(spec, options.doubleQuant);
     const linears = layerLinears(spec);
+    const linearNames = spec.layers.flatMap((_, i) =>
+      linears.map(({ name }) => `${spec.tensors.layerPrefix}${i}.${name}.weight`),
+    );
+    const quantized = quantizationOf(source, linearNames);
+    const quantization = quantized ?? { quantType: options.quantType ?? 'nf4', doubleQuant: options.doubleQuant };
+    const layout = layerLayout(spec, quantization.doubleQuant);
     const names = [spec.tensors.embedding, ...(spec.tiedHead ? [] : [spec.tensors.head])];
-    for (let i = 0; i < spec.layers.length; i++) {
-      names.push(...linears.map(({ name }) => `${spec.tensors.layerPrefix}${i}.${name}.weight`));
-    }
-    const totalBytes = names.reduce((sum, name) => sum + (source.info(name)?.byteLength ?? 0), 0);
+    const bytesOf = (name: string) => source.info(name)?.byteLength ?? 0;
+    const linearBytes = (name: string) => source.quantized?.(name)?.codeBytes ?? bytesOf(name);
+    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+    const totalBytes = sum(names.map(bytesOf)) + sum(linearNames.map(linearBytes));
     let loadedBytes = 0;
     const progress = (tensor: string) => (bytes: number) => {
       options.signal?.throwIfAborted();
@@ -82,11 +90,7 @@ export class ModelWeights {
       options.onLoading?.({ loadedBytes, totalBytes, tensor });
     };
     const before = new Set(gpu.ledger.buffers());
-    const quantizer = new Quantizer(
-      gpu,
-      options.doubleQuant,
-      Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)),
-    );
+    const quantizer = new Quantizer(gpu, quantization, Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)));
     try {
       const rows = (name: string) => loadRowShards(gpu, source, name, progress(name));
       const embedding = await rows(spec.tensors.embedding);
@@ -101,12 +105,13 @@ export class ModelWeights {
       for (let i = 0; i < spec.layers.length; i++) {
         const prefix = `${spec.tensors.layerPrefix}${i}.`;
         const slab = weightBuffer(gpu, `layer slot ${i}`, layout.words * 4);
-        write(slab, 0, NF4_CODEBOOK);
+        write(slab, 0, CODEBOOKS[quantization.quantType]);
         write(slab, TABLE_WORDS - DYNAMIC_MAP.length, DYNAMIC_MAP);
         for (const [name, { at }] of layout.norms) write(slab, at, await norm(`${prefix}${name}.weight`));
         for (const [name, linear] of layout.linears) {
           const tensor = `${prefix}${name}.weight`;
-          await quantizer.quantize(source, tensor, slab, linear, progress(tensor));
+          if (quantized) await quantizer.copy(source, tensor, slab, linear, progress(tensor));
+          else await quantizer.quantize(source, tensor, slab, linear, progress(tensor));
           if (linear.biasAt !== null)
             write(slab, linear.biasAt, await readSmallTensor(source, `${prefix}${name}.bias`));
         }
@@ -119,6 +124,19 @@ export class ModelWeights {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
     }
+  }
+
+  /** The buffers without their contents: what a model needs, on a device that only counts. */
+  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: FloatDtype): ModelWeights {
+    const layout = layerLayout(spec, doubleQuant);
+    const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
+    const embedding = table(spec.tensors.embedding);
+    return new ModelWeights(gpu, spec, layout, {
+      slots: spec.layers.map((_, i) => weightBuffer(gpu, `layer slot ${i}`, layout.words * 4)),
+      finalNorm: weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4),
+      embedding,
+      head: spec.tiedHead ? embedding : table(spec.tensors.head),
+    });
   }
 
   /** Linears of a layer that share an input. */
@@ -168,6 +186,28 @@ export class ModelWeights {
     const tensors = [...this.#slots, this.#finalNorm, ...tables.flatMap(({ shards }) => shards.map((s) => s.tensor))];
     for (const { buffer } of tensors) this.#gpu.ledger.destroy(buffer);
   }
+}
+
+/** Linears of one checkpoint that are quantized in different ways, or some of them not. */
+export class MixedQuantizationError extends Error {
+  override name = 'MixedQuantizationError';
+}
+
+/** How a checkpoint holds its linears; null where it holds them in floats. */
+function quantizationOf(source: WeightSource, names: readonly string[]): Quantization | null {
+  let first: { readonly name: string; readonly text: string; readonly quantization: Quantization | null } | null = null;
+  for (const name of names) {
+    const info = source.quantized?.(name);
+    const quantization = info ? { quantType: info.quantType, doubleQuant: info.doubleQuant } : null;
+    const text = info ? `${info.quantType}${info.doubleQuant ? ' with double quantization' : ''}` : 'not quantized';
+    first ??= { name, text, quantization };
+    if (first.text === text) continue;
+    throw new MixedQuantizationError(
+      `${first.name} is ${first.text}, but ${name} is ${text}: such mixtures cannot be trained yet. ` +
+        'Choose the same model in 16 bit: it is quantized here.',
+    );
+  }
+  return first?.quantization ?? null;
 }
 
 function weightBuffer(gpu: Gpu, label: string, size: number): BufferTensor {

@@ -128,6 +128,17 @@ export class PlanBuilder {
     await Promise.all(this.#dispatches.map(({ kernel }) => this.#gpu.pipelines.get(kernel)));
   }
 
+  /** The buffer of all dispatches' parameters. */
+  allocateParameters(): GPUBuffer {
+    const bytes = this.#dispatches.reduce((sum, { kernel }) => sum + align(uniformBytes(kernel.params)), 0);
+    return this.#gpu.ledger.create({
+      label: 'plan parameters',
+      size: Math.max(16, bytes),
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      category: 'activations',
+    });
+  }
+
   /** Compiles the kernels and makes the bind groups over an arena that holds at least this plan's layout. */
   async finish(arena: Arena, step: GPUBuffer): Promise<Plan> {
     const gpu = this.#gpu;
@@ -150,12 +161,7 @@ export class PlanBuilder {
     dispatches.forEach(({ kernel, params }, i) => {
       packUniform(kernel.params, params, data, offsets[i]);
     });
-    const uniforms = gpu.ledger.create({
-      label: 'plan parameters',
-      size: data.byteLength,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-      category: 'activations',
-    });
+    const uniforms = this.allocateParameters();
     gpu.device.queue.writeBuffer(uniforms, 0, data.buffer);
     const commands = dispatches.map((dispatch, i) => {
       const count = dispatch.views.length;

@@ -253,7 +253,7 @@ describe('a training step', () => {
     const model = await ModelWeights.load(gpu, spec, randomWeights(spec, 1), { doubleQuant: true });
     const trainer = await Trainer.create(gpu, {
       model,
-      lora: { adapters: adaptedLinears(spec, LORA), dora: false },
+      lora: { adapters: adaptedLinears(spec, LORA), dora: false, dropout: 0 },
       adapter: null,
       seed: 3,
       init: true,

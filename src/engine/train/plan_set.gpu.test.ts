@@ -49,7 +49,7 @@ async function make(keepLayers: KeepLayers, capacity = 256): Promise<Made> {
   const before = gpu.ledger.total();
   const trainer = await Trainer.create(gpu, {
     model,
-    lora: { adapters: adaptedLinears(spec, LORA), dora: false },
+    lora: { adapters: adaptedLinears(spec, LORA), dora: false, dropout: 0 },
     adapter: null,
     seed: 3,
     init: true,

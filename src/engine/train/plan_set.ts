@@ -60,6 +60,20 @@ export class PlanRecorder {
   bytes(kept: number): number {
     return arenaBytes(this.builders(kept).map((builder) => builder.layout()));
   }
+
+  /** Makes the arena and the parameters' buffers on a device that only counts. */
+  allocate(kept: number): void {
+    const { ledger } = this.#gpu;
+    new Arena(ledger, layoutsOf(this.builders(kept)));
+    for (const builder of this.builders(kept)) builder.allocateParameters();
+  }
+}
+
+/** How many layers keep their activations where memory is as `keep` says. */
+export function keptLayersWithin(gpu: Gpu, recorder: PlanRecorder, layers: number, keep: KeepLayers): number {
+  if ('layers' in keep) return Math.min(layers, keep.layers);
+  const budget = 'bytes' in keep ? keep.bytes : keep.totalBytes - gpu.ledger.total();
+  return chooseKeptLayers(layers, budget, (kept) => recorder.bytes(kept));
 }
 
 /** What a retry may need of what there was no room for. */
@@ -78,10 +92,7 @@ export async function makePlans(gpu: Gpu, options: PlanSetOptions): Promise<Plan
   recorder.builders(layers);
   if (tune && (await tuneMatmuls(gpu, tune))) recorder = new PlanRecorder(gpu, options);
   const bytes = (kept: number) => recorder.bytes(kept);
-  let keptLayers =
-    'layers' in keep
-      ? Math.min(layers, keep.layers)
-      : chooseKeptLayers(layers, 'bytes' in keep ? keep.bytes : keep.totalBytes - gpu.ledger.total(), bytes);
+  let keptLayers = keptLayersWithin(gpu, recorder, layers, keep);
   for (;;) {
     const builders = recorder.builders(keptLayers);
     try {

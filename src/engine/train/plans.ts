@@ -63,10 +63,13 @@ export function trainPlan(
   return plan;
 }
 
+/** Nothing is dropped but in training. */
+const withoutDropout = (d: Decoder): Decoder => ({ ...d, lora: { ...d.lora, dropout: 0 } });
+
 /** Σ loss of one micro-batch, without gradients. */
 export function evaluationPlan(gpu: Gpu, d: Decoder, logRing: BufferTensor, capacity: number): PlanBuilder {
   const plan = new PlanBuilder(gpu, capacity, d.precision);
-  const x = forwardOnly(plan, d);
+  const x = forwardOnly(plan, withoutDropout(d));
   const loss = plan.tensor('token losses', capacity * 2 * 4);
   lossAndGradient(plan, d, x, loss, null);
   lossSum(plan, { loss, logRing });
@@ -76,7 +79,7 @@ export function evaluationPlan(gpu: Gpu, d: Decoder, logRing: BufferTensor, capa
 /** Logits of one micro-batch, to be read back. */
 export function logitsPlan(gpu: Gpu, d: Decoder, capacity: number): { plan: PlanBuilder; logits: ArenaTensor } {
   const plan = new PlanBuilder(gpu, capacity, d.precision);
-  return { plan, logits: allLogits(plan, d, forwardOnly(plan, d)) };
+  return { plan, logits: allLogits(plan, d, forwardOnly(plan, withoutDropout(d))) };
 }
 
 export interface OptimizerBuffers {

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type AdaptedLinear, adaptedLinears, type LoraSettings } from '../../formats/lora.ts';
 import { layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
-import { doubleDequantizeReference, nf4DequantizeReference } from '../kernels/nf4_quantize.reference.ts';
+import { dropoutReference } from '../kernels/dropout.reference.ts';
+import { dequantizeReference, doubleDequantizeReference } from '../kernels/nf4_quantize.reference.ts';
 import { decoderReference, type ReferenceAdapter } from '../model/decoder.reference.ts';
 import { NonFiniteWeightsError } from '../model/float_tensor.ts';
 import type { QuantizedTensor } from '../model/weights.ts';
@@ -38,7 +39,7 @@ async function withTrainer<T>(
   const doubleQuant = settings.doubleQuant ?? true;
   const model = await ModelWeights.load(gpu, spec, settings.weights ?? randomWeights(spec, 1), { doubleQuant });
   const trainer = await Trainer.create(gpu, {
-    lora: { adapters: adaptedLinears(spec, LORA), dora: false },
+    lora: { adapters: adaptedLinears(spec, LORA), dora: false, dropout: 0 },
     adapter: null,
     seed: 3,
     init: true,
@@ -116,7 +117,7 @@ function decoded({ packed, absmax, nestedAbsmax, nestedOffset }: QuantizedTensor
     (_, i) => (packed[i >> 1] >> (i % 2 === 0 ? 4 : 0)) & 15,
   );
   if (nestedAbsmax === null || nestedOffset === null) {
-    return nf4DequantizeReference({ codes, absmax: Float32Array.from(absmax) });
+    return dequantizeReference({ codes, absmax: Float32Array.from(absmax) });
   }
   const quantized = Uint8Array.from(absmax);
   const scales = doubleDequantizeReference({
@@ -124,7 +125,7 @@ function decoded({ packed, absmax, nestedAbsmax, nestedOffset }: QuantizedTensor
     quantized,
     nestedAbsmax: Float32Array.from(nestedAbsmax),
   });
-  return nf4DequantizeReference({ codes, absmax: scales });
+  return dequantizeReference({ codes, absmax: scales });
 }
 
 function float64Adapters(tensors: ReadonlyMap<string, TensorValues>, shapes: ReadonlyMap<string, AdaptedLinear>) {
@@ -155,30 +156,34 @@ async function matchesFloat64(
   const source = randomWeights(spec, 11);
   const adapters = adaptedLinears(spec, lora);
   const dora = lora.use_dora ?? false;
-  await withTrainer(gpu, { ...settings, spec, weights: source, lora: { adapters, dora } }, async (trainer, model) => {
-    for (const window of batches) await trainer.step(window, 1e-2);
-    await trainer.readLog();
-    const batch = batches[0][0];
-    const reference = decoderReference({
-      spec,
-      weights: await float64Weights(spec, source, model),
-      adapters: float64Adapters(await trainer.readAdapter(), adapters),
-      batch,
-    });
-    expect(relative(await trainer.logits(batch), reference.logits)).toBeLessThan(1e-5);
-    const { lossSum, tokens } = await trainer.evaluate([batch]);
-    expect(tokens).toBe(batch.trainedTokens);
-    expect(Math.abs(lossSum / reference.loss - 1)).toBeLessThan(1e-6);
-    const gradients = await trainer.gradients(batch);
-    expect(reference.gradients.size).toBe(modules);
-    expect(gradients.size).toBe((dora ? 3 : 2) * modules);
-    for (const [path, { a, b, magnitude }] of reference.gradients) {
-      expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
-      expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
-      if (!dora) continue;
-      expect(relative(gradients.get(`${path}.lora_magnitude_vector`)!.data, magnitude!), path).toBeLessThan(2e-5);
-    }
-  });
+  await withTrainer(
+    gpu,
+    { ...settings, spec, weights: source, lora: { adapters, dora, dropout: 0 } },
+    async (trainer, model) => {
+      for (const window of batches) await trainer.step(window, 1e-2);
+      await trainer.readLog();
+      const batch = batches[0][0];
+      const reference = decoderReference({
+        spec,
+        weights: await float64Weights(spec, source, model),
+        adapters: float64Adapters(await trainer.readAdapter(), adapters),
+        batch,
+      });
+      expect(relative(await trainer.logits(batch), reference.logits)).toBeLessThan(1e-5);
+      const { lossSum, tokens } = await trainer.evaluate([batch]);
+      expect(tokens).toBe(batch.trainedTokens);
+      expect(Math.abs(lossSum / reference.loss - 1)).toBeLessThan(1e-6);
+      const gradients = await trainer.gradients(batch);
+      expect(reference.gradients.size).toBe(modules);
+      expect(gradients.size).toBe((dora ? 3 : 2) * modules);
+      for (const [path, { a, b, magnitude }] of reference.gradients) {
+        expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
+        expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
+        if (!dora) continue;
+        expect(relative(gradients.get(`${path}.lora_magnitude_vector`)!.data, magnitude!), path).toBeLessThan(2e-5);
+      }
+    },
+  );
 }
 
 describe('against the float64 decoder', () => {
@@ -219,26 +224,77 @@ describe('against the float64 decoder', () => {
   }
 });
 
+describe('dropout', () => {
+  const spec = tinySpec();
+  const adapters = adaptedLinears(spec, { ...LORA, rank_pattern: { k_proj: 3 }, alpha_pattern: { v_proj: 3 } });
+  const lora = { adapters, dora: false, dropout: 0.3 };
+
+  test('against the float64 decoder with the same masks; evaluation drops nothing', async () => {
+    const source = randomWeights(spec, 11);
+    await withTrainer(gpu, { spec, weights: source, lora }, async (trainer, model) => {
+      for (const window of batches) await trainer.step(window, 1e-2);
+      const batch = batches[0][0];
+      const plain = float64Adapters(await trainer.readAdapter(), adapters);
+      const names = layerLinears(spec).map(({ name }) => name);
+      const masked = new Map(
+        [...plain].map(([path, adapter]) => {
+          const [, layer, name] = /layers\.(\d+)\.(.*)/.exec(path)!;
+          const module = Number(layer) * names.length + names.indexOf(name);
+          const width = adapters.get(path)!.linear.inFeatures;
+          const state = { seed: 3, step: batches.length, microBatch: 0 };
+          const mask = dropoutReference(state, { probability: 0.3, module, width }, batch.ids.length);
+          return [path, { ...adapter, mask }] as const;
+        }),
+      );
+      const decoder = { spec, weights: await float64Weights(spec, source, model), batch };
+      const reference = decoderReference({ ...decoder, adapters: masked });
+      const gradients = await trainer.gradients(batch);
+      for (const [path, { a, b }] of reference.gradients) {
+        expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
+        expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
+      }
+      const whole = decoderReference({ ...decoder, adapters: plain });
+      expect(Math.abs((await trainer.evaluate([batch])).lossSum / whole.loss - 1)).toBeLessThan(1e-6);
+      expect(relative(await trainer.logits(batch), whole.logits)).toBeLessThan(1e-5);
+      expect(Math.abs(reference.loss / whole.loss - 1)).toBeGreaterThan(1e-5);
+    });
+  });
+
+  test('the same bits from two runs, and with layers recomputed; others from another seed', async () => {
+    const run = (settings: Settings) =>
+      withTrainer(gpu, { spec, lora, adapter: null, ...settings }, (trainer) => trained(trainer, batches));
+    const first = await run({});
+    expect(await run({})).toEqual(first);
+    expect(await run({ keepLayers: KEEP_NONE })).toEqual(first);
+    expect((await run({ seed: 4 })).log).not.toEqual(first.log);
+    expect((await run({ lora: { ...lora, dropout: 0 } })).log).not.toEqual(first.log);
+  });
+});
+
 test('a fresh DoRA adapter changes nothing: its magnitudes are the norms of the weights', async () => {
   const logits = (dora: boolean) =>
-    withTrainer(gpu, { lora: { adapters: adaptedLinears(tinySpec(), LORA), dora } }, async (trainer, model) => {
-      const [adapter, norms] = [await trainer.readAdapter(), new Map<string, number[]>()];
-      for await (const tensor of model.quantized()) {
-        const weight = decoded(tensor);
-        const { inFeatures, outFeatures } = adaptedLinears(tinySpec(), LORA).get(tensor.name)!.linear;
-        const rows = Array.from({ length: outFeatures }, (_, i) =>
-          weight.subarray(i * inFeatures, (i + 1) * inFeatures),
-        );
-        norms.set(
-          tensor.name,
-          rows.map((row) => Math.hypot(...row)),
-        );
-      }
-      for (const [path, norm] of norms) {
-        if (dora) expect(relative(adapter.get(`${path}.lora_magnitude_vector`)!.data, norm)).toBeLessThan(1e-6);
-      }
-      return trainer.logits(batches[0][0]);
-    });
+    withTrainer(
+      gpu,
+      { lora: { adapters: adaptedLinears(tinySpec(), LORA), dora, dropout: 0 } },
+      async (trainer, model) => {
+        const [adapter, norms] = [await trainer.readAdapter(), new Map<string, number[]>()];
+        for await (const tensor of model.quantized()) {
+          const weight = decoded(tensor);
+          const { inFeatures, outFeatures } = adaptedLinears(tinySpec(), LORA).get(tensor.name)!.linear;
+          const rows = Array.from({ length: outFeatures }, (_, i) =>
+            weight.subarray(i * inFeatures, (i + 1) * inFeatures),
+          );
+          norms.set(
+            tensor.name,
+            rows.map((row) => Math.hypot(...row)),
+          );
+        }
+        for (const [path, norm] of norms) {
+          if (dora) expect(relative(adapter.get(`${path}.lora_magnitude_vector`)!.data, norm)).toBeLessThan(1e-6);
+        }
+        return trainer.logits(batches[0][0]);
+      },
+    );
   expect(relative(await logits(true), await logits(false))).toBeLessThan(1e-6);
 });
 
@@ -396,4 +452,42 @@ test('profile times every dispatch of a step, and counts as no step', async () =
     expect(Object.fromEntries(trainer.dispatchCounts)).toEqual(counts);
     expect(await trainer.readLog()).toHaveLength(1);
   });
+});
+
+test('tables split over bindings: the same numbers', async () => {
+  const spec = tinySpec({ tiedHead: false, vocabSize: 301 });
+  const run = async (maxBindingBytes: number) => {
+    const small: Gpu = { ...gpu, capabilities: { ...gpu.capabilities, maxBindingBytes } };
+    const model = await ModelWeights.load(small, spec, randomWeights(spec, 1), { doubleQuant: true });
+    const trainer = await Trainer.create(gpu, {
+      ...{
+        model,
+        lora: { adapters: adaptedLinears(spec, LORA), dora: false, dropout: 0 },
+        adapter: null,
+        seed: 3,
+        init: true,
+      },
+      ...{ capacity: 128, positions: 128, keepLayers: KEEP_ALL, precision: 'f32' as const, tune: null },
+      optimizer: OPTIMIZER,
+    });
+    const shards = [model.embedding, model.head].map((table) => table.shards.map(({ count }) => count));
+    const logits = await trainer.logits(batches[0][0]);
+    const { log } = await trained(trainer, batches);
+    trainer.dispose();
+    model.dispose();
+    return { shards, logits, log };
+  };
+  const whole = await run(gpu.capabilities.maxBindingBytes);
+  // Rows of 32 f32: 97 a binding.
+  const split = await run(97 * 128);
+  expect(whole.shards).toEqual([[301], [301]]);
+  expect(split.shards).toEqual([
+    [97, 97, 97, 10],
+    [97, 97, 97, 10],
+  ]);
+  expect(relative(split.logits, whole.logits)).toBeLessThan(1e-6);
+  for (const [i, { lossSum, gradNorm }] of split.log.entries()) {
+    expect(Math.abs(lossSum / whole.log[i].lossSum - 1)).toBeLessThan(1e-6);
+    expect(Math.abs(gradNorm / whole.log[i].gradNorm - 1)).toBeLessThan(1e-5);
+  }
 });

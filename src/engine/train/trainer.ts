@@ -6,20 +6,20 @@ import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
 import type { Decoder } from '../model/decoder.ts';
-import { createDoraNorms, startDora } from '../model/dora.ts';
-import { initialLora, isLoraA, type LoraInit, type LoraOptions, loraRuns } from '../model/lora.ts';
-import { LengthRope } from '../model/rope_tables.ts';
+import { startDora } from '../model/dora.ts';
+import { initialLora, type LoraInit, type LoraOptions, loraRuns } from '../model/lora.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { Arena } from '../plan/arena.ts';
 import type { Plan } from '../plan/execution.ts';
 import type { DispatchTime } from '../plan/profile.ts';
-import { type ArenaTensor, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import type { ArenaTensor, BufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
 import type { TuningHooks } from '../tuning/tune_matmuls.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
 import { makePlans, type PlanSet } from './plan_set.ts';
 import { logitsPlan } from './plans.ts';
+import { allocateRun, LOG_SLOTS } from './run_buffers.ts';
 
 export interface OptimizerOptions {
   readonly beta1: number;
@@ -66,10 +66,10 @@ export interface StepLog {
   readonly learningRate: number;
 }
 
-/** Steps whose figures can wait on the GPU; the line after them is evaluation's. */
-const LOG_SLOTS = 64;
-
-const NO_UPDATE: Omit<StepValues, 'tokens' | 'inverse_trained_tokens' | 'log_slot' | 'micro_batch'> = {
+const NO_UPDATE: Omit<
+  StepValues,
+  'tokens' | 'inverse_trained_tokens' | 'log_slot' | 'micro_batch' | 'seed' | 'number'
+> = {
   decay: 1,
   step_size: 0,
   second_decay: 1,
@@ -83,17 +83,6 @@ const NO_UPDATE: Omit<StepValues, 'tokens' | 'inverse_trained_tokens' | 'log_slo
   max_grad_norm: 1,
 };
 
-/** Buffers that say which parameters LoRA+ gives its second rate: all but A, as PEFT's `create_loraplus_optimizer`. */
-function writeBorders(gpu: Gpu, state: FlatState, buffer: (label: string, size: number) => BufferTensor) {
-  return state
-    .borders((name) => !isLoraA(name))
-    .map((borders) => {
-      const tensor = buffer('second learning rate', borders.byteLength);
-      gpu.device.queue.writeBuffer(tensor.buffer, 0, borders);
-      return { tensor, count: borders.length };
-    });
-}
-
 export class BatchTooLongError extends Error {
   override name = 'BatchTooLongError';
 }
@@ -102,7 +91,7 @@ export class Trainer {
   readonly #gpu: Gpu;
   readonly #options: TrainerOptions;
   readonly #decoder: Decoder;
-  readonly #buffers: GPUBuffer[];
+  readonly #buffers: readonly GPUBuffer[];
   readonly #stepUniform: GPUBuffer;
   readonly #logRing: BufferTensor;
   readonly #planSet: PlanSet;
@@ -116,7 +105,7 @@ export class Trainer {
     options: TrainerOptions,
     parts: {
       decoder: Decoder;
-      buffers: GPUBuffer[];
+      buffers: readonly GPUBuffer[];
       stepUniform: GPUBuffer;
       logRing: BufferTensor;
       plans: PlanSet;
@@ -150,42 +139,13 @@ export class Trainer {
         if (!tensor) throw new Error(`the initial adapter has no ${name}`);
         state.write(name, tensor.data);
       }
-      const buffers: GPUBuffer[] = [];
-      const buffer = (label: string, size: number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE) => {
-        const made = gpu.ledger.create({
-          label,
-          size,
-          usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
-          category: 'activations',
-        });
-        buffers.push(made);
-        return bufferTensor(label, made);
-      };
-      const stepUniform = buffer('step', uniformBytes(STEP_FIELDS), GPUBufferUsage.UNIFORM).buffer;
-      const logRing = buffer('log ring', (LOG_SLOTS + 1) * LOG_FIELDS * 4);
-      const clip = buffer('clip coefficient', 4);
-      const borders = options.optimizer.loraPlusRatio === 1 ? null : writeBorders(gpu, state, buffer);
-      const decoder: Decoder = {
-        spec,
-        weights: model,
-        state,
-        lora: options.lora,
-        precision: options.precision,
-        doraNorms: createDoraNorms(gpu, options.lora),
-        ropes: spec.ropes.map((rope) => new LengthRope(gpu, rope, options.positions)),
-        inputs: {
-          ids: buffer('ids', capacity * 4),
-          targets: buffer('targets', capacity * 4),
-          positions: buffer('positions', capacity * 4),
-          documents: buffer('documents', capacity * 8),
-        },
-      };
+      const { loraPlusRatio } = options.optimizer;
+      const { decoder, optimizer, stepUniform, buffers } = allocateRun(gpu, state, { ...options, loraPlusRatio });
       await startDora(gpu, decoder, stepUniform, options.adapter === null);
       const { keepLayers: keep, tune } = options;
-      const optimizer = { clip, logRing, borders };
       const plans = await makePlans(gpu, { decoder, optimizer, stepUniform, capacity, keep, tune });
       gpu.check();
-      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing, plans });
+      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing: optimizer.logRing, plans });
     } catch (error) {
       for (const left of gpu.ledger.buffers()) if (!before.has(left)) gpu.ledger.destroy(left);
       throw error;
@@ -328,7 +288,7 @@ export class Trainer {
     this.#probe = null;
   }
 
-  #writeBatch(batch: TokenBatch, values: Omit<StepValues, 'tokens'>): void {
+  #writeBatch(batch: TokenBatch, values: Omit<StepValues, 'tokens' | 'seed' | 'number'>): void {
     const tokens = batch.ids.length;
     if (tokens > this.#options.capacity) {
       throw new BatchTooLongError(
@@ -346,7 +306,7 @@ export class Trainer {
     const length = batch.positions.reduce((most, position) => Math.max(most, position + 1), 0);
     for (const rope of this.#decoder.ropes) rope.fit(length);
     const data = new DataView(new ArrayBuffer(uniformBytes(STEP_FIELDS)));
-    packUniform(STEP_FIELDS, { ...values, tokens }, data, 0);
+    packUniform(STEP_FIELDS, { ...values, tokens, seed: this.#options.seed, number: this.#steps }, data, 0);
     queue.writeBuffer(this.#stepUniform, 0, data.buffer);
   }
 

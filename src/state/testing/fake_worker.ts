@@ -61,6 +61,11 @@ export class FakeWorker implements StudioWorker {
       case 'inspect-model':
         await this.#wait(500);
         return this.#inspect(command);
+      case 'predict': {
+        const model = this.#model ?? FAKE_MODELS[0]!;
+        const kept = { layers: model.layers, of: model.layers };
+        return this.#say({ type: 'prediction', runId: command.runId, bytes: memoryOf(model, true), kept });
+      }
       case 'load-model':
         return this.#load(command);
       case 'read-data':

@@ -8,6 +8,7 @@ import { Figures } from '../primitives/figures.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { Notice } from '../primitives/notice.tsx';
 import styles from './inspected_model.module.css';
+import { PredictedMemory } from './predicted_memory.tsx';
 
 interface Props {
   readonly location: ModelLocation;
@@ -41,6 +42,7 @@ export function InspectedModel({ location, info }: Props) {
           { label: 'Chat template', value: info.chatTemplate ? 'yes' : 'none' },
         ]}
       />
+      <PredictedMemory of="inspected" />
       {!info.chatTemplate && (
         <Notice kind="info">Without a chat template the data must be text, or prompts with completions.</Notice>
       )}

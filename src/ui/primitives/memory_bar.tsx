@@ -11,14 +11,19 @@ const CATEGORIES: readonly { readonly key: MemoryCategory; readonly name: string
   { key: 'staging', name: 'Staging' },
 ];
 
+interface Props {
+  readonly memory: Readonly<Record<MemoryCategory, number>>;
+  readonly title?: string;
+}
+
 /** GPU memory by what it is for, as one bar and its legend. */
-export function MemoryBar({ memory }: { readonly memory: Readonly<Record<MemoryCategory, number>> }) {
+export function MemoryBar({ memory, title = 'GPU memory' }: Props) {
   const shown = CATEGORIES.filter(({ key }) => memory[key] > 0);
   const total = shown.reduce((sum, { key }) => sum + memory[key], 0);
   return (
-    <figure className={styles.figure} aria-label="GPU memory">
+    <figure className={styles.figure} aria-label={title}>
       <p className={styles.total}>
-        <span>GPU memory</span>
+        <span>{title}</span>
         <strong>{bytes(total)}</strong>
       </p>
       <div className={styles.bar} aria-hidden="true">

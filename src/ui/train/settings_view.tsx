@@ -43,6 +43,9 @@ export function SettingsView() {
               fixed={start ? String(start.lora.lora_alpha) : undefined}
             />
           </div>
+          <div className={styles.fields}>
+            <NumberSetting field="lora_dropout" errors={errors} />
+          </div>
           <TargetModules error={errors.target_modules} />
           <FlagSetting field="use_rslora" />
           <FlagSetting field="use_dora" />

@@ -5,6 +5,7 @@ import { startTraining, useRun } from '../../state/run_store.ts';
 import { setSettings, useSettings } from '../../state/settings_store.ts';
 import { dataSettings, restoreDefaults } from '../../state/studio.ts';
 import { count } from '../format.ts';
+import { PredictedMemory } from '../model/predicted_memory.tsx';
 import { Button } from '../primitives/button.tsx';
 import { Field, fieldId } from '../primitives/field.tsx';
 import { Icon } from '../primitives/icon.tsx';
@@ -62,6 +63,7 @@ export function StartPanel() {
       {request && summary && dataCurrent && (
         <p className={styles.plan}>{planText(request.training, summary.stepsPerEpoch)}</p>
       )}
+      <PredictedMemory of="loaded" />
       <Button kind="primary" disabled={!ready} onClick={() => request && loaded && startTraining(request, loaded.info)}>
         <Icon name="play" /> Start training
       </Button>

@@ -3,6 +3,7 @@ import { cases as adamw } from '../adamw.cases.ts';
 import { cases as attention } from '../attention.cases.ts';
 import { cases as crossEntropy } from '../cross_entropy.cases.ts';
 import { cases as dora } from '../dora.cases.ts';
+import { cases as dropout } from '../dropout.cases.ts';
 import { cases as embedding } from '../embedding.cases.ts';
 import { cases as exact } from '../exact.cases.ts';
 import { cases as headNorm } from '../head_norm.cases.ts';
@@ -22,6 +23,7 @@ export const allCases: readonly KernelCase[] = [
   ...attention,
   ...crossEntropy,
   ...dora,
+  ...dropout,
   ...embedding,
   ...exact,
   ...headNorm,

@@ -53,6 +53,8 @@ const STEP: StepValues = {
   inverse_trained_tokens: 1,
   log_slot: 0,
   micro_batch: 0,
+  seed: 0,
+  number: 0,
   decay: 1,
   step_size: 0,
   second_decay: 1,

@@ -2,11 +2,11 @@
 import type { LinearGroup, QuantizedLinear } from '../matmul_nf4.ts';
 import { DYNAMIC_MAP, NF4_CODEBOOK } from '../nf4_codebook.ts';
 import {
+  dequantizeReference,
   doubleDequantizeReference,
   doubleQuantizeReference,
-  nf4DequantizeReference,
-  nf4QuantizeReference,
   packCodes,
+  quantizeReference,
 } from '../nf4_quantize.reference.ts';
 import type { Random } from './random.ts';
 
@@ -52,7 +52,7 @@ export function randomGroup(random: Random, options: TestGroupOptions): TestGrou
   const biases: number[] = [];
   const linears = outFeatures.map((width, l): QuantizedLinear => {
     const values = random.normal(inFeatures * width).map((x, i) => x * (1 + ((i >> 6) % 5)));
-    const { codes, absmax } = nf4QuantizeReference(values);
+    const { codes, absmax } = quantizeReference(values);
     const nested = doubleQuant ? doubleQuantizeReference(absmax) : null;
     const codesAt = append(packCodes(codes), 4);
     const absmaxAt = append(nested ? packBytes(nested.quantized) : bitsOf(absmax));
@@ -60,7 +60,7 @@ export function randomGroup(random: Random, options: TestGroupOptions): TestGrou
     const has = options.bias && (l === 0 || l < outFeatures.length - 1);
     const bias = has ? random.normal(width, 10) : new Float32Array(width);
     for (const value of bias) biases.push(value);
-    const dequantized = nf4DequantizeReference({ codes, absmax: nested ? doubleDequantizeReference(nested) : absmax });
+    const dequantized = dequantizeReference({ codes, absmax: nested ? doubleDequantizeReference(nested) : absmax });
     for (const value of dequantized) weights.push(value);
     return { codesAt, absmaxAt, nestedAt, biasAt: has ? append(bitsOf(bias)) : null, inFeatures, outFeatures: width };
   });

@@ -1,0 +1,80 @@
+import type { PlanBuilder } from '../plan/plan.ts';
+import type { Tensor, TensorView } from '../plan/tensor.ts';
+import { defineKernel, grid, inout, input, output } from './kernel.ts';
+import type { Columns } from './matmul_reduce.ts';
+
+const MASK = { mask_id: 'u32', threshold: 'u32', kept_scale: 'f32', width: 'u32', padded: 'u32' } as const;
+
+export interface DropoutMask {
+  /** p: the share that is set to zero. */
+  readonly probability: number;
+  /** A number of the module's own: each has its own mask. */
+  readonly module: number;
+  /** The module's inputs. */
+  readonly width: number;
+}
+
+/** Random words below this are dropped. */
+export const dropoutThreshold = (probability: number) => Math.round(probability * 2 ** 32);
+
+const maskParams = ({ probability, module, width }: DropoutMask) => ({
+  mask_id: module,
+  threshold: dropoutThreshold(probability),
+  kept_scale: 1 / (1 - probability),
+  width,
+  padded: Math.ceil(width / 4) * 4,
+});
+
+const quads =
+  ({ width }: DropoutMask) =>
+  (tokens: number) =>
+    grid(Math.ceil((tokens * Math.ceil(width / 4)) / 64));
+
+/** y [T, width] = dropout(x), by a generator that counts (Philox): step, micro-batch, module and element decide. Exact. */
+export const dropoutKernel = defineKernel({
+  name: 'dropout',
+  shader: 'dropout.wgsl',
+  bindings: { x: input('f32'), y: output('f32') },
+  params: { ...MASK, x_stride: 'u32', x_at: 'u32' },
+  constants: {},
+});
+
+export function dropout(
+  plan: PlanBuilder,
+  { mask, x, y }: { readonly mask: DropoutMask; readonly x: Columns; readonly y: Tensor },
+): void {
+  plan.dispatch(dropoutKernel, {
+    bindings: { x: x.tensor, y },
+    params: { ...maskParams(mask), x_stride: x.stride, x_at: x.at },
+    workgroups: quads(mask),
+    flopsPerToken: 30 * mask.width,
+  });
+}
+
+/** dx [T, width] += dropout(du·A) with the same mask: the gradient of one module's input. Relative error ≤ 2e-5. */
+export const dropoutExpandKernel = defineKernel({
+  name: 'dropout_expand',
+  shader: 'dropout_expand.wgsl',
+  bindings: { du: input('f32'), lora: input('f32'), dx: inout('f32') },
+  params: { ...MASK, rank: 'u32', a_at: 'u32', du_stride: 'u32', du_at: 'u32' },
+  constants: {},
+});
+
+export interface DropoutExpandOptions {
+  readonly mask: DropoutMask;
+  readonly du: Columns;
+  readonly lora: Tensor | TensorView;
+  /** A [rank, width] in it. */
+  readonly aAt: number;
+  readonly rank: number;
+  readonly dx: Tensor;
+}
+
+export function dropoutExpand(plan: PlanBuilder, { mask, du, lora, aAt, rank, dx }: DropoutExpandOptions): void {
+  plan.dispatch(dropoutExpandKernel, {
+    bindings: { du: du.tensor, lora, dx },
+    params: { ...maskParams(mask), rank, a_at: aAt, du_stride: du.stride, du_at: du.at },
+    workgroups: quads(mask),
+    flopsPerToken: 2 * rank * mask.width + 30 * mask.width,
+  });
+}

@@ -1,0 +1,86 @@
+/** What a run allocates beside the model, the trained state and the plans: inputs, tables, figures. */
+import type { Gpu } from '../device/gpu.ts';
+import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
+import { STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
+import type { Precision } from '../kernels/matmul_tile.ts';
+import type { Decoder } from '../model/decoder.ts';
+import { createDoraNorms } from '../model/dora.ts';
+import { isLoraA, type LoraOptions } from '../model/lora.ts';
+import { LengthRope } from '../model/rope_tables.ts';
+import type { ModelWeights } from '../model/weights.ts';
+import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import type { FlatState } from './flat_state.ts';
+import type { OptimizerBuffers } from './plans.ts';
+
+/** Steps whose figures can wait on the GPU; the line after them is evaluation's. */
+export const LOG_SLOTS = 64;
+
+/** What decides how much a run needs. */
+export interface RunShape {
+  readonly model: ModelWeights;
+  readonly lora: LoraOptions;
+  /** The most tokens a micro-batch will have. */
+  readonly capacity: number;
+  /** The highest position + 1. */
+  readonly positions: number;
+  readonly precision: Precision;
+  /** LoRA+: the learning rate of B is this times A's. */
+  readonly loraPlusRatio: number;
+}
+
+export interface RunBuffers {
+  readonly decoder: Decoder;
+  readonly optimizer: OptimizerBuffers;
+  readonly stepUniform: GPUBuffer;
+  /** All that belongs to neither the decoder's tables nor its state. */
+  readonly buffers: readonly GPUBuffer[];
+}
+
+export function allocateRun(gpu: Gpu, state: FlatState, run: RunShape): RunBuffers {
+  const { model, lora, capacity, positions, precision, loraPlusRatio } = run;
+  const { spec } = model;
+  const buffers: GPUBuffer[] = [];
+  const buffer = (label: string, size: number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE) => {
+    const made = gpu.ledger.create({
+      label,
+      size,
+      usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+      category: 'activations',
+    });
+    buffers.push(made);
+    return bufferTensor(label, made);
+  };
+  const stepUniform = buffer('step', uniformBytes(STEP_FIELDS), GPUBufferUsage.UNIFORM).buffer;
+  const optimizer: OptimizerBuffers = {
+    logRing: buffer('log ring', (LOG_SLOTS + 1) * LOG_FIELDS * 4),
+    clip: buffer('clip coefficient', 4),
+    borders: loraPlusRatio === 1 ? null : writeBorders(gpu, state, buffer),
+  };
+  const decoder: Decoder = {
+    spec,
+    weights: model,
+    state,
+    lora,
+    precision,
+    doraNorms: createDoraNorms(gpu, lora),
+    ropes: spec.ropes.map((rope) => new LengthRope(gpu, rope, positions)),
+    inputs: {
+      ids: buffer('ids', capacity * 4),
+      targets: buffer('targets', capacity * 4),
+      positions: buffer('positions', capacity * 4),
+      documents: buffer('documents', capacity * 8),
+    },
+  };
+  return { decoder, optimizer, stepUniform, buffers };
+}
+
+/** Buffers that say which parameters LoRA+ gives its second rate: all but A, as PEFT's `create_loraplus_optimizer`. */
+function writeBorders(gpu: Gpu, state: FlatState, buffer: (label: string, size: number) => BufferTensor) {
+  return state
+    .borders((name) => !isLoraA(name))
+    .map((borders) => {
+      const tensor = buffer('second learning rate', borders.byteLength);
+      gpu.device.queue.writeBuffer(tensor.buffer, 0, borders);
+      return { tensor, count: borders.length };
+    });
+}

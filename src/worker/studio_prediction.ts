@@ -1,0 +1,37 @@
+/** How much GPU memory a run with these settings would take, over a model that need not be downloaded yet. */
+import { assumedMemoryBytes } from '../engine/device/allocation.ts';
+import type { Capabilities } from '../engine/device/capabilities.ts';
+import { KEEP_ALL } from '../engine/train/kept_layers.ts';
+import { type ModelMemory, type PredictedMemory, predictMemory } from '../engine/train/predict_memory.ts';
+import { adaptedLinears } from '../formats/lora.ts';
+import type { LoraConfig, TrainingConfig } from '../formats/run_config.ts';
+import { keepLayers } from './trainer_options.ts';
+
+/**
+ * An upper bound where the rows are not known: batches are taken to be as long as max_length, or as the longest row.
+ * Throws the named errors of `adaptedLinears` and `predictMemory`.
+ */
+export function predictStudioRun(
+  capabilities: Capabilities,
+  model: ModelMemory,
+  { lora, training }: { readonly lora: LoraConfig; readonly training: TrainingConfig },
+  longest: number | null,
+): PredictedMemory {
+  const positions = training.packing
+    ? training.max_length
+    : Math.min(training.max_length, longest ?? training.max_length);
+  return predictMemory(capabilities, model, {
+    lora: { adapters: adaptedLinears(model.spec, lora), dora: lora.use_dora, dropout: lora.lora_dropout },
+    capacity: positions * training.per_device_train_batch_size,
+    positions,
+    precision: 'f32',
+    keep: studioKeepLayers(capabilities, training),
+    loraPlusRatio: training.loraplus_lr_ratio,
+  });
+}
+
+/** Where nobody has said what may be used: no more than a page may count on. */
+export function studioKeepLayers(capabilities: Capabilities, training: TrainingConfig) {
+  const keep = keepLayers(training);
+  return keep === KEEP_ALL ? { totalBytes: assumedMemoryBytes(capabilities.maxBufferBytes) } : keep;
+}
