@@ -91,12 +91,12 @@ struct RawVectors { low: RawB, high: RawB }
 #if TRANSPOSED
 fn fetch_vectors(n: u32, k: u32) -> RawVectors { return RawVectors(fetch_b(n, k), fetch_b(n + 4u, k)); }
 fn put_vectors(own: vec2<u32>, raw: RawVectors, n: u32, k: u32) {
-  put_b(own, halves(within_f16(decode_b(raw.low, n, k)), within_f16(decode_b(raw.high, n + 4u, k))));
+  put_b(own, decode_b(raw.low, n, k), decode_b(raw.high, n + 4u, k));
 }
 #else
 fn fetch_vectors(n: u32, k: u32) -> RawVectors { return RawVectors(fetch_b(n, k), fetch_b(n, k + 4u)); }
 fn put_vectors(own: vec2<u32>, raw: RawVectors, n: u32, k: u32) {
-  put_b(own, halves(within_f16(decode_b(raw.low, n, k)), within_f16(decode_b(raw.high, n, k + 4u))));
+  put_b(own, decode_b(raw.low, n, k), decode_b(raw.high, n, k + 4u));
 }
 #endif
 #include "common/matmul_matrix_tile.wgsl"
@@ -105,7 +105,7 @@ fn put_vectors(own: vec2<u32>, raw: RawVectors, n: u32, k: u32) {
 #endif
 
 #if MATRIX
-@compute @workgroup_size(32u * (TILE_M / (16u * SUB_M)) * (TILE_N / (16u * SUB_N)))
+@compute @workgroup_size(32u * (TILE_M / (MAT_M * SUB_M)) * (TILE_N / (MAT_N * SUB_N)))
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,

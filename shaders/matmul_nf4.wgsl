@@ -206,7 +206,7 @@ fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
   let row = row_of(k);
   let absmax = select(0.0, decode_absmax(raw.absmax, row.first + min(n, params.width - 32u), row.offset), k < params.depth);
 #for v 4
-  put_b(own + vec2<u32>({v}u * 8u, 0u), halves(absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u)));
+  put_b(own + vec2<u32>({v}u * 8u, 0u), absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u));
 #endfor
 }
 #else
@@ -217,7 +217,7 @@ fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
   let i = min(n, segment.width - 1u) * params.depth + min(k, params.depth - 32u);
   let absmax = select(0.0, decode_absmax(raw.absmax, i, offset), k < params.depth);
 #for v 4
-  put_b(own + vec2<u32>(0u, {v}u * 8u), halves(absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u)));
+  put_b(own + vec2<u32>(0u, {v}u * 8u), absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u));
 #endfor
 }
 #endif
@@ -227,7 +227,7 @@ fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
 #endif
 
 #if MATRIX
-@compute @workgroup_size(32u * (TILE_M / (16u * SUB_M)) * (TILE_N / (16u * SUB_N)))
+@compute @workgroup_size(32u * (TILE_M / (MAT_M * SUB_M)) * (TILE_N / (MAT_N * SUB_N)))
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,

@@ -13,7 +13,7 @@ export const matrixMutants: readonly Mutant[] = [
     FORWARD,
     ['LOW_RANK_LIFT = 256.0', 'LOW_RANK_LIFT = 1e9'],
     ['k0 < rank; k0 += 16u', 'k0 < rank; k0 += 32u'],
-    ['i / 4u, n0 + (column', 'i / 8u, n0 + (column'],
+    ['* MAT_M + i / (MAT_N / 4u)', '* MAT_M + i / (MAT_N / 2u)'],
     ['subgroup % SUBGROUPS_N * SUB_N', 'subgroup % SUBGROUPS_N'],
     ['fetch_step(m0, n0, k0 + TILE_K, lane)', 'fetch_step(m0, n0, k0, lane)'],
   ),

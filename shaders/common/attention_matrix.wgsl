@@ -8,6 +8,10 @@
 //   fn tile_vector_{set}(row: u32, v: u32) -> vec4<f32>   rows that it walks along
 #include "common/matrices.wgsl"
 
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sums = subgroup_matrix_result<f32, 16, 16>;
+
 const SUBGROUPS = 4u;
 const THREADS = 32u * SUBGROUPS;
 const ROWS = 16u * SUBGROUPS;

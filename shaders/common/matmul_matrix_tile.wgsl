@@ -1,13 +1,14 @@
-// The tile of common/matmul_tile.wgsl where subgroups multiply 16 × 16 blocks at once: operands rounded to f16, sums in
-// f32. A workgroup's TILE_M × TILE_N outputs are shared out to subgroups of SUB_M × SUB_N blocks each; accumulators are
-// named variables of one function, since matrices in indexed arrays leave the registers.
+// The tile of common/matmul_tile.wgsl where subgroups multiply blocks of MAT_M × MAT_K and MAT_K × MAT_N at once:
+// operands rounded to f16 (with WIDE in f32), sums in f32. A workgroup's TILE_M × TILE_N outputs are shared out to
+// subgroups of SUB_M × SUB_N blocks each; accumulators are named variables of one function, since matrices in indexed
+// arrays leave the registers.
 //
 // The file that includes this one defines, with m, n and k where the vector starts,
 //   alias RawA, fn fetch_a(m, k) -> RawA       A[m][k … k+3], as it lies in memory
 //   fn decode_a(raw, m, k) -> vec4<f32>
 //   alias RawVectors, fn fetch_vectors(n, k) -> RawVectors
 //                                              B_RUN numbers along k if B_ALONG_K, else along n, as they lie in memory
-//   fn put_vectors(own, raw, n, k)             hands them to put_b, eight f16 at a time, own their place in the tile
+//   fn put_vectors(own, raw, n, k)             hands them to put_b, eight at a time, own their place in the tile
 //   fn store(m, n, value: vec4<f32>)           outputs [m][n … n+3]
 // Outside the operands, anywhere, fetch gives something that decodes to finite numbers; along k, beyond the depth, B
 // decodes to zeros. With LOW_RANK there is a second product behind the first:
@@ -17,18 +18,31 @@
 // With TRANSPOSED, A holds gradients: it is lifted, and the result lowered.
 #include "common/matrices.wgsl"
 
-const SUBGROUPS_N = TILE_N / (16u * SUB_N);
-const THREADS = 32u * (TILE_M / (16u * SUB_M)) * SUBGROUPS_N;
+#if WIDE
+alias Left = subgroup_matrix_left<f32, MAT_K, MAT_M>;
+alias Right = subgroup_matrix_right<f32, MAT_N, MAT_K>;
+#else
+alias Left = subgroup_matrix_left<f16, MAT_K, MAT_M>;
+alias Right = subgroup_matrix_right<f16, MAT_N, MAT_K>;
+#endif
+alias Sums = subgroup_matrix_result<f32, MAT_N, MAT_M>;
 
-// Operands as vectors of eight f16, by blocks of sixteen rows of A or columns of B: what a subgroup reads has an offset that
-// is known when the kernel is compiled, so that checking it costs nothing. Rows are one vector longer than they need to
-// be, or neighbours would fall into one bank.
-const STEP_VECTORS = TILE_K / 8u;
-const A_ROW = STEP_VECTORS + 1u;
-const B_ROW = select(3u, STEP_VECTORS + 1u, B_ALONG_K);
-const B_ROWS = select(TILE_K, 16u, B_ALONG_K);
-var<workgroup> a_tile: array<array<vec4<u32>, 16u * A_ROW>, TILE_M / 16u>;
-var<workgroup> b_tile: array<array<vec4<u32>, B_ROWS * B_ROW>, TILE_N / 16u>;
+const SUBGROUPS_N = TILE_N / (MAT_N * SUB_N);
+const THREADS = 32u * (TILE_M / (MAT_M * SUB_M)) * SUBGROUPS_N;
+
+// Operands as vectors of eight f16 or four f32, by blocks of MAT_M rows of A or MAT_N columns of B: what a subgroup reads has an
+// offset that is known when the kernel is compiled, so that checking it costs nothing. Rows of more than
+// one vector are one longer than they need to be, or neighbours would fall into one bank.
+const VECTOR = select(8u, 4u, WIDE);
+const A_ROW = TILE_K / VECTOR + 1u;
+const B_VECTORS = select(MAT_N, TILE_K, B_ALONG_K) / VECTOR;
+const B_ROW = B_VECTORS + select(0u, 1u, B_VECTORS > 1u);
+const B_ROWS = select(TILE_K, MAT_N, B_ALONG_K);
+var<workgroup> a_tile: array<array<vec4<u32>, MAT_M * A_ROW>, TILE_M / MAT_M>;
+var<workgroup> b_tile: array<array<vec4<u32>, B_ROWS * B_ROW>, TILE_N / MAT_N>;
+// From one block of the depth to the next, in vectors.
+const A_BLOCK = MAT_K / VECTOR;
+const B_BLOCK = select(MAT_K * B_ROW, A_BLOCK, B_ALONG_K);
 
 #for s A_STAGES
 var<private> next_a_{s}_0: RawA;
@@ -38,8 +52,8 @@ var<private> next_a_{s}_1: RawA;
 var<private> next_b_{s}: RawVectors;
 #endfor
 
-// Where a vector of A lies in the tile: (along m, along k), in elements. Neighbours read along a row.
-fn place_a(i: u32) -> vec2<u32> { return vec2<u32>(i / STEP_VECTORS, i % STEP_VECTORS * 8u); }
+// Where eight numbers of A lie in the tile: (along m, along k). Neighbours read along a row.
+fn place_a(i: u32) -> vec2<u32> { return vec2<u32>(i / (TILE_K / 8u), i % (TILE_K / 8u) * 8u); }
 // The same of a run of B: (along n, along k).
 fn place_b(i: u32) -> vec2<u32> {
 #if B_ALONG_K
@@ -49,14 +63,27 @@ fn place_b(i: u32) -> vec2<u32> {
 #endif
 }
 
-fn put_a(at: vec2<u32>, value: vec4<u32>) {
-  a_tile[at.x / 16u][at.x % 16u * A_ROW + at.y / 8u] = value;
-}
-fn put_b(at: vec2<u32>, value: vec4<u32>) {
-#if B_ALONG_K
-  b_tile[at.x / 16u][at.x % 16u * B_ROW + at.y / 8u] = value;
+fn put_a(at: vec2<u32>, low: vec4<f32>, high: vec4<f32>) {
+  let first = at.x % MAT_M * A_ROW + at.y / VECTOR;
+#if WIDE
+  a_tile[at.x / MAT_M][first] = bitcast<vec4<u32>>(low);
+  a_tile[at.x / MAT_M][first + 1u] = bitcast<vec4<u32>>(high);
 #else
-  b_tile[at.x / 16u][at.y * B_ROW + at.x % 16u / 8u] = value;
+  a_tile[at.x / MAT_M][first] = halves(within_f16(low), within_f16(high));
+#endif
+}
+// Weights are well within f16.
+fn put_b(at: vec2<u32>, low: vec4<f32>, high: vec4<f32>) {
+#if B_ALONG_K
+  let first = at.x % MAT_N * B_ROW + at.y / VECTOR;
+#else
+  let first = at.y * B_ROW + at.x % MAT_N / VECTOR;
+#endif
+#if WIDE
+  b_tile[at.x / MAT_N][first] = bitcast<vec4<u32>>(low);
+  b_tile[at.x / MAT_N][first + 1u] = bitcast<vec4<u32>>(high);
+#else
+  b_tile[at.x / MAT_N][first] = halves(low, high);
 #endif
 }
 
@@ -82,8 +109,7 @@ fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
   {
     let own = place_a(lane + {s}u * THREADS);
     let at = vec2<u32>(m0, k0) + own;
-    put_a(own, halves(
-      within_f16(scale * decode_a(next_a_{s}_0, at.x, at.y)), within_f16(scale * decode_a(next_a_{s}_1, at.x, at.y + 4u))));
+    put_a(own, scale * decode_a(next_a_{s}_0, at.x, at.y), scale * decode_a(next_a_{s}_1, at.x, at.y + 4u));
   }
 #endfor
 #for s B_STAGES
@@ -106,19 +132,19 @@ fn stage_low_rank(m0: u32, n0: u32, k0: u32, lane: u32) {
     let own = vec2<u32>(i / 2u, i % 2u * 8u);
     let m = m0 + own.x;
     let k = k0 + own.y;
-    put_a(own, halves(within_f16(scale * low_rank_a(m, k)), within_f16(scale * low_rank_a(m, k + 4u))));
+    put_a(own, scale * low_rank_a(m, k), scale * low_rank_a(m, k + 4u));
   }
   for (var i = lane; i < TILE_N * 2u; i += THREADS) {
 #if B_ALONG_K
     let own = vec2<u32>(i / 2u, i % 2u * 8u);
     let n = n0 + own.x;
     let k = k0 + own.y;
-    put_b(own, halves(within_f16(LOW_RANK_LIFT * low_rank_b(n, k)), within_f16(LOW_RANK_LIFT * low_rank_b(n, k + 4u))));
+    put_b(own, LOW_RANK_LIFT * low_rank_b(n, k), LOW_RANK_LIFT * low_rank_b(n, k + 4u));
 #else
     let own = vec2<u32>(i % (TILE_N / 8u) * 8u, i / (TILE_N / 8u));
     let n = n0 + own.x;
     let k = k0 + own.y;
-    put_b(own, halves(within_f16(LOW_RANK_LIFT * low_rank_b(n, k)), within_f16(LOW_RANK_LIFT * low_rank_b(n + 4u, k))));
+    put_b(own, LOW_RANK_LIFT * low_rank_b(n, k), LOW_RANK_LIFT * low_rank_b(n + 4u, k));
 #endif
   }
 }
@@ -140,18 +166,22 @@ fn compute_tile(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32
   for (var k0 = 0u; k0 < rank; k0 += 16u) {
     stage_low_rank(m0, n0, k0, lane);
     workgroupBarrier();
+#for q LOW_STEPS
+    {
 #for j SUB_N
 #if B_ALONG_K
-    let b_{j} = subgroupMatrixLoad<Right, col_major>(&b_tile[column + {j}u], 0u, B_ROW);
+      let b_{j} = subgroupMatrixLoad<Right, col_major>(&b_tile[column + {j}u], {q}u * B_BLOCK, B_ROW);
 #else
-    let b_{j} = subgroupMatrixLoad<Right, row_major>(&b_tile[column + {j}u], 0u, B_ROW);
+      let b_{j} = subgroupMatrixLoad<Right, row_major>(&b_tile[column + {j}u], {q}u * B_BLOCK, B_ROW);
 #endif
 #endfor
 #for i SUB_M
-    let a_{i} = subgroupMatrixLoad<Left, row_major>(&a_tile[row + {i}u], 0u, A_ROW);
+      let a_{i} = subgroupMatrixLoad<Left, row_major>(&a_tile[row + {i}u], {q}u * A_BLOCK, A_ROW);
 #for j SUB_N
-    sums_{i}_{j} = subgroupMatrixMultiplyAccumulate(a_{i}, b_{j}, sums_{i}_{j});
+      sums_{i}_{j} = subgroupMatrixMultiplyAccumulate(a_{i}, b_{j}, sums_{i}_{j});
 #endfor
+#endfor
+    }
 #endfor
     workgroupBarrier();
   }
@@ -164,13 +194,13 @@ fn compute_tile(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32
 #for k K_STEPS
     {
 #for i SUB_M
-      let a_{i} = subgroupMatrixLoad<Left, row_major>(&a_tile[row + {i}u], {k}u * 2u, A_ROW);
+      let a_{i} = subgroupMatrixLoad<Left, row_major>(&a_tile[row + {i}u], {k}u * A_BLOCK, A_ROW);
 #endfor
 #for j SUB_N
 #if B_ALONG_K
-      let b_{j} = subgroupMatrixLoad<Right, col_major>(&b_tile[column + {j}u], {k}u * 2u, B_ROW);
+      let b_{j} = subgroupMatrixLoad<Right, col_major>(&b_tile[column + {j}u], {k}u * B_BLOCK, B_ROW);
 #else
-      let b_{j} = subgroupMatrixLoad<Right, row_major>(&b_tile[column + {j}u], {k}u * 16u * B_ROW, B_ROW);
+      let b_{j} = subgroupMatrixLoad<Right, row_major>(&b_tile[column + {j}u], {k}u * B_BLOCK, B_ROW);
 #endif
 #for i SUB_M
       sums_{i}_{j} = subgroupMatrixMultiplyAccumulate(a_{i}, b_{j}, sums_{i}_{j});
@@ -185,10 +215,12 @@ fn compute_tile(m0: u32, n0: u32, k_begin: u32, k_end: u32, rank: u32, lane: u32
   let in_subgroup = lane % 32u;
 #for i SUB_M
 #for j SUB_N
-  subgroupMatrixStore<row_major>(&a_tile[subgroup], 0u, sums_{i}_{j}, 4u);
+  subgroupMatrixStore<row_major>(&a_tile[subgroup], 0u, sums_{i}_{j}, MAT_N / 4u);
   workgroupBarrier();
-  for (var i = in_subgroup; i < 64u; i += 32u) {
-    store(m0 + (row + {i}u) * 16u + i / 4u, n0 + (column + {j}u) * 16u + i % 4u * 4u, scale * bitcast<vec4<f32>>(a_tile[subgroup][i]));
+  for (var i = in_subgroup; i < MAT_M * MAT_N / 4u; i += 32u) {
+    let m = m0 + (row + {i}u) * MAT_M + i / (MAT_N / 4u);
+    let n = n0 + (column + {j}u) * MAT_N + i % (MAT_N / 4u) * 4u;
+    store(m, n, scale * bitcast<vec4<f32>>(a_tile[subgroup][i]));
   }
   workgroupBarrier();
 #endfor

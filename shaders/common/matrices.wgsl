@@ -1,8 +1,5 @@
-// Matrices that a subgroup of 32 multiplies at once: operands in f16, sums in f32. Sums declared in a loop begin as
-// `= Sums()`: without, one driver's keep what the round before left in them.
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sums = subgroup_matrix_result<f32, 16, 16>;
+// For matrices that a subgroup of 32 multiplies at once. Sums declared in a loop begin as `= Sums()`: without, one
+// driver's keep what the round before left in them.
 
 // Eight f16 of what is no larger than f16 can hold.
 fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {

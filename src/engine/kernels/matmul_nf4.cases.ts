@@ -4,6 +4,7 @@ import {
   DEEP,
   isMatrix,
   LARGE,
+  MATRIX_HALF,
   MATRIX_LARGE,
   MATRIX_MEDIUM,
   MATRIX_SMALL,
@@ -296,6 +297,17 @@ export const cases: KernelCase[] = (
       capacity: 80,
     },
     { tile: MATRIX_SMALL, tokens: 7, inFeatures: 96, outFeatures: [40, 16], bias: true, lora: 3, doubleQuant: true },
+    {
+      tile: MATRIX_HALF,
+      tokens: 70,
+      inFeatures: 96,
+      outFeatures: [136, 24],
+      doubleQuant: true,
+      lora: 20,
+      bias: true,
+      residual: true,
+    },
+    { tile: MATRIX_HALF, tokens: 65, inFeatures: 160, outFeatures: [72], transposed: true, lora: 8 },
     { tile: MATRIX_SMALL, tokens: 100, inFeatures: 288, outFeatures: [80], transposed: true, lora: 8, splits: 2 },
   ] satisfies Shape[]
 ).map(nf4Case);

@@ -38,7 +38,7 @@ test('every tile is made of whole blocks and at most 256 invocations', () => {
     const { TILE_M, TILE_N, TILE_K } = tile;
     expect(tileThreads(tile), name).toBeLessThanOrEqual(256);
     const parts = isMatrix(tile)
-      ? [TILE_M / (16 * tile.SUB_M), TILE_N / (16 * tile.SUB_N), TILE_K / 16]
+      ? [TILE_M / (tile.MAT_M * tile.SUB_M), TILE_N / (tile.MAT_N * tile.SUB_N), TILE_K / tile.MAT_K]
       : [TILE_M / (4 * tile.RM), TILE_N / (4 * tile.RN), TILE_K / 4];
     for (const ratio of [tileThreads(tile), ...parts]) {
       expect(Number.isInteger(ratio), name).toBe(true);

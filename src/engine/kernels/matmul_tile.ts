@@ -20,9 +20,14 @@ export interface RegisterTile extends TileSize {
   readonly PREFETCH: boolean;
 }
 
-/** Subgroups multiply 16 × 16 blocks at once: operands rounded to f16, sums in f32. */
+/** Subgroups multiply blocks of [MAT_M, MAT_K] and [MAT_K, MAT_N] at once: operands rounded to f16, sums in f32. */
 export interface MatrixTile extends TileSize {
-  /** Blocks of sixteen rows and of sixteen columns a subgroup. */
+  readonly MAT_M: number;
+  readonly MAT_N: number;
+  readonly MAT_K: number;
+  /** Operands stay in f32. */
+  readonly WIDE: boolean;
+  /** Blocks of rows and of columns a subgroup. */
   readonly SUB_M: number;
   readonly SUB_N: number;
 }
@@ -40,9 +45,17 @@ export const SMALL: RegisterTile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, 
 /** Few invocations with many outputs each: twice as fast as the others where a CPU plays the GPU. */
 export const SOFTWARE: RegisterTile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 2, RN: 2, PREFETCH: false };
 
-export const MATRIX_LARGE: MatrixTile = { TILE_M: 128, TILE_N: 128, TILE_K: 32, SUB_M: 4, SUB_N: 4 };
-export const MATRIX_MEDIUM: MatrixTile = { TILE_M: 64, TILE_N: 64, TILE_K: 64, SUB_M: 2, SUB_N: 2 };
-export const MATRIX_SMALL: MatrixTile = { TILE_M: 64, TILE_N: 64, TILE_K: 32, SUB_M: 4, SUB_N: 2 };
+const SQUARE = { MAT_M: 16, MAT_N: 16, MAT_K: 16, WIDE: false } as const;
+export const MATRIX_LARGE: MatrixTile = { ...SQUARE, TILE_M: 128, TILE_N: 128, TILE_K: 32, SUB_M: 4, SUB_N: 4 };
+export const MATRIX_MEDIUM: MatrixTile = { ...SQUARE, TILE_M: 64, TILE_N: 64, TILE_K: 64, SUB_M: 2, SUB_N: 2 };
+export const MATRIX_SMALL: MatrixTile = { ...SQUARE, TILE_M: 64, TILE_N: 64, TILE_K: 32, SUB_M: 4, SUB_N: 2 };
+/** MATRIX_LARGE of blocks half as wide, for devices that have no others; never chosen where there are. */
+export const MATRIX_HALF: MatrixTile = { ...MATRIX_LARGE, MAT_N: 8, SUB_N: 8 };
+/** For Apple's matrices of f32. Untested: compiled only, chosen only when forced. */
+export const MATRIX_APPLE: MatrixTile = {
+  ...{ MAT_M: 8, MAT_N: 8, MAT_K: 8, WIDE: true },
+  ...{ TILE_M: 64, TILE_N: 64, TILE_K: 32, SUB_M: 8, SUB_N: 4 },
+};
 export const ALL_TILES = {
   DEEP,
   LARGE,
@@ -53,6 +66,8 @@ export const ALL_TILES = {
   MATRIX_LARGE,
   MATRIX_MEDIUM,
   MATRIX_SMALL,
+  MATRIX_HALF,
+  MATRIX_APPLE,
 } as const;
 
 /** Lanes a subgroup where matrices are multiplied. */
@@ -61,15 +76,17 @@ const SUBGROUP = 32;
 /** Invocations a workgroup. */
 export const tileThreads = (tile: Tile) =>
   isMatrix(tile)
-    ? (SUBGROUP * tile.TILE_M * tile.TILE_N) / (256 * tile.SUB_M * tile.SUB_N)
+    ? (SUBGROUP * tile.TILE_M * tile.TILE_N) / (tile.MAT_M * tile.MAT_N * tile.SUB_M * tile.SUB_N)
     : (tile.TILE_M * tile.TILE_N) / (16 * tile.RM * tile.RN);
 
 /** Bytes of workgroup memory for both operands, with a vector of padding a row; `alongK`: B lies along the depth. */
 export function tileBytes(tile: Tile, alongK = false): number {
   const { TILE_M, TILE_N, TILE_K } = tile;
   if (!isMatrix(tile)) return (TILE_M + TILE_N + 8) * TILE_K * 4;
-  const row = TILE_K * 2 + 16;
-  return TILE_M * row + (alongK ? TILE_N * row : (TILE_N / 16) * TILE_K * 48);
+  const bytes = tile.WIDE ? 4 : 2;
+  const row = TILE_K * bytes + 16;
+  const across = tile.MAT_N * bytes;
+  return TILE_M * row + (alongK ? TILE_N * row : (TILE_N / tile.MAT_N) * TILE_K * (across + (across > 16 ? 16 : 0)));
 }
 
 /** What a plan's matmuls round their operands to. Sums are in f32 either way. */
@@ -108,7 +125,8 @@ export function tileConstants(tile: Tile, { software }: Capabilities, run: numbe
     return {
       ...tile,
       MATRIX: true,
-      K_STEPS: tile.TILE_K / 16,
+      K_STEPS: tile.TILE_K / tile.MAT_K,
+      LOW_STEPS: 16 / tile.MAT_K,
       A_STAGES: (tile.TILE_M * tile.TILE_K) / 8 / tileThreads(tile),
       B_STAGES: (tile.TILE_N * tile.TILE_K) / run / tileThreads(tile),
       B_RUN: run,

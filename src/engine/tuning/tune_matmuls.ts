@@ -38,6 +38,8 @@ export function candidates(problem: MatmulProblem, storageBytes: number): Matmul
   const shapes: MatmulShape[] = [];
   for (const tile of Object.values<Tile>(ALL_TILES)) {
     if (tile === SOFTWARE || isMatrix(tile) !== (precision === 'f16')) continue;
+    // Blocks that hasMatrices has asked the device for.
+    if (isMatrix(tile) && tile.MAT_N !== 16) continue;
     if (tileBytes(tile, alongK) + TABLE_BYTES > storageBytes) continue;
     const tiles = Math.ceil(rows / tile.TILE_M) * widths.reduce((sum, w) => sum + Math.ceil(w / tile.TILE_N), 0);
     if ((tiles * tile.TILE_M * tile.TILE_N) / (rows * widthOf(problem)) > 1.34) continue;
