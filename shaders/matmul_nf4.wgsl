@@ -105,43 +105,46 @@ fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
 #endif
 
 #if LORA
-#if LORA_VECTORS
-fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
-  let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
-  return select(vec4<f32>(0.0), u[at >> 2u], k < segment.rank);
+fn u_index(m: u32, k: u32) -> u32 {
+  return min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
 }
 
-fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
+// Whether the adapter's matrix has an element there, and where it lies.
+fn in_lora(n: u32, k: u32) -> bool {
 #if TRANSPOSED
-  let inside = n < params.width && k < segment.rank;
+  return n < params.width && k < segment.rank;
+#else
+  return n < segment.width && k < segment.rank;
+#endif
+}
+fn lora_index(n: u32, k: u32) -> u32 {
+#if TRANSPOSED
   let i = k * params.width + n;
 #else
-  let inside = n < segment.width && k < segment.rank;
   let i = n * segment.rank + k;
 #endif
-  return select(vec4<f32>(0.0), lora[(segment.lora_at + i) >> 2u], inside);
+  return segment.lora_at + i;
+}
+
+#if LORA_VECTORS
+fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
+  return select(vec4<f32>(0.0), u[u_index(m, k) >> 2u], k < segment.rank);
+}
+fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
+  return select(vec4<f32>(0.0), lora[lora_index(n, k) >> 2u], in_lora(n, k));
 }
 #else
 fn low_rank_a(m: u32, k: u32) -> vec4<f32> {
-  let at = min(m, step.tokens - 1u) * params.u_stride + segment.u_at + k;
+  let at = u_index(m, k);
   return vec4<f32>(
     select(0.0, u[at], k < segment.rank),
     select(0.0, u[at + 1u], k + 1u < segment.rank),
     select(0.0, u[at + 2u], k + 2u < segment.rank),
     select(0.0, u[at + 3u], k + 3u < segment.rank));
 }
-
 fn lora_element(n: u32, k: u32) -> f32 {
-#if TRANSPOSED
-  let inside = n < params.width && k < segment.rank;
-  let i = k * params.width + n;
-#else
-  let inside = n < segment.width && k < segment.rank;
-  let i = n * segment.rank + k;
-#endif
-  return select(0.0, lora[segment.lora_at + i], inside);
+  return select(0.0, lora[lora_index(n, k)], in_lora(n, k));
 }
-
 fn low_rank_b(n: u32, k: u32) -> vec4<f32> {
 #if TRANSPOSED
   return vec4<f32>(lora_element(n, k), lora_element(n + 1u, k), lora_element(n + 2u, k), lora_element(n + 3u, k));

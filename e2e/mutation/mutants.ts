@@ -411,7 +411,7 @@ export const mutants: readonly Mutant[] = [
       'decode_packed(raw, min(n, segment.width - 1u) * params.width',
     ],
     ['select(vec4<f32>(0.0), weights, k < params.depth)', 'weights'],
-    ['slab[segment.bias_at + n]', 'slab[segment.bias_at]'],
+    ['word(segment.bias_at + n)', 'word(segment.bias_at)'],
   ),
   ...inFile(
     'matmul_nf4.wgsl',
@@ -727,7 +727,7 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'common/nf4.wgsl',
     NF4,
-    ['slab[CODEBOOK_WORDS + i]', 'slab[i]'],
+    ['word(CODEBOOK_WORDS + i)', 'word(i)'],
     ['absmax_at + (block >> 2u)', 'absmax_at + (block >> 3u)'],
     ['(half >> 12u) & 15u', '(half >> 8u) & 15u'],
     ['((i >> 6u) & 3u) * 8u', '((i >> 6u) & 1u) * 8u'],
