@@ -18,7 +18,7 @@ function dropoutBenches(size: BenchSize, tokens: number, width: number): KernelB
         }),
     },
     {
-      name: `dropout_expand ${tokens}×${width} rank ${RANK}`,
+      name: `dropout_expand ${tokens}×${width}`,
       ...{ size, tokens, flops: (30 + 2 * RANK) * tokens * width, bytes: 4 * 2 * tokens * width },
       record: (plan, buffers) =>
         dropoutExpand(plan, {
