@@ -92,14 +92,12 @@ for (let at = 0; at < 20; at++) {
   await page.waitForTimeout(100);
 }
 const tokenizing = performance.now();
-await page
-  .getByRole('link', { name: 'Go on to training' })
-  .waitFor({ timeout: Number(values['tokenize-seconds']) * 1000 })
-  .catch(() => undefined);
-const status = await page
-  .getByText(/Cutting rows into tokens: /)
-  .allInnerTexts()
-  .then((texts) => texts[0] ?? 'done');
+const finished = page.getByRole('link', { name: 'Go on to training' });
+await finished.waitFor({ timeout: Number(values['tokenize-seconds']) * 1000 }).catch(() => undefined);
+const told = page.getByText(/Cutting rows into tokens: /).or(page.getByRole('alert'));
+const status = (await finished.isVisible())
+  ? 'done'
+  : (await told.allInnerTexts()).join(' ') || 'neither done nor failed';
 const { own, all } = await watch.stop();
 console.log(
   JSON.stringify(
