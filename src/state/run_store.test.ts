@@ -80,6 +80,17 @@ it('says what a run does before its first step', () => {
   expect(useRun.getState().stage).toBe('measuring');
 });
 
+it('keeps which precision was chosen and why, until the next run', () => {
+  const choice = { precision: 'f32', errors: { loss: 0.01, gradient: 0.3 } } as const;
+  receiveForRun({ type: 'preparing', runId: runId(), stage: 'checking' });
+  receiveForRun({ type: 'precision', runId: runId(), choice });
+  receiveForRun(step(1));
+  expect(useRun.getState()).toMatchObject({ stage: 'checking', precision: choice });
+  const { request, model } = useRun.getState();
+  startTraining(request!, model!);
+  expect(useRun.getState().precision).toBe(null);
+});
+
 it('stays stopping when a pause is confirmed late', () => {
   receiveForRun(step(1));
   pauseTraining();
