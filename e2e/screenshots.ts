@@ -81,6 +81,7 @@ const SHOTS: readonly Shot[] = [
     play: async (page) => {
       await ready(page);
       await go(page, 'train');
+      await page.getByText('GPU memory, predicted').waitFor();
     },
   },
   {

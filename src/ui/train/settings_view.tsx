@@ -42,8 +42,6 @@ export function SettingsView() {
               errors={errors}
               fixed={start ? String(start.lora.lora_alpha) : undefined}
             />
-          </div>
-          <div className={styles.fields}>
             <NumberSetting field="lora_dropout" errors={errors} />
           </div>
           <TargetModules error={errors.target_modules} />
