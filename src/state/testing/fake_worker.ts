@@ -208,6 +208,7 @@ export class FakeWorker implements StudioWorker {
     const model = this.#model ?? FAKE_MODELS[0]!;
     const job = this.#job(runId);
     const { max_steps, eval_steps, learning_rate, gradient_checkpointing } = request.training;
+    this.#say({ type: 'precision', runId, choice: { precision: 'f16', errors: { loss: 2e-5, gradient: 0.0031 } } });
     this.#say({
       type: 'memory',
       runId,
