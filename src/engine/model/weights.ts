@@ -2,11 +2,12 @@
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
+import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { LinearGroup } from '../kernels/matmul_nf4.ts';
 import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.ts';
 import type { NormWeight } from '../kernels/rms_norm.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
-import type { FloatDtype, WeightSource } from '../weight_source.ts';
+import type { WeightSource } from '../weight_source.ts';
 import { readSmallTensor } from './float_tensor.ts';
 import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
 import { type Quantization, Quantizer } from './quantizer.ts';
@@ -67,6 +68,8 @@ export class ModelWeights {
       /** NF4 by default. */
       readonly quantType?: QuantType;
       readonly doubleQuant: boolean;
+      /** Embedding and head in 8 bits, not in the checkpoint's dtype. */
+      readonly tablesInBytes?: boolean;
       readonly onLoading?: (progress: LoadingProgress) => void;
       readonly signal?: AbortSignal;
     },
@@ -92,7 +95,8 @@ export class ModelWeights {
     const before = new Set(gpu.ledger.buffers());
     const quantizer = new Quantizer(gpu, quantization, Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)));
     try {
-      const rows = (name: string) => loadRowShards(gpu, source, name, progress(name));
+      const toBytes = options.tablesInBytes ? quantizer : null;
+      const rows = (name: string) => loadRowShards(gpu, source, name, toBytes, progress(name));
       const embedding = await rows(spec.tensors.embedding);
       const head = spec.tiedHead ? embedding : await rows(spec.tensors.head);
       const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
@@ -127,7 +131,7 @@ export class ModelWeights {
   }
 
   /** The buffers without their contents: what a model needs, on a device that only counts. */
-  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: FloatDtype): ModelWeights {
+  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: TableDtype): ModelWeights {
     const layout = layerLayout(spec, doubleQuant);
     const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
     const embedding = table(spec.tensors.embedding);

@@ -32,6 +32,7 @@ interface Case {
   readonly keep?: KeepLayers;
   readonly loraPlusRatio?: number;
   readonly device?: () => Gpu;
+  readonly tablesInBytes?: boolean;
 }
 
 test.each<[string, Case]>([
@@ -49,6 +50,7 @@ test.each<[string, Case]>([
   ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
   ['all that the device may hold', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { totalBytes: 4_000_000 } }],
   ['a large vocabulary at default limits', { spec: tinySpec({ vocabSize: 50_000 }), device: () => weak }],
+  ['tables in 8 bits', { spec: tinySpec({ tiedHead: false }), tablesInBytes: true }],
 ])('%s: the same bytes', async (_, one) => {
   const {
     spec = tinySpec(),
@@ -57,15 +59,16 @@ test.each<[string, Case]>([
     capacity = 100,
     keep = KEEP_ALL,
     loraPlusRatio = 1,
+    tablesInBytes = false,
   } = one;
   const device = one.device?.() ?? gpu;
   const run = {
     lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: 0 },
     ...{ capacity, positions: capacity, precision: 'f32' as const },
   };
-  const model = { spec, doubleQuant, tableDtype: 'F32' as const };
+  const model = { spec, doubleQuant, tableDtype: tablesInBytes ? ('I8' as const) : ('F32' as const) };
   const predicted = predictMemory(device.capabilities, model, { ...run, keep, loraPlusRatio });
-  const weights = await ModelWeights.load(device, spec, randomWeights(spec, 1), { doubleQuant });
+  const weights = await ModelWeights.load(device, spec, randomWeights(spec, 1), { doubleQuant, tablesInBytes });
   expect(device.ledger.byCategory()).toEqual(predictMemory(device.capabilities, model, null).bytes);
   const trainer = await Trainer.create(device, {
     ...run,

@@ -3,10 +3,10 @@ import type { ModelSpec } from '../../formats/model_spec.ts';
 import type { Capabilities } from '../device/capabilities.ts';
 import { dryGpu } from '../device/dry_gpu.ts';
 import type { MemoryCategory } from '../device/ledger.ts';
+import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
 import { type LoraOptions, loraRuns } from '../model/lora.ts';
 import { ModelWeights } from '../model/weights.ts';
-import type { FloatDtype } from '../weight_source.ts';
 import { FlatState } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
 import { keptLayersWithin, PlanRecorder } from './plan_set.ts';
@@ -15,8 +15,8 @@ import { allocateRun } from './run_buffers.ts';
 export interface ModelMemory {
   readonly spec: ModelSpec;
   readonly doubleQuant: boolean;
-  /** Of the embedding and the head, as the checkpoint has them. */
-  readonly tableDtype: FloatDtype;
+  /** Of the embedding and the head: the checkpoint's, or 8 bits. */
+  readonly tableDtype: TableDtype;
 }
 
 export interface RunMemory {
