@@ -170,7 +170,9 @@ function labelSpans(encoding: Encoding, spans: readonly Span[], notes: readonly 
   const labels = new Array<number>(encoding.ids.length).fill(IGNORE_INDEX);
   let straddling = false;
   let k = 0;
-  for (const [index, [begin, end]] of encoding.offsets.entries()) {
+  for (let index = 0; index < labels.length; index++) {
+    const begin = encoding.begins[index];
+    const end = encoding.ends[index];
     while (k < spans.length && spans[k]!.end <= begin) k++;
     const span = spans[k];
     if (!span || end <= span.start) continue;
