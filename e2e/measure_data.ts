@@ -2,7 +2,7 @@
  * A large dataset in the Data step, measured: time from the drop to the first rows, reading, tokenizing, the heap of page and
  * worker, tasks of the page over 50 ms.
  *
- *   npx vite build --ssr e2e/measure_data.ts --outDir .cache/measure && node .cache/measure/measure_data.js …
+ *   npx vite build --ssr e2e/measure_data.ts --outDir .cache && node .cache/measure_data.js …
  *
  *   [--rows N] [--words N] [--file FILE.jsonl] [--tokenize-seconds S]
  *

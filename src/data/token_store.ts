@@ -6,8 +6,8 @@ import type { Example } from './batch.ts';
 import { GrowingUint32 } from './growing.ts';
 import { unpackTokens } from './row_encoder.ts';
 
-/** 24 M tokens, 96 MiB. */
-const DEFAULT_TOKENS = 24 * 2 ** 20;
+/** 16 M tokens, 64 MiB. */
+const DEFAULT_TOKENS = 16 * 2 ** 20;
 /** Tokens of a block: blocks never grow, so nothing is copied and no room is held twice. */
 const BLOCK = 2 ** 20;
 const NOT_HELD = 2 ** 32 - 1;
