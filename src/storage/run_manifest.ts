@@ -1,5 +1,4 @@
 /** What is kept of each run beside its pages: enough to list it, and to know what resuming needs. */
-import type { StudioDatabase } from './database.ts';
 
 export type RunState =
   /** Being trained; with no tab that has its lock, it was cut off. */
@@ -31,31 +30,6 @@ export interface StoredRun<Details = unknown> {
 }
 
 export const SPARKLINE_POINTS = 60;
-
-export async function listRuns(database: StudioDatabase): Promise<StoredRun[]> {
-  const runs = await database.getAll('runs');
-  return runs.sort((a, b) => b.created - a.created);
-}
-
-export function readRun(database: StudioDatabase, id: string): Promise<StoredRun | undefined> {
-  return database.get('runs', id);
-}
-
-export async function putRun(database: StudioDatabase, run: StoredRun): Promise<void> {
-  await database.put('runs', run);
-}
-
-/** Changes some of what is kept. A run that was deleted meanwhile stays deleted. */
-export async function changeRun(
-  database: StudioDatabase,
-  id: string,
-  part: Partial<Omit<StoredRun, 'id'>>,
-): Promise<void> {
-  const transaction = database.transaction('runs', 'readwrite');
-  const run = await transaction.store.get(id);
-  if (run) await transaction.store.put({ ...run, ...part });
-  await transaction.done;
-}
 
 /** A curve of few points: the mean of each stretch. */
 export function sparkline(values: readonly number[], points = SPARKLINE_POINTS): number[] {
