@@ -20,6 +20,14 @@ import type { KeepLayers } from './kept_layers.ts';
 import { makePlans, type PlanSet } from './plan_set.ts';
 import { logitsPlan } from './plans.ts';
 import { allocateRun, LOG_SLOTS } from './run_buffers.ts';
+import {
+  copyBanks,
+  restoreBanks,
+  SnapshotMismatchError,
+  type StatePage,
+  type TrainerSnapshot,
+  type TrainerState,
+} from './snapshot.ts';
 
 export interface OptimizerOptions {
   readonly beta1: number;
@@ -247,6 +255,42 @@ export class Trainer {
 
   readAdapter(): Promise<Map<string, TensorValues>> {
     return this.#decoder.state.read('parameters');
+  }
+
+  /** The trained state after the steps enqueued so far. One at a time; the caller disposes of it. */
+  async snapshot(): Promise<TrainerSnapshot> {
+    const { state, ropes } = this.#decoder;
+    const copies = await copyBanks(this.#gpu, state.banks);
+    return {
+      ...copies,
+      state: {
+        steps: this.#steps,
+        ropeLengths: ropes.map(({ length }) => length),
+        bankBytes: state.banks.map(({ elements }) => elements * 4),
+      },
+    };
+  }
+
+  /**
+   * Goes on from a snapshot, of a trainer with the same options: from here on all figures are what they would have been.
+   *
+   * @throws SnapshotMismatchError, and what `pages` throws; the trainer is then fit for nothing but another restore.
+   */
+  async restore(state: TrainerState, pages: AsyncIterable<StatePage>): Promise<void> {
+    const { state: flat, ropes } = this.#decoder;
+    const bankBytes = flat.banks.map(({ elements }) => elements * 4);
+    if (`${state.bankBytes}` !== `${bankBytes}` || state.ropeLengths.length !== ropes.length) {
+      throw new SnapshotMismatchError(
+        'The checkpoint is of an adapter of another size. Resume with the settings that it was trained with.',
+      );
+    }
+    await restoreBanks(this.#gpu, flat.banks, pages);
+    for (const [i, rope] of ropes.entries()) rope.remember(state.ropeLengths[i]);
+    // Of A and B as they are now; the magnitudes came with the pages.
+    await startDora(this.#gpu, this.#decoder, this.#stepUniform, false);
+    this.#steps = state.steps;
+    this.#pending = [];
+    this.#logged = [];
   }
 
   /** How many of the model's layers keep their activations; the others compute them again. */
