@@ -2,25 +2,55 @@
  * A run's page disk on files: `pages`, and a file a record below `records/`. A record is written beside its place and
  * moved there once it is on the disk, so that it is there whole or not at all.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { StorageFullError } from '../engine/page_store.ts';
+import { RunLockedError, StorageFullError } from '../storage/errors.ts';
 import type { PageDisk } from '../storage/page_disk.ts';
 
 const PAGES = 'pages';
 const RECORDS = 'records';
 const PART = '.part';
+/** Says which process writes the run. */
+const LOCK = 'lock';
 
 /** A record's name is a file's: `generation/7` → `generation-7`. */
 const fileOf = (name: string) => `${name.replace('/', '-')}.json`;
 const nameOf = (file: string) => file.slice(0, -'.json'.length).replace('-', '/');
 
+/** @throws RunLockedError while another process, or this one, has it open. */
 export async function openFileDisk(directory: string): Promise<PageDisk> {
   mkdirSync(path.join(directory, RECORDS), { recursive: true });
+  lock(path.join(directory, LOCK));
   const file = path.join(directory, PAGES);
   const handle = await open(file, existsSync(file) ? 'r+' : 'w+');
   return new FileDisk(directory, handle);
+}
+
+/** A lock of a process that is gone counts for nothing. */
+function lock(file: string): void {
+  for (let tries = 0; ; tries++) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: 'wx' });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || tries > 0) throw error;
+    }
+    const holder = Number(readFileSync(file, 'utf8'));
+    if (isRunning(holder)) {
+      throw new RunLockedError(`The run in ${path.dirname(file)} is being trained by process ${holder}. End it first.`);
+    }
+    rmSync(file, { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return pid > 0 && process.kill(pid, 0);
+  } catch (error) {
+    // Another user's process is one all the same.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 class FileDisk implements PageDisk {
@@ -87,6 +117,7 @@ class FileDisk implements PageDisk {
 
   async close(): Promise<void> {
     await this.#pages.close();
+    rmSync(path.join(this.#directory, LOCK), { force: true });
   }
 
   #records(...parts: string[]): string {

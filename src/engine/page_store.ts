@@ -54,7 +54,7 @@ export interface Generation<State = unknown> {
 export interface GenerationStore<State = unknown> extends PageStore {
   /**
    * Makes a generation the newest. Its pages and its record are on the disk, as far as the platform can tell, before its
-   * completion marker is, which is written last. After that all but the two newest generations are deleted.
+   * completion marker is, which is written last. After that all but the newest generations are deleted.
    *
    * @throws StorageFullError; the generations before are intact.
    */
@@ -64,7 +64,7 @@ export interface GenerationStore<State = unknown> extends PageStore {
   close(): Promise<void>;
 }
 
-/** Generations that are kept: the newest, and the one before for the day the newest is damaged. */
+/** Generations that are kept unless told otherwise: the newest, and the one before for the day the newest is damaged. */
 export const GENERATIONS_KEPT = 2;
 
 /** Stored bytes that are not what was written: damaged, cut or evicted. */

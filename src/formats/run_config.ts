@@ -82,6 +82,11 @@ const trainingSchema = v.looseObject({
   activation_memory_budget: v.optional(positiveInteger),
   seed: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff)), 42),
   logging_steps: v.optional(positiveInteger, 1),
+  /** `no` writes no checkpoints, `steps` one every save_steps, at each pause and at the end. */
+  save_strategy: v.optional(v.picklist(['no', 'steps']), 'steps'),
+  save_steps: v.optional(positiveInteger, 20),
+  /** Checkpoints that are kept; the one before the newest is needed for the day that the newest is damaged. */
+  save_total_limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(2)), 2),
   eval_steps: v.optional(positiveInteger),
   /** Ends the run when the validation loss has not fallen for so many evaluations. */
   early_stopping_patience: v.optional(positiveInteger),

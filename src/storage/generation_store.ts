@@ -46,15 +46,19 @@ const textHash = (text: string) => pageHash(new TextEncoder().encode(text));
 /**
  * Opens a store for the one who may write it.
  *
+ * @param keep complete generations that stay, at least two
  * @throws NewerStorageError before anything is changed.
  */
-export async function openGenerationStore<State>(disk: PageDisk): Promise<GenerationStore<State>> {
+export async function openGenerationStore<State>(
+  disk: PageDisk,
+  keep = GENERATIONS_KEPT,
+): Promise<GenerationStore<State>> {
   const { complete, left, next } = await readGenerations<State>(disk);
-  const kept = complete.slice(0, GENERATIONS_KEPT);
-  const dropped = complete.slice(GENERATIONS_KEPT).flatMap(({ number }) => [MARKER + number, RECORD + number]);
+  const kept = complete.slice(0, keep);
+  const dropped = complete.slice(keep).flatMap(({ number }) => [MARKER + number, RECORD + number]);
   // Markers before the records that they are for: a record without its marker counts as nothing.
   if (dropped.length + left.length > 0) await disk.deleteRecords([...dropped, ...left]);
-  return new DiskGenerationStore(disk, kept, next);
+  return new DiskGenerationStore(disk, kept, next, keep);
 }
 
 /** The complete generations, newest first, for whoever only looks. */
@@ -105,13 +109,15 @@ class DiskGenerationStore<State> implements GenerationStore<State> {
   readonly #space: PageSpace;
   readonly #held = new Map<number, Held>();
   #generations: readonly StoredGeneration<State>[];
+  readonly #keep: number;
   #nextGeneration: number;
   #nextVersion = 1;
   /** One commit at a time. */
   #committing: Promise<unknown> = Promise.resolve();
 
-  constructor(disk: PageDisk, generations: readonly StoredGeneration<State>[], nextGeneration: number) {
+  constructor(disk: PageDisk, generations: readonly StoredGeneration<State>[], nextGeneration: number, keep: number) {
     this.#disk = disk;
+    this.#keep = keep;
     this.#generations = generations;
     this.#nextGeneration = nextGeneration;
     for (const { pages } of generations) {
@@ -185,8 +191,8 @@ class DiskGenerationStore<State> implements GenerationStore<State> {
     }
     for (const page of stored) this.#holding(page).generations++;
     const all = [{ number, step, pages: stored, state }, ...this.#generations];
-    this.#generations = all.slice(0, GENERATIONS_KEPT);
-    const dropped = all.slice(GENERATIONS_KEPT);
+    this.#generations = all.slice(0, this.#keep);
+    const dropped = all.slice(this.#keep);
     await this.#disk.deleteRecords(dropped.flatMap((old) => [MARKER + old.number, RECORD + old.number]));
     for (const old of dropped) {
       for (const { version } of old.pages) {

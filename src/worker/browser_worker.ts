@@ -1,5 +1,6 @@
 /** The Web Worker's entry: commands in, events out. */
 import { httpFolder } from '../hub/http_folder.ts';
+import { openHttpDisk } from '../storage/http_disk.ts';
 import { createBrowserTemplateWorker } from './browser_template_worker.ts';
 import { createOpfsScratch } from './opfs_scratch.ts';
 import type { WorkerPorts } from './ports.ts';
@@ -12,6 +13,10 @@ const ports: WorkerPorts = {
     throw new Error('A page cannot open a folder by its path on disk. Drop the folder, or serve it over HTTP.');
   },
   createScratch: createOpfsScratch,
+  async openRunDisk(location) {
+    if (location.kind === 'http') return openHttpDisk(location.url);
+    throw new Error('A page cannot write to a folder by its path on disk.');
+  },
   requestGpu: async () => navigator.gpu,
   createTemplateWorker: createBrowserTemplateWorker,
 };
