@@ -10,8 +10,8 @@ const MAY_IMPORT = {
   worker: ['engine', 'data', 'hub', 'storage', 'formats'],
   state: ['formats'],
   ui: ['state', 'formats'],
-  // hub: the headers that the page is served with.
-  cli: ['worker', 'hub', 'formats'],
+  // hub: the headers that the page is served with. storage: its page disk, on files.
+  cli: ['worker', 'hub', 'storage', 'formats'],
 };
 
 /** Of the worker's room, the page's side sees the protocol only. */
