@@ -5,6 +5,7 @@ import type {
   BenchReport,
   KernelLine,
   LoadLine,
+  ModelLine,
   Spread,
   TrainLine,
 } from '../worker/bench_report.ts';
@@ -27,7 +28,7 @@ export interface BenchFile extends BenchReport {
 }
 
 export function describeBench(file: BenchFile): string[] {
-  const { device, environment, ceilings, kernels, train, load, failures, stopped, size } = file;
+  const { device, environment, ceilings, kernels, train, load, models = [], failures, stopped, size } = file;
   return [
     ...describeDevice(device, environment),
     '',
@@ -35,6 +36,7 @@ export function describeBench(file: BenchFile): string[] {
     ...(kernels.length > 0 ? ['', `kernels, ${size} shapes`, ...kernelTable(kernels)] : []),
     ...(train.length > 0 ? ['', 'train', ...trainTable(train), ...train.flatMap(describeTraining)] : []),
     ...(load.length > 0 ? ['', 'load', ...loadTable(load)] : []),
+    ...(models.length > 0 ? ['', 'models', ...modelTable(models)] : []),
     ...(failures.length > 0 ? ['', 'failed', ...failures.map(({ name, error }) => `  ${name}: ${error}`)] : []),
     ...(stopped ? ['', 'stopped before everything was measured'] : []),
   ];
@@ -196,6 +198,29 @@ function loadTable(lines: readonly LoadLine[]): string[] {
       megabytes(line.gpuBytes),
       megabytes(line.gpuPeakBytes),
       megabytes(line.hostPeakBytes),
+    ]),
+  );
+}
+
+/** A model a row; a category's bytes as MB of 10^6, and how far from the prediction. */
+function modelTable(lines: readonly ModelLine[]): string[] {
+  const categories = [
+    ...new Set(lines.flatMap(({ measured, predicted }) => Object.keys({ ...predicted, ...measured }))),
+  ];
+  const off = (measured: number, predicted: number) =>
+    measured === predicted || predicted === 0 ? '' : ` (${((100 * measured) / predicted - 100).toFixed(2)} %)`;
+  const megabytes = (measured: number, predicted: number) => `${digits(measured / 1e6)}${off(measured, predicted)}`;
+  return table(
+    ['model', 'parameters', 'load s', 'load peak MB', 'ms a step', 'losses', ...categories, 'MB in all'],
+    lines.map((line) => [
+      line.model,
+      line.parameters.toLocaleString('en'),
+      digits(line.loadSeconds),
+      digits(line.loadPeakBytes / 1e6),
+      digits(line.stepMs.at(-1) ?? Number.NaN),
+      line.losses.map((loss) => loss.toFixed(3)).join(' '),
+      ...categories.map((name) => megabytes(line.measured[name] ?? 0, line.predicted[name] ?? 0)),
+      megabytes(line.measuredBytes, line.predictedBytes),
     ]),
   );
 }

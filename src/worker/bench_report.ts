@@ -2,7 +2,7 @@
 
 import type { Precision } from '../engine/kernels/matmul_tile.ts';
 
-export const BENCH_KINDS = ['kernels', 'train', 'load'] as const;
+export const BENCH_KINDS = ['kernels', 'train', 'load', 'models'] as const;
 export type BenchKind = (typeof BENCH_KINDS)[number];
 
 /** Rows of one length each. */
@@ -174,6 +174,30 @@ export interface LoadLine {
   readonly hostPeakBytes: number | null;
 }
 
+/** A model that was loaded from made-up weights and did a few steps over one batch. */
+export interface ModelLine {
+  readonly model: string;
+  readonly parameters: number;
+  readonly rows: number;
+  readonly length: number;
+  readonly checkpointing: boolean;
+  readonly precision: Precision;
+  readonly loadSeconds: number;
+  /** The most that was allocated while it loaded: staging beside the weights. */
+  readonly loadPeakBytes: number;
+  /** Seconds to make the trainer. */
+  readonly createSeconds: number;
+  /** Of each step; the first waits for each of its submits. */
+  readonly stepMs: readonly number[];
+  readonly losses: readonly number[];
+  readonly gradNorms: readonly number[];
+  /** Bytes by category: at the peak, from the moment the model was loaded, and as `predictMemory` says. */
+  readonly measured: Readonly<Record<string, number>>;
+  readonly predicted: Readonly<Record<string, number>>;
+  readonly measuredBytes: number;
+  readonly predictedBytes: number;
+}
+
 export interface BenchReport {
   readonly format: 'nibble-bench';
   readonly version: 1;
@@ -184,6 +208,8 @@ export interface BenchReport {
   readonly kernels: readonly KernelLine[];
   readonly train: readonly TrainLine[];
   readonly load: readonly LoadLine[];
+  /** Absent in older reports. */
+  readonly models?: readonly ModelLine[];
   readonly failures: readonly BenchFailure[];
   /** Ctrl-C came before all was measured. */
   readonly stopped: boolean;

@@ -5,6 +5,7 @@ import type { BenchContext } from './bench_context.ts';
 import { benchKernels } from './bench_kernels.ts';
 import { benchLoading } from './bench_load.ts';
 import type { BenchDevice, BenchFailure, BenchReport, BenchRequest } from './bench_report.ts';
+import { benchShapes } from './bench_shapes.ts';
 import { benchTraining } from './bench_train.ts';
 import { withGpu } from './gpu_session.ts';
 import type { WorkerPorts } from './ports.ts';
@@ -41,6 +42,7 @@ export async function benchRun(
       const kernels = wants('kernels') ? await benchKernels(context) : [];
       const train = wants('train') ? await benchTraining(context) : [];
       const load = wants('load') ? await benchLoading(context) : [];
+      const models = wants('models') ? await benchShapes(context) : [];
       const report: BenchReport = {
         format: 'nibble-bench',
         version: 1,
@@ -51,6 +53,7 @@ export async function benchRun(
         kernels,
         train,
         load,
+        models,
         failures,
         stopped: signal.aborted,
       };

@@ -16,28 +16,42 @@ const uniforms = (fields: readonly string[], segments: number, type: ParamType =
 const numbered = (values: Readonly<Record<string, number>>, s: number) =>
   Object.entries(values).map(([field, value]) => [`${field}_${s}`, value]);
 
+const wholeGroups = (sizes: readonly number[]) => sizes.every((size) => size % 4 === 0);
+const vectorInput = (vectors: boolean) => input(vectors ? 'vec4<f32>' : 'f32');
+
 interface LowRankVariant {
   readonly segments: number;
   readonly transposed: boolean;
   readonly aligned: boolean;
+  /** Whether rows of M, transposed its ranks, lie in whole groups of four. */
+  readonly loraVectors: boolean;
 }
+
+/** Vectors of the depth that an invocation of shaders/low_rank.wgsl reads before it multiplies them. */
+const DEPTH_UNROLL = 3;
 
 /**
  * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth]; transposed the gradient
  * s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
  */
-export function lowRankKernel({ segments, transposed, aligned }: LowRankVariant) {
+export function lowRankKernel({ segments, transposed, aligned, loraVectors }: LowRankVariant) {
   return defineKernel({
     name: transposed ? 'low_rank_dx' : 'low_rank',
     shader: 'low_rank.wgsl',
-    bindings: { x: input(aligned ? 'vec4<f32>' : 'f32'), lora: input('f32'), u: output('f32') },
+    bindings: { x: vectorInput(aligned), lora: vectorInput(loraVectors), u: output('f32') },
     params: {
       x_stride: 'u32',
       u_stride: 'u32',
       ...uniforms(['x_at', 'depth', 'lora_at', 'u_at', 'rank', 'tile'], segments),
       ...uniforms(['scale'], segments, 'f32'),
     } as Record<string, ParamType>,
-    constants: { SEGMENTS: segments, TRANSPOSED: transposed, ALIGNED: aligned },
+    constants: {
+      SEGMENTS: segments,
+      TRANSPOSED: transposed,
+      ALIGNED: aligned,
+      LORA_VECTORS: loraVectors,
+      UNROLL: DEPTH_UNROLL,
+    },
   });
 }
 
@@ -60,7 +74,8 @@ interface LowRankOptions {
 }
 
 function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products }: LowRankOptions): void {
-  const aligned = [x.stride, ...products.flatMap(({ xAt, depth }) => [xAt, depth])].every((size) => size % 4 === 0);
+  const aligned = wholeGroups([x.stride, ...products.flatMap(({ xAt, depth }) => [xAt, depth])]);
+  const loraVectors = wholeGroups(products.flatMap((p) => [p.loraAt, transposed ? p.rank : p.depth]));
   let tiles = 0;
   const params: Record<string, number> = { x_stride: x.stride, u_stride: columns };
   for (const [s, { xAt, depth, loraAt, uAt, rank, scale }] of products.entries()) {
@@ -68,7 +83,7 @@ function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products 
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += Math.ceil(rank / RANKS);
   }
-  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned }), {
+  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned, loraVectors }), {
     bindings: { x: x.tensor, lora, u },
     params,
     workgroups: (tokens) => [Math.ceil(tokens / TOKENS), tiles, 1],
@@ -156,19 +171,17 @@ export function lowRankBackward(plan: PlanBuilder, options: LowRankBackwardOptio
   });
 }
 
-/**
- * How a workgroup of shaders/low_rank_gradient.wgsl goes through the tokens: in steps, each shared by slices. 14 KiB of
- * workgroup memory; steps of 64 would need 24 and are slower, since fewer workgroups share a multiprocessor.
- */
-const STEP_TOKENS = 32;
-const SLICES = 4;
-/** Ranks and features a workgroup. */
+/** Ranks and features a workgroup of shaders/low_rank_gradient.wgsl. */
 const NARROW = 16;
 const WIDE = 64;
+/** Tokens that an invocation reads before it multiplies them. */
+const TOKEN_UNROLL = 2;
 
 interface LowRankGradientVariant {
   readonly segments: number;
   readonly aligned: boolean;
+  /** Whether the ranks' columns of u and du lie in whole groups of four. */
+  readonly narrowVectors: boolean;
   readonly split: boolean;
 }
 
@@ -176,16 +189,15 @@ interface LowRankGradientVariant {
  * dA [columns, in] += duᵀ·x and each dB [out, rank] += dyᵀ·u, u with its factor s, f32, in one dispatch (Hu et al. 2021, differentiated).
  * Relative error ≤ 2e-5 against float64; the order of summation is fixed.
  */
-export function lowRankGradientKernel({ segments, aligned, split }: LowRankGradientVariant) {
-  const wide = input(aligned ? 'vec4<f32>' : 'f32');
+export function lowRankGradientKernel({ segments, aligned, narrowVectors, split }: LowRankGradientVariant) {
   return defineKernel({
     name: 'low_rank_gradient',
     shader: 'low_rank_gradient.wgsl',
     bindings: {
-      x: wide,
-      dy: wide,
-      u: input('f32'),
-      du: input('f32'),
+      x: vectorInput(aligned),
+      dy: vectorInput(aligned),
+      u: vectorInput(narrowVectors),
+      du: vectorInput(narrowVectors),
       ...(split ? { partials: output('f32') } : { gradients: inout('f32') }),
     } as Record<string, Binding>,
     params: {
@@ -204,11 +216,10 @@ export function lowRankGradientKernel({ segments, aligned, split }: LowRankGradi
     constants: {
       SEGMENTS: segments,
       ALIGNED: aligned,
+      NARROW_VECTORS: narrowVectors,
       SPLIT: split,
-      STEP_TOKENS,
-      SLICES,
-      ROUNDS: STEP_TOKENS / SLICES,
-      READS_EACH: (STEP_TOKENS * WIDE) / 4 / (64 * SLICES),
+      NARROW: NARROW / 4,
+      UNROLL: TOKEN_UNROLL,
     },
   });
 }
@@ -256,7 +267,7 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     // Partial sums lie as the gradients do, and a linear's A and B need not lie together.
     options.splits ??
     (alone ? 1 : plan.capabilities.software ? 1 : Math.min(MOST_SPLITS, plan.capacity / SPLIT_TOKENS));
-  const splitTokens = Math.ceil(plan.capacity / Math.max(1, wanted) / STEP_TOKENS) * STEP_TOKENS;
+  const splitTokens = Math.ceil(plan.capacity / Math.max(1, wanted));
   const splits = Math.ceil(plan.capacity / splitTokens);
   const params: Record<string, number> = {
     x_stride: x.stride,
@@ -275,10 +286,16 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += tilesOf(rank, width);
   }
-  const aligned = sizes.every((size) => size % 4 === 0);
+  const aligned = wholeGroups(sizes);
+  const narrowVectors = wholeGroups([
+    adapter.columns,
+    alone?.uAt ?? 0,
+    aRank,
+    ...parts.flatMap((p) => [p.uAt, p.rank]),
+  ]);
   const split = splits > 1;
   const partials = split ? plan.tensor('partial gradients', splits * count * 4) : null;
-  plan.dispatch(lowRankGradientKernel({ segments: parts.length, aligned, split }), {
+  plan.dispatch(lowRankGradientKernel({ segments: parts.length, aligned, narrowVectors, split }), {
     bindings: { x: x.tensor, dy: dy.tensor, u, du, ...(partials ? { partials } : { gradients: adapter.gradients }) },
     params,
     workgroups: () => [tiles, splits, 1],

@@ -1,6 +1,6 @@
 /** The plans of a training run: micro-batch forward and backward, evaluation, probe, optimizer. */
 import type { Gpu } from '../device/gpu.ts';
-import { adamw, gradNorm, gradNormPartials, NORM_SPAN } from '../kernels/adamw.ts';
+import { gradNorm, gradNormPartials, NORM_SPAN } from '../kernels/adamw.ts';
 import { lossSum } from '../kernels/cross_entropy.ts';
 import { type Decoder, type LayerActivations, layerActivations } from '../model/decoder.ts';
 import { layerBackward } from '../model/decoder_backward.ts';
@@ -9,6 +9,7 @@ import { recordDoraNorms } from '../model/dora.ts';
 import { allLogits, lossAndGradient } from '../model/output_head.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import type { ArenaTensor, BufferTensor, Tensor } from '../plan/tensor.ts';
+import type { Moments } from './paging/moments.ts';
 
 const residualStream = (plan: PlanBuilder, d: Decoder, name: string) =>
   plan.tensor(name, plan.capacity * d.spec.hiddenSize * 4);
@@ -83,14 +84,18 @@ export function logitsPlan(gpu: Gpu, d: Decoder, capacity: number): { plan: Plan
 }
 
 export interface OptimizerBuffers {
+  readonly moments: Moments;
+  /** What codes of 8-bit moments stand for; null for 32 bits. */
+  readonly tables: BufferTensor | null;
   readonly clip: BufferTensor;
   readonly logRing: BufferTensor;
   /** For each bank where the second learning rate begins and ends; null for one rate. */
   readonly borders: readonly { readonly tensor: BufferTensor; readonly count: number }[] | null;
 }
 
-/** Global norm, clip coefficient, AdamW over every bank, DoRA's norms of what it made; nothing is read back. */
-export function optimizerPlan(gpu: Gpu, d: Decoder, { clip, logRing, borders }: OptimizerBuffers): PlanBuilder {
+/** Global norm, clip coefficient, AdamW over every page of moments, DoRA's norms of what it made; nothing is read back. */
+export function optimizerPlan(gpu: Gpu, d: Decoder, optimizer: OptimizerBuffers): PlanBuilder {
+  const { moments, clip, logRing } = optimizer;
   const { state } = d;
   const plan = new PlanBuilder(gpu, 1);
   const spans = state.banks.map(({ elements }) => Math.ceil(elements / NORM_SPAN));
@@ -102,9 +107,7 @@ export function optimizerPlan(gpu: Gpu, d: Decoder, { clip, logRing, borders }: 
     firstPartial += spans[i];
   }
   gradNorm(plan, { partials, count, clip, logRing });
-  for (const [i, { parameters, gradients, moment1, moment2, elements }] of state.banks.entries()) {
-    adamw(plan, { parameters, gradients, moment1, moment2, clip, elements, borders: borders?.[i] });
-  }
+  moments.record(plan, state, optimizer);
   recordDoraNorms(plan, d);
   return plan;
 }

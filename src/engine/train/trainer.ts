@@ -1,7 +1,8 @@
 /** One training run's state on the GPU: adapter, optimizer and plans over a loaded model. Knows no files and no page. */
-import { allocate } from '../device/allocation.ts';
+import { allocate, OutOfGpuMemoryError } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
+import { MOMENT_BLOCK, momentPageBytes } from '../kernels/adamw.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
@@ -17,7 +18,10 @@ import type { TokenBatch } from '../token_batch.ts';
 import type { TuningHooks } from '../tuning/tune_matmuls.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
-import { makePlans, type PlanSet } from './plan_set.ts';
+import type { CapturedPage } from './paging/host_tier.ts';
+import { Moments, type MomentsOptions, type PagingFigures } from './paging/moments.ts';
+import type { TierBudgets } from './paging/pages.ts';
+import { makePlans, type PlanSet, type PlanSetOptions, replaceOptimizer } from './plan_set.ts';
 import { logitsPlan } from './plans.ts';
 import { allocateRun, LOG_SLOTS } from './run_buffers.ts';
 import {
@@ -58,6 +62,16 @@ export interface TrainerOptions {
   /** Measures which variants are fastest where that is not known yet; null: they are chosen by rule. */
   readonly tune: TuningHooks | null;
   readonly optimizer: OptimizerOptions;
+  /** How the moments are kept, and where. */
+  readonly moments: MomentsOptions;
+}
+
+/** What a run goes on from, beside its options. */
+export interface TrainerState {
+  /** Optimizer steps done. */
+  readonly steps: number;
+  readonly adapter: ReadonlyMap<string, TensorValues>;
+  readonly moments: readonly CapturedPage[];
 }
 
 /** What the GPU logged of one optimizer step. */
@@ -72,6 +86,23 @@ export interface StepLog {
   readonly gradNorm: number;
   readonly trainedTokens: number;
   readonly learningRate: number;
+}
+
+/** On the GPU as far as there is room and the budget; what may be paged is, where there is not. */
+async function makeMoments(gpu: Gpu, { banks }: FlatState, options: MomentsOptions): Promise<Moments> {
+  let { paging } = options;
+  for (;;) {
+    try {
+      return await allocate(gpu, () => new Moments(gpu, banks, { ...options, paging }));
+    } catch (error) {
+      if (!(error instanceof OutOfGpuMemoryError) || !paging) throw error;
+      const elements = banks.reduce((sum, bank) => sum + bank.elements, 0);
+      const all = (momentPageBytes(options.bits, MOMENT_BLOCK) * elements) / MOMENT_BLOCK;
+      paging = { ...paging, gpuBytes: Math.floor(Math.min(all, paging.gpuBytes) / 2) };
+      // Less than two pages are refused: then it is this that failed.
+      if (paging.gpuBytes < 2 * paging.pageBytes) throw error;
+    }
+  }
 }
 
 const NO_UPDATE: Omit<
@@ -102,7 +133,9 @@ export class Trainer {
   readonly #buffers: readonly GPUBuffer[];
   readonly #stepUniform: GPUBuffer;
   readonly #logRing: BufferTensor;
-  readonly #planSet: PlanSet;
+  readonly #moments: Moments;
+  readonly #planOptions: PlanSetOptions;
+  #planSet: PlanSet;
   #probe: { plan: Plan; arena: Arena; logits: ArenaTensor; capacity: number } | null = null;
   #steps = 0;
   #pending: { slot: number; log: Omit<StepLog, 'lossSum' | 'hits' | 'gradNorm'> }[] = [];
@@ -117,6 +150,7 @@ export class Trainer {
       stepUniform: GPUBuffer;
       logRing: BufferTensor;
       plans: PlanSet;
+      planOptions: PlanSetOptions;
     },
   ) {
     this.#gpu = gpu;
@@ -126,6 +160,8 @@ export class Trainer {
     this.#stepUniform = parts.stepUniform;
     this.#logRing = parts.logRing;
     this.#planSet = parts.plans;
+    this.#planOptions = parts.planOptions;
+    this.#moments = parts.planOptions.optimizer.moments;
   }
 
   /**
@@ -147,13 +183,24 @@ export class Trainer {
         if (!tensor) throw new Error(`the initial adapter has no ${name}`);
         state.write(name, tensor.data);
       }
+      const moments = await makeMoments(gpu, state, options.moments);
       const { loraPlusRatio } = options.optimizer;
-      const { decoder, optimizer, stepUniform, buffers } = allocateRun(gpu, state, { ...options, loraPlusRatio });
+      const run = allocateRun(gpu, state, moments, { ...options, loraPlusRatio });
+      const { decoder, optimizer, stepUniform, buffers } = run;
       await startDora(gpu, decoder, stepUniform, options.adapter === null);
       const { keepLayers: keep, tune } = options;
-      const plans = await makePlans(gpu, { decoder, optimizer, stepUniform, capacity, keep, tune });
+      const pageMore = () => moments.lowerByHalf();
+      const planOptions = { decoder, optimizer, stepUniform, capacity, keep, tune, pageMore };
+      const plans = await makePlans(gpu, planOptions);
       gpu.check();
-      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing: optimizer.logRing, plans });
+      return new Trainer(gpu, options, {
+        decoder,
+        buffers,
+        stepUniform,
+        logRing: optimizer.logRing,
+        plans,
+        planOptions,
+      });
     } catch (error) {
       for (const left of gpu.ledger.buffers()) if (!before.has(left)) gpu.ledger.destroy(left);
       throw error;
@@ -163,6 +210,7 @@ export class Trainer {
   /** Enqueues one optimizer step over an accumulation window. Its figures come with {@link readLog}. */
   async step(window: readonly TokenBatch[], learningRate: number): Promise<void> {
     if (this.#pending.length === LOG_SLOTS) await this.#drainLog();
+    this.#moments.begin();
     const { optimizer } = this.#options;
     const slot = this.#steps % LOG_SLOTS;
     const step = ++this.#steps;
@@ -222,7 +270,7 @@ export class Trainer {
       this.#disposeProbe();
       const capacity = Math.min(this.#options.capacity, Math.ceil(tokens / 64) * 64);
       const { plan, logits } = logitsPlan(this.#gpu, this.#decoder, capacity);
-      const arena = new Arena(this.#gpu.ledger, [plan.layout()]);
+      const arena = await this.#withRoom(() => new Arena(this.#gpu.ledger, [plan.layout()]));
       this.#probe = { plan: await plan.finish(arena, this.#stepUniform), arena, logits, capacity };
     }
     const { plan, logits } = this.#probe;
@@ -251,6 +299,29 @@ export class Trainer {
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
     const train = await this.#planSet.train.profile(batch.ids.length);
     return [...train, ...(await this.#planSet.optimizer.profile(1))];
+  }
+
+  /** Where the moments lie and what moved so far; null where all of them stay on the GPU. */
+  get paging(): PagingFigures | null {
+    return this.#moments.paged ? this.#moments.figures() : null;
+  }
+
+  /** Leaves the optimizer less memory from the next step on. Between two steps. */
+  async lowerOptimizerBudgets(budgets: TierBudgets): Promise<void> {
+    await this.#moments.lower(budgets);
+    this.#planSet = await replaceOptimizer(this.#gpu, this.#planSet, this.#planOptions);
+  }
+
+  /** What a later trainer with the same options goes on from. Between two steps; training may go on when it resolves. */
+  async capture(): Promise<TrainerState> {
+    const [adapter, moments] = await Promise.all([this.readAdapter(), this.#moments.capture()]);
+    return { steps: this.#steps, adapter, moments };
+  }
+
+  /** Goes on from a state; the adapter must be the one that the trainer was made with. Before the first step. */
+  async restore({ steps, moments }: Omit<TrainerState, 'adapter'>): Promise<void> {
+    await this.#moments.restore(moments);
+    this.#steps = steps;
   }
 
   readAdapter(): Promise<Map<string, TensorValues>> {
@@ -317,8 +388,21 @@ export class Trainer {
     this.#planSet.arena.dispose();
     for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
     for (const rope of this.#decoder.ropes) rope.dispose();
+    this.#moments.dispose();
     this.#decoder.state.dispose();
     if (this.#decoder.doraNorms) this.#gpu.ledger.destroy(this.#decoder.doraNorms.tensor.buffer);
+  }
+
+  /** Allocates; where there is no room, moments make some by being paged. */
+  async #withRoom<T>(make: () => T): Promise<T> {
+    for (;;) {
+      try {
+        return await allocate(this.#gpu, make);
+      } catch (error) {
+        if (!(error instanceof OutOfGpuMemoryError) || !(await this.#moments.lowerByHalf())) throw error;
+        this.#planSet = await replaceOptimizer(this.#gpu, this.#planSet, this.#planOptions);
+      }
+    }
   }
 
   #plans(): Plan[] {
