@@ -6,7 +6,8 @@
 import { type Generation, type GenerationStore, PageDamagedError, type PageVersion } from '../engine/page_store.ts';
 import type { PrecisionChoice } from '../engine/train/gradient_check.ts';
 import type { LoopEvent, LoopRecord } from '../engine/train/loop.ts';
-import type { StatePage, TrainerSnapshot, TrainerState } from '../engine/train/snapshot.ts';
+import type { RestoredPage, TrainerSnapshot, TrainerState } from '../engine/train/snapshot.ts';
+import { PARAMETERS } from '../engine/train/snapshot.ts';
 import type { KeptChoices } from '../engine/tuning/matmul_choices.ts';
 import { CheckpointLostError } from '../storage/errors.ts';
 import type { RunIdentity } from './run_identity.ts';
@@ -43,7 +44,9 @@ export type CheckpointStore = GenerationStore<RunCheckpoint>;
 /** What a checkpoint needs of a trainer. */
 export interface SnapshotTrainer {
   snapshot(): Promise<TrainerSnapshot>;
-  restore(state: TrainerState, pages: AsyncIterable<StatePage>): Promise<void>;
+  restore(state: TrainerState, pages: AsyncIterable<RestoredPage>): Promise<void>;
+  /** Null where all moments stay on the GPU. */
+  readonly paging: object | null;
 }
 
 /** Pages that the best adapter takes: one. */
@@ -113,14 +116,14 @@ export class Checkpointer {
     try {
       for await (const { page, bytes } of snapshot.pages()) written.push(await store.write(page, bytes));
       const best = await this.#writeBest();
-      const pages = best ? [...written, best] : written;
+      const pages = [...written, ...snapshot.versions, ...(best ? [best] : [])];
       await store.commit({ step, pages, state });
       await onSaved?.(
         step,
         pages.reduce((sum, { byteLength }) => sum + byteLength, 0),
       );
     } finally {
-      await store.free(written);
+      await store.free([...written, ...snapshot.versions]);
     }
   }
 
@@ -170,27 +173,41 @@ export async function restoreCheckpoint(
   const notes: string[] = [];
   for (const { step, pages, state } of await store.generations()) {
     try {
-      const best = pages.find(({ page }) => page === BEST);
-      const bestBytes = best ? await store.read(best, true) : null;
-      await trainer.restore(state.trainer, readAll(store, pages));
-      if (state.validation) validation?.restore(state.validation, bestBytes);
-      if (state.pinned.adapter !== adapter) {
-        notes.push(
-          `The run was started on ${state.pinned.adapter}; on ${adapter} its figures may differ in their last digits.`,
-        );
-      }
-      return { step, checkpoint: state, notes };
+      // All of it before any of it is used: a trainer that is half restored is good for nothing.
+      for (const page of pages) await store.read(page, true);
     } catch (error) {
       if (!(error instanceof PageDamagedError)) throw error;
       notes.push(`The checkpoint of step ${step} is damaged: it goes on from the one before.`);
+      continue;
     }
+    await trainer.restore(state.trainer, restoredPages(store, trainer, pages));
+    const best = pages.find(({ page }) => page === BEST);
+    if (state.validation) validation?.restore(state.validation, best ? await store.read(best) : null);
+    if (state.pinned.adapter !== adapter) {
+      notes.push(
+        `The run was started on ${state.pinned.adapter}; on ${adapter} its figures may differ in their last digits.`,
+      );
+    }
+    return { step, checkpoint: state, notes };
   }
   throw lost();
 }
 
-async function* readAll(store: CheckpointStore, pages: Generation['pages']): AsyncGenerator<StatePage> {
+/** Where moments are paged they stay in the store, however many there are; else they are read. */
+async function* restoredPages(
+  store: CheckpointStore,
+  { paging }: SnapshotTrainer,
+  pages: Generation['pages'],
+): AsyncGenerator<RestoredPage> {
   for (const version of pages) {
-    if (version.page !== BEST) yield { page: version.page, bytes: await store.read(version, true) };
+    const { page } = version;
+    if (page === BEST) continue;
+    if (paging === null || page.startsWith(PARAMETERS)) {
+      yield { page, bytes: await store.read(version), version: null };
+    } else {
+      store.retain([version]);
+      yield { page, bytes: null, version };
+    }
   }
 }
 

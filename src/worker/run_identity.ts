@@ -21,6 +21,9 @@ export class CheckpointMismatchError extends Error {
 const FREE: readonly (keyof TrainingConfig)[] = [
   'max_steps',
   'logging_steps',
+  'activation_memory_budget',
+  'optimizer_memory_budget',
+  'optimizer_host_memory_budget',
   'save_strategy',
   'save_steps',
   'save_total_limit',

@@ -69,7 +69,12 @@ async function trainOn(
   const from = checkpoints?.from ?? null;
   if (from) gpu.matmulChoices.restore(from.pinned.matmuls);
   const precision = from?.pinned.precision ?? 'f32';
-  const sizes = { ...run, precision, ...(from && { keepLayers: { layers: from.pinned.keptLayers } }) };
+  const sizes = {
+    ...run,
+    precision,
+    pageStore: checkpoints?.store,
+    ...(from && { keepLayers: { layers: from.pinned.keptLayers } }),
+  };
   const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
   await withTrainer(gpu, run, sizes, hooks, async (trainer) => {
     emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });

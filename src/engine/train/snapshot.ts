@@ -1,23 +1,29 @@
 /**
- * A run's trained state at one moment, as pages: what a checkpoint stores. It is copied on the GPU's own timeline, after the
- * steps that were enqueued before and ahead of those that come after, so training goes on while the copy is written.
+ * A run's trained state at one moment, as pages: what a checkpoint stores. The parameters are copied on the GPU's own
+ * timeline, the moments where they lie (paging/moments.ts); training goes on while both are written.
  */
 import { allocate, OutOfGpuMemoryError } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
-import type { BufferTensor } from '../plan/tensor.ts';
+import type { PageVersion } from '../page_store.ts';
 import type { Bank } from './flat_state.ts';
 
-/** Bytes of a page but the last of each part: a multiple of the flat state's own. */
+/** Bytes of a page of parameters but the last of each bank. */
 export const SNAPSHOT_PAGE_BYTES = 4 * 2 ** 20;
 
-/** Parts of a bank that training changes and a step does not start from anew. */
-const PARTS = ['parameters', 'moment1', 'moment2'] as const;
+/** What the names of their pages begin with: `parameters/0/2` is of bank 0 the third. */
+export const PARAMETERS = 'parameters/';
 
 export interface StatePage {
-  /** `moment1/0/2`: part, bank, page. */
   readonly page: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A page as it comes back: its bytes, or of the moments a version of the run's store that is held for the trainer. */
+export interface RestoredPage {
+  readonly page: string;
+  readonly bytes: Uint8Array<ArrayBuffer> | null;
+  readonly version: PageVersion | null;
 }
 
 /** Beside the pages, what resuming needs of a trainer: plain data. */
@@ -28,12 +34,16 @@ export interface TrainerState {
   readonly ropeLengths: readonly number[];
   /** Bytes of each bank: what else the pages fit. */
   readonly bankBytes: readonly number[];
+  /** Pages of moments that no step has touched. */
+  readonly zeroPages: readonly string[];
 }
 
 export interface TrainerSnapshot {
   readonly state: TrainerState;
-  /** All pages, once, in order. */
+  /** Pages that are in no store, once, in order. */
   pages(): AsyncGenerator<StatePage>;
+  /** Pages that are in the run's store already, held for the snapshot: whoever took it frees them. */
+  readonly versions: readonly PageVersion[];
   /** Frees what the pages are read from. */
   dispose(): void;
 }
@@ -41,46 +51,39 @@ export interface TrainerSnapshot {
 /** A checkpoint that was written by a run of another shape. */
 export class SnapshotMismatchError extends Error {
   override name = 'SnapshotMismatchError';
+  constructor(what: string) {
+    super(`The checkpoint has ${what}, which this run does not. Resume with the settings that it was trained with.`);
+  }
 }
 
-interface Part {
-  readonly name: string;
-  readonly tensor: BufferTensor;
-  readonly bytes: number;
-}
-
-function partsOf(banks: readonly Bank[]): Part[] {
-  return banks.flatMap((bank, i) =>
-    PARTS.map((part) => ({ name: `${part}/${i}`, tensor: bank[part], bytes: bank.elements * 4 })),
-  );
-}
-
-/** Bytes that a checkpoint of these banks takes. */
-export const snapshotBytes = (banks: readonly Pick<Bank, 'elements'>[]): number =>
-  banks.reduce((sum, { elements }) => sum + elements * 4 * PARTS.length, 0);
+export const bankBytes = (banks: readonly Pick<Bank, 'elements'>[]): number[] =>
+  banks.map(({ elements }) => elements * 4);
 
 /**
- * Copies the banks as they are once all work enqueued so far is done. Where the GPU has no room for copies, they are read to
- * the host before it resolves, and training waits for that.
+ * Copies the parameters as they are once all work enqueued so far is done. Where the GPU has no room for copies, they are read
+ * to the host before it resolves.
  */
-export async function copyBanks(gpu: Gpu, banks: readonly Bank[]): Promise<Pick<TrainerSnapshot, 'pages' | 'dispose'>> {
-  const parts = partsOf(banks);
+export async function copyParameters(
+  gpu: Gpu,
+  banks: readonly Bank[],
+): Promise<Pick<TrainerSnapshot, 'pages' | 'dispose'>> {
+  const sizes = bankBytes(banks);
   try {
-    const copies = await allocate(gpu, () => parts.map((part) => stagingFor(gpu, part)));
+    const copies = await allocate(gpu, () => sizes.map((size, i) => stagingFor(gpu, i, size)));
     const encoder = gpu.device.createCommandEncoder();
-    for (const [i, { tensor, bytes }] of parts.entries()) {
-      encoder.copyBufferToBuffer(tensor.buffer, tensor.offset, copies[i], 0, bytes);
+    for (const [i, { parameters }] of banks.entries()) {
+      encoder.copyBufferToBuffer(parameters.buffer, parameters.offset, copies[i], 0, sizes[i]);
     }
     gpu.device.queue.submit([encoder.finish()]);
     return {
       async *pages() {
-        for (const [i, { name, bytes }] of parts.entries()) {
-          await copies[i].mapAsync(GPUMapMode.READ);
-          const mapped = copies[i].getMappedRange();
-          for (const { page, at, end } of pagesOf(name, bytes)) {
+        for (const [bank, bytes] of sizes.entries()) {
+          await copies[bank].mapAsync(GPUMapMode.READ);
+          const mapped = copies[bank].getMappedRange();
+          for (const { page, at, end } of pagesOf(bank, bytes)) {
             yield { page, bytes: new Uint8Array(mapped.slice(at, end)) };
           }
-          copies[i].unmap();
+          copies[bank].unmap();
         }
       },
       dispose() {
@@ -89,15 +92,16 @@ export async function copyBanks(gpu: Gpu, banks: readonly Bank[]): Promise<Pick<
     };
   } catch (error) {
     if (!(error instanceof OutOfGpuMemoryError)) throw error;
-    return readToHost(gpu, parts);
+    return readToHost(gpu, banks);
   }
 }
 
-async function readToHost(gpu: Gpu, parts: readonly Part[]): Promise<Pick<TrainerSnapshot, 'pages' | 'dispose'>> {
+async function readToHost(gpu: Gpu, banks: readonly Bank[]): Promise<Pick<TrainerSnapshot, 'pages' | 'dispose'>> {
   const read: StatePage[] = [];
-  for (const { name, tensor, bytes } of parts) {
-    for (const { page, at, end } of pagesOf(name, bytes)) {
-      read.push({ page, bytes: new Uint8Array(await readBuffer(gpu, tensor.buffer, tensor.offset + at, end - at)) });
+  for (const [bank, { parameters, elements }] of banks.entries()) {
+    for (const { page, at, end } of pagesOf(bank, elements * 4)) {
+      const bytes = await readBuffer(gpu, parameters.buffer, parameters.offset + at, end - at);
+      read.push({ page, bytes: new Uint8Array(bytes) });
     }
   }
   return {
@@ -110,35 +114,42 @@ async function readToHost(gpu: Gpu, parts: readonly Part[]): Promise<Pick<Traine
   };
 }
 
-/** Writes pages back to where they were copied from. @throws SnapshotMismatchError when they are not the banks' own. */
-export async function restoreBanks(gpu: Gpu, banks: readonly Bank[], pages: AsyncIterable<StatePage>): Promise<void> {
-  const places = new Map<string, { readonly buffer: GPUBuffer; readonly offset: number; readonly bytes: number }>();
-  for (const { name, tensor, bytes } of partsOf(banks)) {
-    for (const { page, at, end } of pagesOf(name, bytes)) {
-      places.set(page, { buffer: tensor.buffer, offset: tensor.offset + at, bytes: end - at });
+/** Writes pages back to where they were copied from. */
+export class ParameterPages {
+  readonly #gpu: Gpu;
+  readonly #places = new Map<string, { readonly buffer: GPUBuffer; readonly offset: number; readonly bytes: number }>();
+
+  constructor(gpu: Gpu, banks: readonly Bank[]) {
+    this.#gpu = gpu;
+    for (const [bank, { parameters, elements }] of banks.entries()) {
+      for (const { page, at, end } of pagesOf(bank, elements * 4)) {
+        this.#places.set(page, { buffer: parameters.buffer, offset: parameters.offset + at, bytes: end - at });
+      }
     }
   }
-  for await (const { page, bytes } of pages) {
-    const place = places.get(page);
-    if (place?.bytes !== bytes.byteLength) throw mismatch(`page ${page} of ${bytes.byteLength} bytes`);
-    gpu.device.queue.writeBuffer(place.buffer, place.offset, bytes);
-    places.delete(page);
+
+  /** @throws SnapshotMismatchError for a page that is not the banks' own. */
+  write(page: string, bytes: Uint8Array<ArrayBuffer> | null): void {
+    const place = this.#places.get(page);
+    if (!bytes || place?.bytes !== bytes.byteLength) throw new SnapshotMismatchError(`another page ${page}`);
+    this.#gpu.device.queue.writeBuffer(place.buffer, place.offset, bytes);
+    this.#places.delete(page);
   }
-  if (places.size > 0) throw mismatch(`no page ${[...places.keys()][0]}`);
+
+  /** @throws SnapshotMismatchError when a page was missing. */
+  finish(): void {
+    const [missing] = this.#places.keys();
+    if (missing) throw new SnapshotMismatchError(`no page ${missing}`);
+  }
 }
 
-const mismatch = (what: string) =>
-  new SnapshotMismatchError(
-    `The checkpoint has ${what}, which this run's adapter does not fit. Resume with the settings that it was trained with.`,
-  );
-
-function* pagesOf(name: string, bytes: number): Generator<{ page: string; at: number; end: number }> {
+function* pagesOf(bank: number, bytes: number): Generator<{ page: string; at: number; end: number }> {
   for (let at = 0, page = 0; at < bytes; at += SNAPSHOT_PAGE_BYTES, page++) {
-    yield { page: `${name}/${page}`, at, end: Math.min(bytes, at + SNAPSHOT_PAGE_BYTES) };
+    yield { page: `${PARAMETERS}${bank}/${page}`, at, end: Math.min(bytes, at + SNAPSHOT_PAGE_BYTES) };
   }
 }
 
-function stagingFor(gpu: Gpu, { name, bytes }: Part): GPUBuffer {
+function stagingFor(gpu: Gpu, bank: number, size: number): GPUBuffer {
   const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-  return gpu.ledger.create({ label: `snapshot of ${name}`, size: bytes, usage, category: 'staging' });
+  return gpu.ledger.create({ label: `snapshot of parameters ${bank}`, size, usage, category: 'staging' });
 }

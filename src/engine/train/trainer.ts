@@ -25,10 +25,12 @@ import { makePlans, type PlanSet, type PlanSetOptions, replaceOptimizer } from '
 import { logitsPlan } from './plans.ts';
 import { allocateRun, LOG_SLOTS } from './run_buffers.ts';
 import {
-  copyBanks,
-  restoreBanks,
+  bankBytes,
+  copyParameters,
+  PARAMETERS,
+  ParameterPages,
+  type RestoredPage,
   SnapshotMismatchError,
-  type StatePage,
   type TrainerSnapshot,
   type TrainerState,
 } from './snapshot.ts';
@@ -64,14 +66,6 @@ export interface TrainerOptions {
   readonly optimizer: OptimizerOptions;
   /** How the moments are kept, and where. */
   readonly moments: MomentsOptions;
-}
-
-/** What a run goes on from, beside its options. */
-export interface TrainerState {
-  /** Optimizer steps done. */
-  readonly steps: number;
-  readonly adapter: ReadonlyMap<string, TensorValues>;
-  readonly moments: readonly CapturedPage[];
 }
 
 /** What the GPU logged of one optimizer step. */
@@ -312,56 +306,54 @@ export class Trainer {
     this.#planSet = await replaceOptimizer(this.#gpu, this.#planSet, this.#planOptions);
   }
 
-  /** What a later trainer with the same options goes on from. Between two steps; training may go on when it resolves. */
-  async capture(): Promise<TrainerState> {
-    const [adapter, moments] = await Promise.all([this.readAdapter(), this.#moments.capture()]);
-    return { steps: this.#steps, adapter, moments };
-  }
-
-  /** Goes on from a state; the adapter must be the one that the trainer was made with. Before the first step. */
-  async restore({ steps, moments }: Omit<TrainerState, 'adapter'>): Promise<void> {
-    await this.#moments.restore(moments);
-    this.#steps = steps;
-  }
-
   readAdapter(): Promise<Map<string, TensorValues>> {
     return this.#decoder.state.read('parameters');
   }
 
-  /** The trained state after the steps enqueued so far. One at a time; the caller disposes of it. */
+  /** The trained state after the steps enqueued so far. Between two steps; the caller disposes of it. */
   async snapshot(): Promise<TrainerSnapshot> {
     const { state, ropes } = this.#decoder;
-    const copies = await copyBanks(this.#gpu, state.banks);
+    const parameters = await copyParameters(this.#gpu, state.banks);
+    const moments = await this.#moments.capture();
     return {
-      ...copies,
       state: {
         steps: this.#steps,
         ropeLengths: ropes.map(({ length }) => length),
-        bankBytes: state.banks.map(({ elements }) => elements * 4),
+        bankBytes: bankBytes(state.banks),
+        zeroPages: moments.flatMap(({ name, version, bytes }) => (version || bytes ? [] : [name])),
       },
+      async *pages() {
+        yield* parameters.pages();
+        for (const { name, bytes } of moments) if (bytes) yield { page: name, bytes };
+      },
+      versions: moments.flatMap(({ version }) => version ?? []),
+      dispose: parameters.dispose,
     };
   }
 
   /**
-   * Goes on from a snapshot, of a trainer with the same options: from here on all figures are what they would have been.
+   * Goes on from a snapshot, of a trainer with the same options, before the first step: from here on all figures are what they
+   * would have been. Moments may come as versions of the run's store that are held for the trainer.
    *
-   * @throws SnapshotMismatchError, and what `pages` throws; the trainer is then fit for nothing but another restore.
+   * @throws SnapshotMismatchError, and what `pages` throws; the trainer is then fit for nothing.
    */
-  async restore(state: TrainerState, pages: AsyncIterable<StatePage>): Promise<void> {
+  async restore(state: TrainerState, pages: AsyncIterable<RestoredPage>): Promise<void> {
     const { state: flat, ropes } = this.#decoder;
-    const bankBytes = flat.banks.map(({ elements }) => elements * 4);
-    if (`${state.bankBytes}` !== `${bankBytes}` || state.ropeLengths.length !== ropes.length) {
-      throw new SnapshotMismatchError(
-        'The checkpoint is of an adapter of another size. Resume with the settings that it was trained with.',
-      );
+    if (`${state.bankBytes}` !== `${bankBytes(flat.banks)}` || state.ropeLengths.length !== ropes.length) {
+      throw new SnapshotMismatchError('an adapter of another size');
     }
-    await restoreBanks(this.#gpu, flat.banks, pages);
+    const parameters = new ParameterPages(this.#gpu, flat.banks);
+    const moments: CapturedPage[] = state.zeroPages.map((name) => ({ name, version: null, bytes: null }));
+    for await (const { page, bytes, version } of pages) {
+      if (page.startsWith(PARAMETERS)) parameters.write(page, bytes);
+      else moments.push({ name: page, version, bytes });
+    }
+    parameters.finish();
+    await this.#moments.restore(moments);
     for (const [i, rope] of ropes.entries()) rope.remember(state.ropeLengths[i]);
     // Of A and B as they are now; the magnitudes came with the pages.
     await startDora(this.#gpu, this.#decoder, this.#stepUniform, false);
     this.#steps = state.steps;
-    this.#pending = [];
-    this.#logged = [];
   }
 
   /** How many of the model's layers keep their activations; the others compute them again. */

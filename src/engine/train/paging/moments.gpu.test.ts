@@ -6,6 +6,7 @@ import { GpuMemoryError } from '../../device/ledger.ts';
 import { ModelWeights } from '../../model/weights.ts';
 import { type PageVersion, StorageFullError } from '../../page_store.ts';
 import { KEEP_ALL } from '../kept_layers.ts';
+import type { RestoredPage } from '../snapshot.ts';
 import { randomBatch, randomWeights, tinySpec } from '../testing.ts';
 import { Trainer, type TrainerOptions } from '../trainer.ts';
 import { MemoryPageStore } from './memory_page_store.ts';
@@ -91,10 +92,23 @@ async function train(
       norms: log.map(({ gradNorm }) => gradNorm),
       adapter: await bitsOf(trainer),
     };
-    return { outcome, figures: trainer.paging, state: await trainer.capture() };
+    return { outcome, figures: trainer.paging, state: await captured(trainer) };
   } finally {
     trainer.dispose();
   }
+}
+
+/** A snapshot with all its pages read; versions stay held. */
+async function captured(trainer: Trainer) {
+  const { state, pages, versions, dispose } = await trainer.snapshot();
+  const read: RestoredPage[] = versions.map((version) => ({ page: version.page, bytes: null, version }));
+  for await (const { page, bytes } of pages()) read.push({ page, bytes, version: null });
+  dispose();
+  return { state, pages: read };
+}
+
+async function* from(pages: readonly RestoredPage[]) {
+  yield* pages;
 }
 
 const resident = new Map<8 | 32, Promise<Outcome>>();
@@ -154,15 +168,15 @@ test.each([
   ['pinned, in host memory and stored', paged(32, 3, 4)],
   ['all resident', RESIDENT],
 ])('what was captured goes on to the same numbers, with other budgets too: %s', async (_, moments) => {
-  let captured: Awaited<ReturnType<Trainer['capture']>> | undefined;
+  let kept: Awaited<ReturnType<typeof captured>> | undefined;
   const { outcome } = await train(moments, async (trainer, step) => {
-    if (step === 3) captured = await trainer.capture();
+    if (step === 3) kept = await captured(trainer);
   });
-  const { steps, adapter, moments: pages } = captured!;
-  expect(steps).toBe(3);
+  const { state, pages } = kept!;
+  expect(state.steps).toBe(3);
   const budgets = moments.paging ? { ...moments.paging, gpuBytes: 2 * PAGE[32], hostBytes: 100 * PAGE[32] } : null;
-  const trainer = await Trainer.create(gpu, options({ ...moments, paging: budgets }, { adapter }));
-  await trainer.restore({ steps, moments: pages });
+  const trainer = await Trainer.create(gpu, options({ ...moments, paging: budgets }));
+  await trainer.restore(state, from(pages));
   for (const window of windows.slice(3)) await trainer.step(window, 1e-2);
   const log = await trainer.readLog();
   expect(log.map(({ lossSum }) => lossSum)).toEqual(outcome.losses.slice(3));
@@ -201,7 +215,7 @@ test('a trainer that is disposed of leaves no version behind', async () => {
   const store = new MemoryPageStore();
   const { state } = await train(paged(32, 2, 0, store));
   await vi.waitFor(() => {
-    expect(store.versions).toBe(state.moments.filter(({ version }) => version).length);
+    expect(store.versions).toBe(state.pages.filter(({ version }) => version).length);
   });
 });
 
