@@ -18,6 +18,8 @@ const quantizationSchema = v.looseObject({
   load_in_4bit: v.optional(v.literal(true), true),
   bnb_4bit_quant_type: v.optional(v.picklist(['nf4', 'fp4']), 'nf4'),
   bnb_4bit_use_double_quant: v.optional(v.boolean(), true),
+  /** Bytes of GPU memory for the base model's weights; layers beyond it are streamed. Without it all are there at once. */
+  weight_memory_budget: v.optional(positiveInteger),
   bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
 });
 

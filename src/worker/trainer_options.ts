@@ -85,7 +85,8 @@ export async function withTrainer<T>(
 ): Promise<T> {
   const { config, spec, checkpoint, adapters, adapter } = run;
   const { bnb_4bit_quant_type: quantType, bnb_4bit_use_double_quant: doubleQuant } = config.quantization;
-  const model = await ModelWeights.load(gpu, spec, checkpoint, { quantType, doubleQuant, ...hooks });
+  const { weight_memory_budget: budget } = config.quantization;
+  const model = await ModelWeights.load(gpu, spec, checkpoint, { quantType, doubleQuant, budget, ...hooks });
   try {
     const settings = { lora: config.lora, training: config.training, adapters, adapter };
     const trainer = await Trainer.create(gpu, trainerOptions(model, settings, sizes));

@@ -20,6 +20,8 @@ export interface ModelMemory {
   readonly doubleQuant: boolean;
   /** Of the embedding and the head, as the checkpoint has them. */
   readonly tableDtype: FloatDtype;
+  /** Bytes of GPU memory for weights; without it all layers are there at once. */
+  readonly budget?: number;
 }
 
 export interface RunMemory {
@@ -67,7 +69,7 @@ export interface PredictedMoments {
  */
 export function predictMemory(capabilities: Capabilities, model: ModelMemory, run: RunMemory | null): PredictedMemory {
   const gpu = dryGpu(capabilities);
-  const weights = ModelWeights.blank(gpu, model.spec, model.doubleQuant, model.tableDtype);
+  const weights = ModelWeights.blank(gpu, model.spec, model.doubleQuant, model.tableDtype, model.budget);
   let keptLayers = 0;
   let moments: PredictedMoments | null = null;
   if (run) {
