@@ -5,7 +5,7 @@ import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { type ModelMemory, type PredictedMemory, predictMemory } from '../engine/train/predict_memory.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import type { LoraConfig, TrainingConfig } from '../formats/run_config.ts';
-import { keepLayers } from './trainer_options.ts';
+import { keepLayers, momentsOptions } from './trainer_options.ts';
 
 /**
  * An upper bound where the rows are not known: batches are taken to be as long as max_length, or as the longest row.
@@ -27,6 +27,7 @@ export function predictStudioRun(
     precision: 'f32',
     keep: studioKeepLayers(capabilities, training),
     loraPlusRatio: training.loraplus_lr_ratio,
+    moments: momentsOptions(training, null),
   });
 }
 
