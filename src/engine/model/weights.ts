@@ -6,12 +6,13 @@ import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/mod
 import type { Gpu } from '../device/gpu.ts';
 import { readable } from '../device/ledger.ts';
 import { readBuffer } from '../device/readback.ts';
+import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { LinearGroup } from '../kernels/matmul_nf4.ts';
 import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.ts';
 import type { NormWeight } from '../kernels/rms_norm.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
-import type { FloatDtype, WeightSource } from '../weight_source.ts';
+import type { WeightSource } from '../weight_source.ts';
 import { readSmallTensor } from './float_tensor.ts';
 import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
 import { LayerRing, type StreamingFigures } from './layer_ring.ts';
@@ -84,6 +85,8 @@ export class ModelWeights {
       /** NF4 by default. */
       readonly quantType?: QuantType;
       readonly doubleQuant: boolean;
+      /** Embedding and head in 8 bits, not in the checkpoint's dtype. */
+      readonly tablesInBytes?: boolean;
       /** Bytes of GPU memory for all weights; without it all are there at once. */
       readonly budget?: number;
       readonly onLoading?: (progress: LoadingProgress) => void;
@@ -111,7 +114,8 @@ export class ModelWeights {
     const before = new Set(gpu.ledger.buffers());
     const quantizer = new Quantizer(gpu, quantization, Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)));
     try {
-      const rows = (name: string) => loadRowShards(gpu, source, name, progress(name));
+      const toBytes = options.tablesInBytes ? quantizer : null;
+      const rows = (name: string) => loadRowShards(gpu, source, name, toBytes, progress(name));
       const embedding = await rows(spec.tensors.embedding);
       const head = spec.tiedHead ? embedding : await rows(spec.tensors.head);
       const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
@@ -155,7 +159,7 @@ export class ModelWeights {
   }
 
   /** The buffers without their contents: what a model needs, on a device that only counts. */
-  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: FloatDtype, budget?: number): ModelWeights {
+  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: TableDtype, budget?: number): ModelWeights {
     const layout = layerLayout(spec, doubleQuant);
     const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
     const embedding = table(spec.tensors.embedding);
