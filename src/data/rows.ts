@@ -48,7 +48,8 @@ export class RowError extends Error {
     this.field = field;
     this.kind = kind;
     // A field keeps its name's letters.
-    this.reason = field !== '' && what.startsWith(field) ? what : what.charAt(0).toUpperCase() + what.slice(1);
+    this.reason =
+      field !== '' && field.startsWith(what.split(' ', 1)[0]) ? what : what.charAt(0).toUpperCase() + what.slice(1);
   }
 }
 
@@ -120,7 +121,9 @@ function readShaped(value: Record<string, unknown>, line: number, expected: RowK
       );
     case 'unknown': {
       const wanted = expected ? FIELD_OF[expected] : 'text, prompt or messages';
-      const found = Object.keys(value).slice(0, 8).join(', ') || 'no fields';
+      const names = Object.keys(value).slice(0, 8);
+      const found =
+        names.map((name) => (value[name] === null ? `${name}, which is null` : name)).join(', ') || 'no fields';
       throw new RowError(
         line,
         expected ? FIELD_OF[expected] : '',
