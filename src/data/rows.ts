@@ -121,9 +121,12 @@ function readShaped(value: Record<string, unknown>, line: number, expected: RowK
       );
     case 'unknown': {
       const wanted = expected ? FIELD_OF[expected] : 'text, prompt or messages';
-      const names = Object.keys(value).slice(0, 8);
-      const found =
-        names.map((name) => (value[name] === null ? `${name}, which is null` : name)).join(', ') || 'no fields';
+      const empty = Object.keys(FIELD_OF).find((kind) => value[FIELD_OF[kind as RowKind]] === null);
+      if (empty !== undefined) {
+        const name = FIELD_OF[empty as RowKind];
+        throw new RowError(line, name, 'empty-field', `${name} is empty (null); fill it in, or delete the row.`);
+      }
+      const found = Object.keys(value).slice(0, 8).join(', ') || 'no fields';
       throw new RowError(
         line,
         expected ? FIELD_OF[expected] : '',
