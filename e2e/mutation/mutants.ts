@@ -272,7 +272,6 @@ export const mutants: readonly Mutant[] = [
     ['params.first_word + word', 'word'],
     ['params.first_scale + (word >> 4u)', '(word >> 4u)'],
   ),
-  ...inFile('int8_quantize.wgsl', 'int8_quantize F32 1', ['i < params.elements', 'true']),
   ...inFile('int8_quantize.wgsl', 'int8_quantize F32 blocks of zeros, of tiny numbers and of one value', [
     'largest >= SMALLEST',
     'true',
