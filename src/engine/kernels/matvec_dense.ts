@@ -28,7 +28,7 @@ function matvecDenseKernel(rows: number, dtype: FloatDtype, shape: MatvecShape) 
 
 export interface MatvecDenseOptions {
   /** [T, depth]. */
-  readonly x: Tensor;
+  readonly x: Tensor | TensorView;
   readonly y: { readonly tensor: Tensor; readonly stride: number; readonly at: number };
   readonly weight: Tensor | TensorView;
   /** Where W begins, in elements; whole runs. */

@@ -57,7 +57,7 @@ function matvecNf4Kernel(v: MatvecNf4Variant) {
 
 export interface MatvecNf4Options {
   /** [T, in]. */
-  readonly x: Tensor;
+  readonly x: Tensor | TensorView;
   /** [T, out of all linears]. */
   readonly y: Tensor;
   readonly group: LinearGroup;

@@ -296,6 +296,7 @@ function memoryOf({ parameters }: ModelInfo, training: boolean): Record<MemoryCa
     optimizer: training ? parameters * 0.29 : 0,
     activations: training ? 412e6 : 0,
     logits: training ? 96e6 : 0,
+    cache: 0,
     staging: 16e6,
   };
 }

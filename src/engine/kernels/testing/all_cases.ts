@@ -15,6 +15,7 @@ import { cases as matmulNf4 } from '../matmul_nf4.cases.ts';
 import { cases as matvecDense } from '../matvec_dense.cases.ts';
 import { cases as matvecNf4 } from '../matvec_nf4.cases.ts';
 import { cases as nf4Quantize } from '../nf4_quantize.cases.ts';
+import { cases as pickLikeliest } from '../pick_likeliest.cases.ts';
 import { cases as rmsNorm } from '../rms_norm.cases.ts';
 import { cases as rmsNormBackward } from '../rms_norm_backward.cases.ts';
 import { cases as rope } from '../rope.cases.ts';
@@ -39,6 +40,7 @@ export const allCases: readonly KernelCase[] = [
   ...matvecDense,
   ...matvecNf4,
   ...nf4Quantize,
+  ...pickLikeliest,
   ...rmsNorm,
   ...rmsNormBackward,
   ...rope,
