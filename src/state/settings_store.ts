@@ -24,7 +24,13 @@ export const TRAINING_NUMBERS = [
   'eval_steps',
   'early_stopping_patience',
 ] as const;
-export type NumberField = (typeof LORA_NUMBERS)[number] | (typeof TRAINING_NUMBERS)[number] | 'validation_share';
+/** Of the run's samples. */
+export const SAMPLE_NUMBERS = ['sample_steps', 'sample_tokens'] as const;
+export type NumberField =
+  | (typeof LORA_NUMBERS)[number]
+  | (typeof TRAINING_NUMBERS)[number]
+  | (typeof SAMPLE_NUMBERS)[number]
+  | 'validation_share';
 export type FlagField =
   | 'use_rslora'
   | 'use_dora'
@@ -34,7 +40,7 @@ export type FlagField =
   | 'remove_duplicates'
   | 'load_best_model_at_end';
 export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy';
-export type SettingField = NumberField | FlagField | ChoiceField | 'target_modules' | 'name';
+export type SettingField = NumberField | FlagField | ChoiceField | 'target_modules' | 'name' | 'sample_prompts';
 
 export interface Settings {
   readonly name: string;
@@ -43,6 +49,8 @@ export interface Settings {
   readonly lr_scheduler_type: RunConfig['training']['lr_scheduler_type'];
   readonly train_sampling_strategy: RunConfig['training']['train_sampling_strategy'];
   readonly target_modules: 'all-linear' | readonly string[];
+  /** One a line. */
+  readonly sample_prompts: string;
 }
 
 const { lora, training } = DEFAULTS;
@@ -69,6 +77,8 @@ export const DEFAULT_SETTINGS: Settings = {
     eval_steps: '',
     early_stopping_patience: '',
     validation_share: '0.1',
+    sample_steps: '',
+    sample_tokens: '48',
   },
   flags: {
     use_rslora: lora.use_rslora,
@@ -82,6 +92,7 @@ export const DEFAULT_SETTINGS: Settings = {
   lr_scheduler_type: training.lr_scheduler_type,
   train_sampling_strategy: training.train_sampling_strategy,
   target_modules: 'all-linear',
+  sample_prompts: '',
 };
 
 export const useSettings = create<Settings>()(() => DEFAULT_SETTINGS);
@@ -95,7 +106,9 @@ export function setFlag(field: FlagField, value: boolean): void {
 }
 
 export function setSettings(
-  part: Partial<Pick<Settings, 'name' | 'lr_scheduler_type' | 'train_sampling_strategy' | 'target_modules'>>,
+  part: Partial<
+    Pick<Settings, 'name' | 'lr_scheduler_type' | 'train_sampling_strategy' | 'target_modules' | 'sample_prompts'>
+  >,
 ): void {
   useSettings.setState(part);
 }
