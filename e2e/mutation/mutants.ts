@@ -72,7 +72,6 @@ export const mutants: readonly Mutant[] = [
     ['head / params.group', 'head'],
     ['key >= first', 'key > first'],
     ['params.scale * ((', '(('],
-    ['exp(weights[j] - top)', 'exp(weights[j])'],
     ['out[{e}] / sum', 'out[{e}]'],
     ['part < PARTS; part++', 'part < PARTS - 1u; part++'],
     ['query[v] * keys', 'query[0] * keys'],
@@ -82,6 +81,7 @@ export const mutants: readonly Mutant[] = [
     DECODE_SPLIT,
     ['vec4<f32>(top, sum, 0.0, 0.0)', 'vec4<f32>(top, 1.0, 0.0, 0.0)'],
     ['position + 1u, begin + SPAN', 'position, begin + SPAN'],
+    ['exp(weights[j] - top)', 'exp(weights[j])'],
   ),
   ...inFile(
     'attention_decode_sum.wgsl',
@@ -103,12 +103,12 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'common/matvec.wgsl',
     MATVEC,
-    ['k * 4u < params.depth', 'k * 4u <= params.depth'],
     ['run0 += TEAM', 'run0 += TEAM + 1u'],
     ['part < TEAM; part++', 'part < TEAM - 1u; part++'],
     ['v / RUN_VECTORS;', 'v / TEAM;'],
     ['factor * sum_{r}_{m}', 'sum_{r}_{m}'],
   ),
+  ...inFile('common/matvec.wgsl', MATVEC_BARE, ['k * 4u < params.depth', 'k * 4u <= params.depth']),
   ...inFile('common/matvec.wgsl', MATVEC_MANY, ['first_of_group + {r}u * TEAMS + team', 'first_of_group + team']),
   ...inFile(
     'matvec_nf4.wgsl',

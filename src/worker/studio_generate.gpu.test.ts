@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { parseRunConfig, type RunConfig } from '../formats/run_config.ts';
 import { createBrowserTemplateWorker } from './browser_template_worker.ts';
+import reference from './fixtures/evaluation.json' with { type: 'json' };
 import type { StudioCommand, StudioEvent, TrainRequest, TryRow } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
 
@@ -179,4 +180,37 @@ test('a held-out file: exact match and multiple choice, base against tuned', asy
   expect([scored.base.correct, scored.tuned?.correct]).toEqual([1, 1]);
   await send({ type: 'evaluate', runId: 'nothing', files: [jsonl([{ text: 'x' }])], limit: 10, adapter: 'none' });
   expect((await until('failed', 'nothing')).name).toBe('NoQuestionsError');
+});
+
+test('choices and answers are those of transformers and PEFT, base and tuned', async () => {
+  const files = [
+    await file(`${CASE}/adapter_init/adapter_config.json`),
+    await file(`${CASE}/expected/adapter_model.safetensors`),
+  ];
+  await send({ type: 'open-adapter', runId: 'open', files });
+  await until('adapter-ready', 'open');
+  const rows = (own: readonly unknown[]) => new File([own.map((row) => JSON.stringify(row)).join('\n')], 'held.jsonl');
+  const { choice, exact } = reference;
+  await send({ type: 'evaluate', runId: 'picks', files: [rows(choice.rows)], limit: 100, adapter: 'opened' });
+  const picked = (await until('evaluated', 'picks')).result;
+  expect(picked.rows.map(({ base, tuned }) => [base, tuned])).toEqual(
+    choice.picks.map(({ base, tuned }) => [base.sum, tuned.sum]),
+  );
+  const right = (side: 'base' | 'tuned', by: 'sum' | 'byLength') =>
+    choice.rows.filter(({ choices, answer }, i) => choice.picks[i]![side][by] === choices[answer]).length;
+  for (const side of ['base', 'tuned'] as const) {
+    const score = {
+      answered: choice.rows.length,
+      correct: right(side, 'sum'),
+      correctByLength: right(side, 'byLength'),
+    };
+    expect(picked[side]).toEqual(score);
+  }
+  // Control: the reference's picks are no constant, and the adapter changes some.
+  expect(new Set(choice.picks.map(({ tuned }, i) => choice.rows[i]!.choices.indexOf(tuned.sum))).size).toBeGreaterThan(
+    1,
+  );
+  await send({ type: 'evaluate', runId: 'answers', files: [rows(exact.rows)], limit: 100, adapter: 'opened' });
+  const answered = (await until('evaluated', 'answers')).result;
+  expect(answered.rows.map(({ base, tuned }) => ({ base, tuned }))).toEqual(exact.answers);
 });
