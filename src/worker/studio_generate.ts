@@ -25,6 +25,9 @@ export type AdapterSource = { readonly live: BoundAdapter } | { readonly tuned: 
 /** Room that a generator has at least, so that a conversation can go on without another one. */
 const LEAST_CONTEXT = 256;
 
+/** Positions a sequence for so many tokens. */
+export const contextFor = (tokens: number): number => Math.max(LEAST_CONTEXT, 2 ** Math.ceil(Math.log2(tokens)));
+
 interface Held {
   readonly source: object | null;
   readonly adapter: LoadedAdapter | null;
@@ -60,9 +63,9 @@ export class TextModel {
     if (generator && generator.sequences >= sequences && generator.context >= tokens) return generator;
     generator?.dispose();
     held.generator = null;
-    const context = Math.max(LEAST_CONTEXT, 2 ** Math.ceil(Math.log2(tokens)));
     const model = this.#model.weights;
-    held.generator = await Generator.create(this.#gpu, { model, adapter: held.bound, sequences, context });
+    const sizes = { sequences, context: contextFor(tokens) };
+    held.generator = await Generator.create(this.#gpu, { model, adapter: held.bound, ...sizes });
     return held.generator;
   }
 
