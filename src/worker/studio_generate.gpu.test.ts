@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { parseRunConfig, type RunConfig } from '../formats/run_config.ts';
 import { createBrowserTemplateWorker } from './browser_template_worker.ts';
+import { createBrowserTokenizerWorker } from './browser_tokenizer_worker.ts';
 import reference from './fixtures/evaluation.json' with { type: 'json' };
 import type { StudioCommand, StudioEvent, TrainRequest, TryRow } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
@@ -18,7 +19,12 @@ const session = new StudioSession(
     events.push(event);
     for (const wake of waiting.splice(0)) wake();
   },
-  { requestGpu: async () => navigator.gpu, createTemplateWorker: createBrowserTemplateWorker },
+  {
+    requestGpu: async () => navigator.gpu,
+    createTemplateWorker: createBrowserTemplateWorker,
+    createTokenizerWorker: createBrowserTokenizerWorker,
+    cores: 2,
+  },
 );
 
 type Of<T extends StudioEvent['type']> = Extract<StudioEvent, { type: T }>;

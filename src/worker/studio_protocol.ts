@@ -20,6 +20,7 @@ import type {
   KeptActivations,
   LeftOut,
   MemoryCategory,
+  PagingRates,
   StepRecord,
 } from './protocol.ts';
 
@@ -132,6 +133,8 @@ export type StudioCommand =
       type: 'predict';
       runId: string;
       of: PredictedModel;
+      /** Of a model that is not loaded yet. */
+      quantization: QuantizationConfig;
       lora: LoraConfig;
       training: TrainingConfig;
       samples?: SampleSettings | null;
@@ -377,6 +380,8 @@ export type StudioEvent =
   | { type: 'precision'; runId: string; choice: PrecisionChoice }
   | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
+  /** Where the moments of a paged optimizer lie, and what moves. */
+  | { type: 'paging'; runId: string; rates: PagingRates }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** The sample prompts' continuations by the adapter after so many steps, in the order of the prompts. */
   | { type: 'sample'; runId: string; step: number; texts: readonly string[] }

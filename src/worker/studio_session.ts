@@ -18,10 +18,12 @@ import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { type AdapterSource, generateInStudio, TextModel, type TunedAdapter } from './studio_generate.ts';
 import { downloadDataset } from './studio_hub_data.ts';
 import { type InspectedModel, inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
-import { predictStudioRun } from './studio_prediction.ts';
+import { heldAs, predictStudioRun } from './studio_prediction.ts';
 import type { DataLocation, StudioCommand, StudioEvent, TryAdapter } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { type RunStage, trainInStudio } from './studio_train.ts';
+import { poolWidth, TokenizerPool } from './tokenizer_pool.ts';
+import type { CreateTokenizerWorker } from './tokenizer_protocol.ts';
 import { RunFailure } from './train_run.ts';
 import { ownBuffers } from './trainer_options.ts';
 import { restoreChoices } from './tuning_store.ts';
@@ -29,6 +31,11 @@ import { restoreChoices } from './tuning_store.ts';
 /** A command that needs what is not there, or comes while something else has the GPU. */
 export class StudioOrderError extends Error {
   override name = 'StudioOrderError';
+}
+
+/** A zip that is something else. */
+class NoAdapterError extends Error {
+  override name = 'NoAdapterError';
 }
 
 class CancelledError extends Error {
@@ -46,19 +53,27 @@ interface Work {
 const ZIP_CAP = 4 * 2 ** 30;
 
 /** What the session needs from where it runs. */
-type StudioPorts = Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'>;
+interface StudioPorts extends Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'> {
+  readonly createTokenizerWorker: CreateTokenizerWorker;
+  /** How many processors there are. */
+  readonly cores: number;
+}
 
 export class StudioSession {
   readonly #emit: (event: StudioEvent) => void;
   readonly #requestGpu: StudioPorts['requestGpu'];
   /** Where chat templates are rendered. */
   readonly #openChat: OpenChat;
+  readonly #createTokenizerWorker: CreateTokenizerWorker;
+  readonly #cores: number;
   readonly #work = new Map<string, Work>();
   #gpu: Gpu | null = null;
   #hubUrl = HUB_URL;
   #token: string | null = null;
   #inspected: InspectedModel | null = null;
   #model: LoadedModel | null = null;
+  /** Cuts large datasets into the loaded model's tokens. */
+  #pool: TokenizerPool | null = null;
   #read: ReadData | null = null;
   #data: LoadedData | null = null;
   #adapter: PeftAdapter | null = null;
@@ -77,6 +92,8 @@ export class StudioSession {
     this.#emit = emit;
     this.#requestGpu = ports.requestGpu;
     this.#openChat = containedChat(ports.createTemplateWorker);
+    this.#createTokenizerWorker = ports.createTokenizerWorker;
+    this.#cores = ports.cores;
   }
 
   async handle(command: StudioCommand): Promise<void> {
@@ -150,7 +167,8 @@ export class StudioSession {
         emit({ type: 'model-info', runId, info: this.#inspected.info });
         return;
       case 'predict': {
-        const model = command.of === 'inspected' ? this.#inspected?.memory : this.#model?.memory;
+        const inspected = this.#inspected && heldAs(this.#inspected.memory, command.quantization);
+        const model = command.of === 'inspected' ? inspected : this.#model?.memory;
         if (!model) throw new StudioOrderError('There is no model to predict for.');
         const { capabilities } = await this.#device();
         const longest = command.of === 'loaded' ? (this.#data?.longest ?? null) : null;
@@ -164,6 +182,7 @@ export class StudioSession {
         this.#dropModel();
         const model = await loadModel(gpu, command.location, command.quantization, ports);
         this.#model = model;
+        this.#pool = new TokenizerPool(model.tokenizerFiles, this.#createTokenizerWorker, poolWidth(this.#cores));
         emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
         return;
       }
@@ -197,6 +216,7 @@ export class StudioSession {
           runId,
           emit,
           signal,
+          encoder: this.#pool ?? undefined,
         });
         return;
       case 'open-adapter': {
@@ -324,6 +344,8 @@ export class StudioSession {
     this.#tuned = null;
     this.#opened = null;
     this.#model?.weights.dispose();
+    this.#pool?.close();
+    this.#pool = null;
     this.#model = null;
     // Its tokens are of the old model's vocabulary.
     this.#data = null;
@@ -355,6 +377,11 @@ async function openAdapter(files: readonly File[]): Promise<PeftAdapter> {
   if (files.length === 1 && /\.zip$/i.test(first.name)) {
     if (first.size > ZIP_CAP) throw new RangeError(`${first.name} is too large to be an adapter.`);
     const entries = unzipSync(new Uint8Array(await first.arrayBuffer()));
+    if (!Object.keys(entries).some((path) => path.endsWith('adapter_config.json'))) {
+      throw new NoAdapterError(
+        `${first.name} holds no adapter: it has no adapter_config.json. If it holds a dataset or a model, unpack it and drop its files.`,
+      );
+    }
     const unpacked = Object.entries(entries).map(([path, bytes]) => ({
       path,
       file: new Blob([bytes as Uint8Array<ArrayBuffer>]),

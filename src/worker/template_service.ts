@@ -14,7 +14,7 @@ export function serveTemplates(post: (reply: TemplateReply) => void): (request: 
         return { type: 'opened' };
       }
       if (request.type === 'prompt') return { type: 'prompted', text: chat!.prompt(request.messages) };
-      return { type: 'rendered', conversation: chat!.render(request.messages, request.spans) };
+      return { type: 'rendered', conversation: chat!.render(request.messages, request.spans, request.promptMessages) };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (error instanceof SpanError) return { type: 'refused', error: 'spans', message, detail: message };

@@ -9,6 +9,7 @@ import type { LoraOptions } from '../model/lora.ts';
 import { ModelWeights } from '../model/weights.ts';
 import type { TensorValues } from '../train/flat_state.ts';
 import { KEEP_NONE } from '../train/kept_layers.ts';
+import { RESIDENT } from '../train/paging/moments.ts';
 import { randomBatch, randomWeights, richSpec, tinySpec } from '../train/testing.ts';
 import { Trainer } from '../train/trainer.ts';
 import { ContextFullError, Generator, MOST_PICKS, NonFiniteLogitsError, reserveGenerator } from './generator.ts';
@@ -29,7 +30,7 @@ afterAll(() => gpu.dispose());
 const trainerOf = (model: ModelWeights, lora: LoraOptions, adapter: ReadonlyMap<string, TensorValues> | null = null) =>
   Trainer.create(gpu, {
     ...{ model, lora, adapter, seed: 3, init: true, capacity: 128, positions: 128, keepLayers: KEEP_NONE },
-    ...{ precision: 'f32', tune: null, optimizer: OPTIMIZER },
+    ...{ precision: 'f32', tune: null, optimizer: OPTIMIZER, moments: RESIDENT },
   });
 
 const distance = (ours: ArrayLike<number>, theirs: ArrayLike<number>) => {

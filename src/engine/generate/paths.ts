@@ -91,7 +91,8 @@ export function fewLogits(plan: PlanBuilder, d: Decoder, x: Tensor): ArenaTensor
   rmsNorm(plan, { x, weight: d.weights.finalNorm, y: hidden });
   const logits = plan.tensor('logits', plan.capacity * vocabSize * 4, 'logits');
   const { dtype, shards } = d.weights.head;
-  if (fitsMatvecDense(plan.capacity, dtype, depth)) {
+  // Tables of 8 bits go the general way.
+  if (dtype !== 'I8' && fitsMatvecDense(plan.capacity, dtype, depth)) {
     for (const { tensor: weight, first, count } of shards) {
       const y = { tensor: logits, stride: vocabSize, at: first };
       matvecDense(plan, { x: hidden, y, weight, dtype, depth, width: count });

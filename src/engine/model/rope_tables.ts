@@ -80,6 +80,18 @@ export class LengthRope implements RopeTables {
     this.#length = 0;
   }
 
+  /** All that a batch leaves behind: the length that the tables were last made for. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Makes the tables those of a run whose {@link length} this was. */
+  remember(length: number): void {
+    this.#length = length;
+    this.#frequencies = inverseFrequenciesAt(this.#spec, length);
+    this.#write();
+  }
+
   dispose(): void {
     for (const { buffer } of [this.cosines, this.sines]) this.#gpu.ledger.destroy(buffer);
   }
