@@ -109,7 +109,7 @@ export function parseBench(words: readonly string[], values: Values): BenchInvoc
 /** What an option is for says what is wanted. */
 function defaultKinds({ sweep, only, variant }: Values): readonly BenchKind[] {
   if (sweep) return ['train'];
-  return only || variant ? ['kernels'] : ['kernels', 'train', 'load'];
+  return only || variant ? ['kernels'] : ['kernels', 'train', 'generate', 'load'];
 }
 
 /** Values of an option that is repeated, or lists several with commas; null where it was not given. */
