@@ -39,5 +39,7 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | Patte
   packing: 'Puts short rows together into full sequences; rows do not see each other.',
   assistant_only_loss: 'Trains on the assistant’s words only, not on the question.',
   remove_duplicates: 'Leaves out rows that come out the same as an earlier one, token by token.',
+  sample_steps: 'Steps between two samples. Empty: five over the run.',
+  sample_tokens: 'Where a sample is cut.',
   validation_share: 'Share of the rows kept aside to see whether it learns or memorizes.',
 };
