@@ -33,7 +33,7 @@ export type FlagField =
   | 'gradient_checkpointing'
   | 'remove_duplicates'
   | 'load_best_model_at_end';
-export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy';
+export type ChoiceField = 'lr_scheduler_type' | 'optim' | 'train_sampling_strategy';
 export type SettingField = NumberField | FlagField | ChoiceField | 'target_modules' | 'name';
 
 export interface Settings {
@@ -41,6 +41,7 @@ export interface Settings {
   readonly numbers: Readonly<Record<NumberField, string>>;
   readonly flags: Readonly<Record<FlagField, boolean>>;
   readonly lr_scheduler_type: RunConfig['training']['lr_scheduler_type'];
+  readonly optim: RunConfig['training']['optim'];
   readonly train_sampling_strategy: RunConfig['training']['train_sampling_strategy'];
   readonly target_modules: 'all-linear' | readonly string[];
 }
@@ -80,6 +81,7 @@ export const DEFAULT_SETTINGS: Settings = {
     load_best_model_at_end: training.load_best_model_at_end,
   },
   lr_scheduler_type: training.lr_scheduler_type,
+  optim: training.optim,
   train_sampling_strategy: training.train_sampling_strategy,
   target_modules: 'all-linear',
 };
@@ -95,7 +97,7 @@ export function setFlag(field: FlagField, value: boolean): void {
 }
 
 export function setSettings(
-  part: Partial<Pick<Settings, 'name' | 'lr_scheduler_type' | 'train_sampling_strategy' | 'target_modules'>>,
+  part: Partial<Pick<Settings, 'name' | 'lr_scheduler_type' | 'optim' | 'train_sampling_strategy' | 'target_modules'>>,
 ): void {
   useSettings.setState(part);
 }
