@@ -13,7 +13,7 @@ import type { WorkerPorts } from './ports.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { downloadDataset } from './studio_hub_data.ts';
 import { type InspectedModel, inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
-import { predictStudioRun } from './studio_prediction.ts';
+import { heldAs, predictStudioRun } from './studio_prediction.ts';
 import type { DataLocation, StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { trainInStudio } from './studio_train.ts';
@@ -25,6 +25,11 @@ import { restoreChoices } from './tuning_store.ts';
 /** A command that needs what is not there, or comes while something else has the GPU. */
 export class StudioOrderError extends Error {
   override name = 'StudioOrderError';
+}
+
+/** A zip that is something else. */
+class NoAdapterError extends Error {
+  override name = 'NoAdapterError';
 }
 
 class CancelledError extends Error {
@@ -148,7 +153,8 @@ export class StudioSession {
         emit({ type: 'model-info', runId, info: this.#inspected.info });
         return;
       case 'predict': {
-        const model = command.of === 'inspected' ? this.#inspected?.memory : this.#model?.memory;
+        const inspected = this.#inspected && heldAs(this.#inspected.memory, command.quantization);
+        const model = command.of === 'inspected' ? inspected : this.#model?.memory;
         if (!model) throw new StudioOrderError('There is no model to predict for.');
         const { capabilities } = await this.#device();
         const longest = command.of === 'loaded' ? (this.#data?.longest ?? null) : null;
@@ -282,6 +288,11 @@ async function openAdapter(files: readonly File[]): Promise<PeftAdapter> {
   if (files.length === 1 && /\.zip$/i.test(first.name)) {
     if (first.size > ZIP_CAP) throw new RangeError(`${first.name} is too large to be an adapter.`);
     const entries = unzipSync(new Uint8Array(await first.arrayBuffer()));
+    if (!Object.keys(entries).some((path) => path.endsWith('adapter_config.json'))) {
+      throw new NoAdapterError(
+        `${first.name} holds no adapter: it has no adapter_config.json. If it holds a dataset or a model, unpack it and drop its files.`,
+      );
+    }
     const unpacked = Object.entries(entries).map(([path, bytes]) => ({
       path,
       file: new Blob([bytes as Uint8Array<ArrayBuffer>]),

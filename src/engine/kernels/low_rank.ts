@@ -246,12 +246,12 @@ const lowRankGradientSumKernel = defineKernel({
 });
 
 /**
- * Parts of the tokens: as many as make enough workgroups for a large GPU, of 256 tokens at least; two where there are as
- * many, since a part's sums wait for memory more than they add.
+ * Parts of the tokens: as many as make enough workgroups for a large GPU, of 512 tokens at least; two where there are as
+ * many, since a part's sums wait for memory more than they add. Shorter parts gain less than adding them costs.
  */
 function chooseSplits(tiles: number, { capacity, capabilities }: PlanBuilder): number {
   if (capabilities.software) return 1;
-  const most = Math.min(4, Math.floor(capacity / 256));
+  const most = Math.min(4, Math.floor(capacity / 512));
   return Math.max(1, Math.min(most, Math.max(2, Math.ceil(160 / tiles))));
 }
 
