@@ -76,6 +76,7 @@ export function checkSettings(
       gradient_checkpointing: flags.gradient_checkpointing,
       load_best_model_at_end: flags.load_best_model_at_end,
       lr_scheduler_type: settings.lr_scheduler_type,
+      optim: settings.optim,
       train_sampling_strategy: settings.train_sampling_strategy,
     },
   };

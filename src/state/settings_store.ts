@@ -40,7 +40,7 @@ export type FlagField =
   | 'remove_duplicates'
   | 'load_best_model_at_end'
   | 'embeddings_in_8bit';
-export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy' | 'bnb_4bit_quant_type';
+export type ChoiceField = 'lr_scheduler_type' | 'optim' | 'train_sampling_strategy' | 'bnb_4bit_quant_type';
 export type PatternField = 'rank_pattern' | 'alpha_pattern';
 export type SettingField =
   | NumberField
@@ -56,6 +56,7 @@ export interface Settings {
   readonly numbers: Readonly<Record<NumberField, string>>;
   readonly flags: Readonly<Record<FlagField, boolean>>;
   readonly lr_scheduler_type: RunConfig['training']['lr_scheduler_type'];
+  readonly optim: RunConfig['training']['optim'];
   readonly train_sampling_strategy: RunConfig['training']['train_sampling_strategy'];
   readonly bnb_4bit_quant_type: RunConfig['quantization']['bnb_4bit_quant_type'];
   /** As typed: `q_proj = 32, layers.0.mlp.* = 8`. */
@@ -103,6 +104,7 @@ export const DEFAULT_SETTINGS: Settings = {
     embeddings_in_8bit: quantization.embeddings_in_8bit,
   },
   lr_scheduler_type: training.lr_scheduler_type,
+  optim: training.optim,
   train_sampling_strategy: training.train_sampling_strategy,
   bnb_4bit_quant_type: quantization.bnb_4bit_quant_type,
   patterns: { rank_pattern: '', alpha_pattern: '' },

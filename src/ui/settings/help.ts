@@ -27,6 +27,8 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | Patte
   load_best_model_at_end: 'Keeps the adapter of the lowest validation loss, not the last one.',
   per_device_train_batch_size: 'Sequences at once. More is faster and takes more memory.',
   gradient_accumulation_steps: 'Batches that make one update: a larger batch without more memory.',
+  optim:
+    'AdamW with its moments in 32 bits or in 8, which take a quarter; paged: they leave the GPU where it has no room.',
   train_sampling_strategy:
     'random shuffles the rows; sequential takes them in file order; group_by_length brings rows of like length together.',
   gradient_checkpointing:

@@ -73,8 +73,9 @@ export function SettingsView() {
             <NumberSetting field="sample_tokens" errors={errors} />
           </div>
         </Panel>
-        <Panel title="Optimizer" lead="AdamW in 32 bits.">
+        <Panel title="Optimizer" lead="AdamW: how far each update goes, and where its moments lie.">
           <div className={styles.fields}>
+            <ChoiceSetting field="optim" />
             <NumberSetting field="weight_decay" errors={errors} />
             <NumberSetting field="loraplus_lr_ratio" errors={errors} />
             <NumberSetting field="max_grad_norm" errors={errors} />
