@@ -1,6 +1,6 @@
 /**
  * Bundles by Vite mode, each in dist/<mode>: `page` is what a visitor gets, `headless` the page behind
- * `--runtime chromium`, `node` the command line. Run by scripts/lib/build.mjs. `demo` is the page with a worker that
+ * `--runtime chromium`, `node` the command line, `cases` the kernels' cases for Node. Run by scripts/lib/build.mjs. `demo` is the page with a worker that
  * plays its part (`npx vite --mode demo`): for its tests and for work on its looks.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -95,6 +95,16 @@ export default defineConfig(({ mode }) => {
           ssr: 'src/cli/main.ts',
           target: 'node20',
           rolldownOptions: { output: { entryFileNames: 'cli.mjs' } },
+        },
+      };
+    case 'cases':
+      return {
+        ...common,
+        build: {
+          outDir: 'dist/cases',
+          ssr: 'e2e/kernel_cases.ts',
+          target: 'node20',
+          rolldownOptions: { output: { entryFileNames: 'cases.mjs' } },
         },
       };
     default: {

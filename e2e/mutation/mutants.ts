@@ -22,6 +22,8 @@ const DOUBLE = 'double_quantize 255 uniform';
 const ROPE = 'rope 7 of 7 × 4+1 heads of 16, 16 rotated, inverse';
 const RECIPROCAL = 'exact_reciprocal of 200,000 values';
 const QUOTIENT = 'exact_quotient of 20,000 sums';
+const INT8_ROWS = 'embedding I8 65 of 70 × 33 two shards';
+const INT8_VECTORS = 'matmul_dense SOFTWARE I8 33 of 40 × 40 → 68';
 const TWO_SHARDS = 'embedding BF16 7 of 7 × 63 × 25.25 two shards';
 const EVERY_HALF = 'embedding F16 every finite value';
 const FOLDED = 'embedding F32 65600 of 65600 × 1';
@@ -50,6 +52,9 @@ const DENSE_PREFETCH = 'matmul_dense SMALL F32 33 of 33 × 68 → 20 transposed 
 const LOW_RANK = 'low_rank 65 of 65, 64+20+20×100 rank 16 columns';
 const LOW_RANK_ODD = 'low_rank 7 of 9, 33×65 rank 3';
 const LOW_RANK_TURNED = 'low_rank_dx 100 of 101, 40+36+68×64 rank 8 not on 1';
+const LOW_RANK_ROWS = 'low_rank 4 rows 37 of 37, 132+44×300 rank 12 adapter at 4';
+const LOW_RANK_WHOLE = 'low_rank 33 of 33, 260+68×452 rank 20 adapter at 8';
+const LOW_RANK_TURNED_WHOLE = 'low_rank_dx 33 of 33, 260+68×452 rank 20 adapter at 8';
 const LOW_RANK_SUM = 'low_rank_gradient 65 of 65, 64+20+20×100 rank 16 columns';
 const LOW_RANK_SUM_ODD = 'low_rank_gradient 7 of 9, 33×65 rank 3';
 const LOW_RANK_SPLIT = 'low_rank_gradient split 3 150 of 160, 33+9×65 rank 3';
@@ -75,10 +80,45 @@ export const mutants: readonly Mutant[] = [
     ADAMW,
     ['step.one_minus_beta2 * g * g', 'step.one_minus_beta2 * g'],
     ['gradients[i] * clip[0]', 'gradients[i]'],
-    ['decay - step_size', 'decay + step_size'],
   ),
+  ...inFile('common/adamw.wgsl', ADAMW, ['decay - step_size', 'decay + step_size']),
   ...inFile(
     'adamw.wgsl',
+    'adamw 1000, step 5, clip 0.7, decay 0.1, gradients of 1, pages of 256 from 0',
+    ['i / PAGE * 2u', 'i / PAGE'],
+    ['+ i % PAGE', '+ i'],
+  ),
+  ...inFile(
+    'common/adamw.wgsl',
+    'adamw 700, step 3, clip 1, decay 0.2, gradients of 1, borders 0 100 600 601 1000 1300, pages of 512 from 512',
+    ['params.first + i', 'i'],
+  ),
+  ...inFile(
+    'adamw_8bit.wgsl',
+    'adamw in 8 bits 4096, pages of 1024, step 40, clip 0.7',
+    ['step.one_minus_beta2 * g * g', 'step.one_minus_beta2 * g'],
+    ['gradients[first + j] * clip[0]', 'gradients[first + j]'],
+    ['(2u * CODES + 2u * BLOCKS)', '(2u * CODES)'],
+    ['word1 + CODES', 'word1 + BLOCKS'],
+    ['(codes1, j, 0u)', '(codes1, 0u, 0u)'],
+    ['(codes2, j, 1u)', '(codes2, j, 0u)'],
+    ['v[j] * inverse2, 1u', 'v[j] * inverse2, 0u'],
+    ['m[j] * inverse1', 'm[j]'],
+    ['max(abs(m.z), abs(m.w))', 'abs(m.z)'],
+    ['x > tables', 'x < tables'],
+    ['high = 255u', 'high = 127u'],
+  ),
+  ...inFile('adamw_8bit.wgsl', 'adamw in 8 bits 1000, pages of 512, step 1, clip 0.3, from zero', [
+    'select(0.0, 1.0 / largest, largest > 0.0)',
+    'select(1.0, 1.0 / largest, largest < 0.0)',
+  ]),
+  ...inFile('adamw_8bit.wgsl', 'adamw in 8 bits 65, pages of 256, step 7, clip 1', [
+    'first + j >= params.elements',
+    'first + j >= params.elements + 64u',
+  ]),
+  ...inFile('adamw_8bit.wgsl', 'adamw 300 in 8 bits, skipped', ['clip[0] < 0.0', 'clip[0] < -1.0']),
+  ...inFile(
+    'common/adamw.wgsl',
     'adamw 700, step 3, clip 1, decay 0.2, gradients of 1, borders 0 64 65 66 300 301 512 700',
     ['borders[middle] <= i', 'borders[middle] < i'],
     ['high = middle', 'high = middle - 1u'],
@@ -86,7 +126,7 @@ export const mutants: readonly Mutant[] = [
     ['decay = step.second_decay', 'decay = step.decay'],
     ['step_size = step.second_step_size', 'step_size = step.step_size'],
   ),
-  ...inFile('adamw.wgsl', ADAMW_TINY, ['+ step.epsilon', '- step.epsilon']),
+  ...inFile('common/adamw.wgsl', ADAMW_TINY, ['+ step.epsilon', '- step.epsilon']),
   ...inFile(
     'common/philox.wgsl',
     'dropout 40 of 40 × 100, p 0.05, rank 16 columns',
@@ -250,6 +290,28 @@ export const mutants: readonly Mutant[] = [
     ['* params.scale', '+ params.scale'],
     ['(id - params.first_row) * params.width', 'id * params.width'],
   ),
+  ...inFile('embedding.wgsl', INT8_ROWS, ['table[i >> 2u]', 'table[i >> 3u]']),
+  ...inFile('common/signed_bytes.wgsl', INT8_ROWS, ['(i & 3u) * 8u', '(i & 1u) * 8u'], ['i >> 6u', 'i >> 7u']),
+  ...inFile('common/signed_bytes.wgsl', INT8_VECTORS, ['extractBits(w, 24u, 8u)', 'extractBits(w, 24u, 7u)']),
+  ...inFile(
+    'int8_quantize.wgsl',
+    'int8_quantize F32 ties, any absmax',
+    ['round(values[j] * factor)', 'floor(values[j] * factor + 0.5)'],
+    ['exact_reciprocal(largest)', '(1.000001 / largest)'],
+    ['0.007874015718698502', '0.0078740149'],
+    ['maxima[first + j]', 'maxima[first]'],
+    ['(j * 8u)', '(j * 4u)'],
+  ),
+  ...inFile(
+    'int8_quantize.wgsl',
+    'int8_quantize F16 63',
+    ['params.first_word + word', 'word'],
+    ['params.first_scale + (word >> 4u)', '(word >> 4u)'],
+  ),
+  ...inFile('int8_quantize.wgsl', 'int8_quantize F32 blocks of zeros, of tiny numbers and of one value', [
+    'largest >= SMALLEST',
+    'true',
+  ]),
   ...inFile('grad_norm.wgsl', GRAD_NORM, ['sqrt(sum)', 'sum'], ['min(1.0,', 'max(1.0,'], ['+ 2u]', '+ 1u]']),
   ...inFile('grad_norm.wgsl', 'grad_norm of 65, at most 0.000001', [
     '(norm + 1e-6)), finite',
@@ -259,7 +321,7 @@ export const mutants: readonly Mutant[] = [
     '0x7f800000u) != 0x7f800000u',
     '0x7f800000u) != 0u',
   ]),
-  ...inFile('adamw.wgsl', 'adamw 300, skipped', ['clip[0] < 0.0', 'clip[0] < -1.0']),
+  ...inFile('adamw.wgsl', 'adamw 300 in 32 bits, skipped', ['clip[0] < 0.0', 'clip[0] < -1.0']),
   ...inFile(
     'grad_norm_partials.wgsl',
     GRAD_NORM,
@@ -295,64 +357,87 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'low_rank.wgsl',
     LOW_RANK,
-    ['min(k, segment.depth - 4u)', 'k'],
-    ['token + (block % WIDTH) * 4u', 'token'],
-    ['let j = j0 + (block % WIDTH) * 4u', 'let j = j0'],
-    ['k0 + STEP_DEPTH, lane', 'k0, lane'],
-    ['k0 += STEP_DEPTH', 'k0 += 2u * STEP_DEPTH'],
-    ['other < SLICES', 'other < SLICES - 1u'],
+    ['min(k, segment.depth - 4u)) >> 2u];', 'k) >> 2u];'],
+    ['let j = j0 + 4u * tx', 'let j = j0'],
+    ['m_vector(j + {c}u, k0 + {i}u * STRIDE)', 'm_vector(j, k0 + {i}u * STRIDE)'],
+  ),
+  ...inFile('low_rank.wgsl', LOW_RANK_WHOLE, [
+    'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k < segment.depth',
+    'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k <= segment.depth',
+  ]),
+  ...inFile(
+    'low_rank.wgsl',
+    LOW_RANK_ROWS,
+    ['token + 4u * ty + {c}u, step', 'token + {c}u, step'],
+    ['x_vector(row_{c}, k0 + {i}u * STRIDE)', 'x_vector(row_{c}, k0)'],
+    ['k0 += UNROLL * STRIDE', 'k0 += 2u * UNROLL * STRIDE'],
+    ['let slice = lane / (WIDTH * ROWS)', 'let slice = lane / (WIDTH * ROWS) % 8u'],
+    ['sum += sums[other * OUTPUTS + lane % OUTPUTS]', 'sum += sums[other * OUTPUTS + lane / OUTPUTS]'],
+    ['var other = lane / OUTPUTS; other < SLICES', 'var other = lane / OUTPUTS; other < SLICES - 1u'],
+    ['other < ADDERS', 'other < ADDERS - 1u'],
   ),
   ...inFile(
     'low_rank.wgsl',
     LOW_RANK_ODD,
-    ['x[at + min(k + 2u, last)]', 'x[at + min(k + 1u, last)]'],
-    ['row * segment.depth + column', 'column * segment.depth + row'],
-    ['k + {r}u < segment.depth', 'k < segment.depth'],
-    ['t < step.tokens', 't <= step.tokens'],
-    ['if (j < segment.rank)', 'if (j <= segment.rank)'],
+    ['x[row + min(k + 2u, last)]', 'x[row + min(k + 1u, last)]'],
+    ['j * segment.depth + k', 'k * segment.depth + j'],
+    ['vec4<u32>(k, k + 1u, k + 2u, k + 3u) <', 'vec4<u32>(k) <'],
+    ['t >= step.tokens', 't > step.tokens'],
+    ['if (rank < found.rank)', 'if (rank <= found.rank)'],
   ),
   ...inFile(
     'low_rank.wgsl',
     LOW_RANK_TURNED,
-    ['params.x_stride + segment.x_at', 'params.x_stride'],
-    ['column * segment.rank + row', 'row * segment.rank + column'],
+    ['params.x_stride + found.x_at', 'params.x_stride'],
+    ['k * segment.rank + j', 'j * segment.rank + k'],
     ['group.y >= params.tile_{s}', 'group.y > params.tile_{s}'],
     ['(group.y - found.tile) * 16u', 'group.y * 16u'],
-    ['params.u_stride + segment.u_at + j', 'params.u_stride + j'],
-    ['segment.scale * sum[e]', 'sum[e]'],
+    ['params.u_stride + found.u_at + rank', 'params.u_stride + rank'],
+    ['found.scale * sum[e]', 'sum[e]'],
+    ['x_{i}_{c}.z * m_{i}_2', 'x_{i}_{c}.w * m_{i}_2'],
+  ),
+  ...inFile(
+    'low_rank.wgsl',
+    LOW_RANK_TURNED_WHOLE,
+    ['min(j, segment.rank - 4u), row) >> 2u', 'min(j, segment.rank - 4u), row) >> 1u'],
+    ['segment.lora_at + k * segment.rank', 'k * segment.rank'],
   ),
   ...inFile(
     'low_rank_gradient.wgsl',
     LOW_RANK_SUM,
     ['params.u_stride + job.narrow_at', 'params.u_stride'],
-    ['job.wide_at + min(c, job.wide - 4u)', 'min(c, job.wide - 4u)'],
-    ['let own = {i}u * WIDE_ROWS + lane / WIDE', 'let own = lane / WIDE'],
+    ['params.wide_stride_{w} + job.wide_at', 'params.wide_stride_{w}'],
+    ['at + min(c, job.narrow - 4u)', 'at'],
+    ['job.of_a == ({w}u == 0u)', 'job.of_a == ({w}u != 0u)'],
     ['group.x >= params.tile_{s}', 'group.x > params.tile_{s}'],
     ['group.x - params.tile_{s}', 'group.x'],
     ['(job.wide + WIDE * 4u - 1u)', 'job.wide'],
     ['(tile / across) * NARROW', '(tile % across) * NARROW'],
-    ['token += STEP_TOKENS', 'token += 2u * STEP_TOKENS'],
-    ['token + STEP_TOKENS, m0', 'token, m0'],
+    ['token += UNROLL * SLICES', 'token += 2u * UNROLL * SLICES'],
+    ['min(token + {i}u * SLICES', 'min(token'],
     ['other < SLICES', 'other < SLICES - 1u'],
     ['if (!job.of_a) { at =', 'if (job.of_a) { at ='],
+    ['m0 + 4u * {v}u + lane / WIDE, n', 'm0 + lane / WIDE, n'],
+    ['(lane / WIDE * 4u + {e}u) * WIDE', '(lane / WIDE * 4u) * WIDE'],
   ),
   ...inFile(
     'low_rank_gradient.wgsl',
     LOW_RANK_SUM_ODD,
-    ['c + 2u, c + 3u), vec4<u32>(last)', 'c + 1u, c + 3u), vec4<u32>(last)'],
-    ['token + own < step.tokens', 'token + own <= step.tokens'],
-    ['m < job.narrow', 'm <= job.narrow'],
-    ['n >= job.wide', 'n > job.wide'],
-    ['n * job.narrow + m', 'm * job.wide + n'],
-    ['gradients[at] += sum[e]', 'gradients[at] -= sum[e]'],
+    ['vec4<u32>(c, c + 1u, c + 2u, c + 3u)', 'vec4<u32>(c, c + 1u, c + 1u, c + 3u)'],
+    ['vec4<u32>(count - 1u)', 'vec4<u32>(count - 2u)'],
+    ['m >= job.narrow', 'm > job.narrow'],
+    ['n + e >= job.wide', 'n + e > job.wide'],
+    ['(n + e) * job.narrow + m', 'm * job.wide + n + e'],
+    ['gradients[at] += value[e]', 'gradients[at] -= value[e]'],
   ),
   ...inFile(
     'low_rank_gradient.wgsl',
     LOW_RANK_SPLIT,
     ['let begin = group.y * params.split_tokens', 'let begin = 0u'],
+    ['token + {i}u * SLICES < end', 'token + {i}u * SLICES <= end'],
     ['min(step.tokens, begin + params.split_tokens)', 'step.tokens'],
     ['+ at - params.a_at', '+ at'],
-    ['row * params.dy_stride)', 'row * params.x_stride)'],
+    ['params.wide_stride_{w}', 'params.wide_stride_0'],
   ),
   ...inFile(
     'low_rank_gradient_sum.wgsl',
@@ -386,6 +471,15 @@ export const mutants: readonly Mutant[] = [
     ['min(params.row_count,', 'max(params.row_count,'],
     ['m >= rows()', 'm > rows()'],
     ['decode_element(raw.x, 1u)', 'decode_element(raw.x, 0u)'],
+  ),
+  ...inFile(
+    'matmul_dense.wgsl',
+    INT8_VECTORS,
+    [
+      'RawB(weight[i >> 2u], weight[params.scales_at + scale_block(i)])',
+      'RawB(weight[i >> 2u], weight[params.scales_at])',
+    ],
+    ['let i = first + min(c, length - 4u)', 'let i = first + c + 4u'],
   ),
   ...inFile('matmul_dense.wgsl', DENSE_VECTORS, ['at + min(k, params.depth - 4u)', 'at + k']),
   ...inFile(

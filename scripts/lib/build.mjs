@@ -1,4 +1,4 @@
-/** Runs Vite for one of the three bundles, and not again while nothing it reads has changed. */
+/** Runs Vite for one of the bundles, and not again while nothing it reads has changed. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -7,9 +7,9 @@ import { giveUp, root } from './root.mjs';
 
 const SOURCES = ['src', 'shaders', 'vite.config.ts', 'index.html', 'package-lock.json'];
 /** Vite modes (vite.config.ts), each built into dist/<mode>, and what they read beside the sources. */
-const EXTRA_SOURCES = { page: ['e2e/golden/llama-text'], headless: [], node: [] };
+const EXTRA_SOURCES = { page: ['e2e/golden/llama-text'], headless: [], node: [], cases: ['e2e/kernel_cases.ts'] };
 
-/** The folder of an up-to-date bundle: `page`, `headless` or `node`. */
+/** The folder of an up-to-date bundle: `page`, `headless`, `node` or `cases`. */
 export function ensureBuilt(mode) {
   const folder = path.join(root, 'dist', mode);
   const stampFile = path.join(folder, '.stamp');

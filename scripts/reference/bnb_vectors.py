@@ -1,7 +1,7 @@
 """NF4 and FP4 material made by the bitsandbytes package itself (its CPU path), to hold our quantizer against.
 
-  bnb_vectors.py vectors OUT_DIR [TYPE]  small tensors with edges -> OUT_DIR/vectors.safetensors and vectors.json; with the type
-                                       fp4 -> fp4.safetensors and fp4.json
+  bnb_vectors.py vectors OUT_DIR [TYPE [SEED]]  small tensors with edges -> OUT_DIR/vectors.safetensors and vectors.json; with
+                                       the type fp4 -> fp4.safetensors and fp4.json
   bnb_vectors.py model MODEL OUT.json  SHA-256 of the codes of every decoder linear of a model folder
 
 What bitsandbytes 0.50.2 does on a CPU: 4-bit quantization has no native CPU kernel, so the "default" backend (PyTorch) runs.
@@ -123,9 +123,9 @@ def rounding_blocks(count, generator, THRESHOLDS):
     return torch.stack(found)
 
 
-def make_inputs(quant_type):
+def make_inputs(quant_type, seed):
     thresholds, _ = thresholds_and_order(quant_type)
-    g = torch.Generator().manual_seed(64)
+    g = torch.Generator().manual_seed(seed)
     normal = lambda *shape: torch.randn(*shape, generator=g)
     rounding = rounding_blocks(24, g, thresholds)
     ties = torch.stack([tie_block(a, g, thresholds) for a in (1.0, 0.5, 2.0, 2.0 ** -20, 2.0 ** 20, 0.25, 4.0, 2.0 ** -100)])
@@ -153,10 +153,10 @@ def make_inputs(quant_type):
     }
 
 
-def write_vectors(out, quant_type='nf4'):
+def write_vectors(out, quant_type='nf4', seed=64):
     os.makedirs(out, exist_ok=True)
     tensors, notes = {}, {}
-    for name, w in make_inputs(quant_type).items():
+    for name, w in make_inputs(quant_type, int(seed)).items():
         packed, absmax, nested = bnb_quantize(w, quant_type)
         exempt, rule = edges(w, packed, absmax, quant_type)
         sensitive = sensitive_8bit(absmax, nested['nested_offset'], nested['absmax_u8'])

@@ -75,7 +75,7 @@ describe('the words of bench', () => {
   });
 
   it.each([
-    [['memory'], /bench takes kernels, train, load/],
+    [['memory'], /bench takes kernels, train, load, models/],
     [['--batch', '512'], /--batch is ROWSxLENGTH/],
     [['--batch', '0x512'], /--batch is ROWSxLENGTH/],
     [['--steps', '0'], /--steps is a number from 1/],

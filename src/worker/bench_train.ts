@@ -1,14 +1,16 @@
 /** Training steps of whole models with made-up weights: speed, memory, and where the time goes. */
+
 import { type ClockProbe, withClockProbe } from '../engine/bench/ceilings.ts';
 import { groupOf, KERNEL_GROUPS } from '../engine/bench/kernel_groups.ts';
 import { summarize } from '../engine/bench/statistics.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
-import { hasMatrices } from '../engine/kernels/matmul_tile.ts';
+import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
 import { ModelWeights } from '../engine/model/weights.ts';
 import type { DispatchTime } from '../engine/plan/profile.ts';
 import type { TokenBatch } from '../engine/token_batch.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
-import { type StepLog, Trainer } from '../engine/train/trainer.ts';
+import { RESIDENT } from '../engine/train/paging/moments.ts';
+import { type StepLog, Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import { forcedShape } from '../engine/tuning/matmul_choices.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
@@ -184,17 +186,25 @@ async function trainLine(
   };
 }
 
-const meanLoss = ({ lossSum, trainedTokens }: StepLog) => lossSum / trainedTokens;
+export const meanLoss = ({ lossSum, trainedTokens }: StepLog) => lossSum / trainedTokens;
 
-function createTrainer(
+function createTrainer(gpu: Gpu, request: BenchRequest, model: ModelWeights, shape: Shape): Promise<Trainer> {
+  const { rows, length, checkpointing } = shape;
+  const keep = shape.keep ?? (checkpointing ? KEEP_NONE : KEEP_ALL);
+  const precision = request.precision ?? (hasMatrices(gpu.capabilities) ? 'f16' : 'f32');
+  return Trainer.create(gpu, trainerOptions(gpu, request, model, { rows, length, keep, precision }));
+}
+
+/** A new adapter's training as the bench was asked for it; forces the device's variants that it names. */
+export function trainerOptions(
   gpu: Gpu,
-  { rank, targetModules, tune, variant, precision }: BenchRequest,
+  { rank, targetModules, tune, variant }: BenchRequest,
   model: ModelWeights,
-  { rows, length, checkpointing, keep }: Shape,
-): Promise<Trainer> {
+  { rows, length, keep, precision }: BenchBatch & { readonly keep: KeepLayers; readonly precision: Precision },
+): TrainerOptions {
   gpu.matmulChoices.force(forcedShape(variant));
   gpu.pacing.force(variant.parts === undefined ? null : Number(variant.parts));
-  return Trainer.create(gpu, {
+  return {
     model,
     lora: {
       adapters: adaptedLinears(model.spec, {
@@ -211,11 +221,12 @@ function createTrainer(
     init: true,
     capacity: rows * length,
     positions: length,
-    keepLayers: keep ?? (checkpointing ? KEEP_NONE : KEEP_ALL),
-    precision: precision ?? (hasMatrices(gpu.capabilities) ? 'f16' : 'f32'),
+    keepLayers: keep,
+    precision,
     tune: tune ? {} : null,
+    moments: RESIDENT,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
-  });
+  };
 }
 
 /** Random ids, a document a row, every position trained. */

@@ -15,6 +15,7 @@ import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
 import { type HubFolder, openHubFolder } from '../hub/model_folder.ts';
 import type { FileProgress, ModelInfo, ModelLocation, StudioEvent } from './studio_protocol.ts';
+import { quantizationOptions } from './trainer_options.ts';
 
 export interface LoadedModel {
   readonly info: ModelInfo;
@@ -162,8 +163,7 @@ async function loadOnce(
     checkCheckpoint(spec, checkpoint);
     let reported = Number.NEGATIVE_INFINITY;
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
-      quantType: quantization.bnb_4bit_quant_type,
-      doubleQuant: quantization.bnb_4bit_use_double_quant,
+      ...quantizationOptions(quantization),
       signal,
       onLoading: ({ loadedBytes, totalBytes, tensor }) => {
         const now = performance.now();

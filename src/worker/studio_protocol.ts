@@ -20,6 +20,7 @@ import type {
   KeptActivations,
   LeftOut,
   MemoryCategory,
+  PagingRates,
   StepRecord,
 } from './protocol.ts';
 
@@ -84,7 +85,15 @@ export type StudioCommand =
    * What a run would take, over the model that was inspected last or is loaded: `prediction`, or `failed` where it cannot be
    * made on this device.
    */
-  | { type: 'predict'; runId: string; of: PredictedModel; lora: LoraConfig; training: TrainingConfig }
+  | {
+      type: 'predict';
+      runId: string;
+      of: PredictedModel;
+      /** Of a model that is not loaded yet. */
+      quantization: QuantizationConfig;
+      lora: LoraConfig;
+      training: TrainingConfig;
+    }
   /** Downloads and quantizes the inspected model: `model-progress` …, then `model-ready` or `failed`. Frees the one before. */
   | { type: 'load-model'; runId: string; location: ModelLocation; quantization: QuantizationConfig }
   /** Holds or goes on with a download (load-model) or a training run. */
@@ -283,6 +292,8 @@ export type StudioEvent =
   | { type: 'precision'; runId: string; choice: PrecisionChoice }
   | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
+  /** Where the moments of a paged optimizer lie, and what moves. */
+  | { type: 'paging'; runId: string; rates: PagingRates }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** `files` is the adapter folder (PEFT). */
   | {

@@ -13,7 +13,7 @@ import type { WorkerPorts } from './ports.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { downloadDataset } from './studio_hub_data.ts';
 import { type InspectedModel, inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
-import { predictStudioRun } from './studio_prediction.ts';
+import { heldAs, predictStudioRun } from './studio_prediction.ts';
 import type { DataLocation, StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { trainInStudio } from './studio_train.ts';
@@ -153,7 +153,8 @@ export class StudioSession {
         emit({ type: 'model-info', runId, info: this.#inspected.info });
         return;
       case 'predict': {
-        const model = command.of === 'inspected' ? this.#inspected?.memory : this.#model?.memory;
+        const inspected = this.#inspected && heldAs(this.#inspected.memory, command.quantization);
+        const model = command.of === 'inspected' ? inspected : this.#model?.memory;
         if (!model) throw new StudioOrderError('There is no model to predict for.');
         const { capabilities } = await this.#device();
         const longest = command.of === 'loaded' ? (this.#data?.longest ?? null) : null;

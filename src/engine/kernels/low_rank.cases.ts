@@ -17,26 +17,43 @@ interface Shape {
   readonly splits?: number;
   /** Columns around x and dy in their rows: before and after. */
   readonly margins?: readonly [number, number];
+  /** Where the adapter begins; 3 unless given. */
+  readonly adapterAt?: number;
+  /** Vectors of tokens a workgroup of the narrow products. */
+  readonly rows?: number;
 }
 
 /** Rank and s of the i-th linear's adapter. */
 const strength = ({ rank }: Shape, i: number) =>
   typeof rank === 'number' ? { rank, scale: 1.5 } : { rank: rank[i], scale: 1.5 + i };
 
-const title = ({ tokens, inFeatures, outFeatures, rank, bare, capacity = tokens, splits, margins }: Shape) =>
+const title = ({
+  tokens,
+  inFeatures,
+  outFeatures,
+  rank,
+  bare,
+  capacity = tokens,
+  splits,
+  margins,
+  adapterAt,
+  rows,
+}: Shape) =>
   [
+    ...(rows ? [`${rows} rows`] : []),
     ...(splits ? [`split ${splits}`] : []),
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${[rank].flat().join('+')}`,
     ...(bare ? [`not on ${bare.join(' and ')}`] : []),
     ...(margins ? ['columns'] : []),
+    ...(adapterAt ? [`adapter at ${adapterAt}`] : []),
   ].join(' ');
 
 /** Offsets of an adapter's matrices in one run, and random values for the run. */
 function randomAdapter(random: Random, shape: Shape) {
-  const { inFeatures, outFeatures, bare = [] } = shape;
+  const { inFeatures, outFeatures, bare = [], adapterAt: aAt = 3 } = shape;
   const strengths = outFeatures.map((_, i) => (bare.includes(i) ? null : strength(shape, i)));
   const columns = strengths.reduce((sum, own) => sum + (own?.rank ?? 0), 0);
-  let end = 3 + columns * inFeatures;
+  let end = aAt + columns * inFeatures;
   let uAt = 0;
   const parts = outFeatures.map((width, i) => {
     const own = strengths[i];
@@ -45,7 +62,7 @@ function randomAdapter(random: Random, shape: Shape) {
     uAt += own.rank;
     return { uAt: uAt - own.rank, ...own, bAt: end - width * own.rank };
   });
-  const adapter: Omit<GroupAdapter, 'parameters' | 'gradients'> = { columns, aAt: 3, parts };
+  const adapter: Omit<GroupAdapter, 'parameters' | 'gradients'> = { columns, aAt, parts };
   return { adapter, parameters: random.normal(end) };
 }
 
@@ -84,6 +101,7 @@ const forwardCase = (shape: Shape): KernelCase => ({
         inFeatures,
         adapter: { ...adapter, parameters: bound, gradients: bound },
         u,
+        rows: shape.rows,
       });
       await bench.run();
       const a = parameters.subarray(adapter.aAt, adapter.aAt + adapter.columns * inFeatures);
@@ -113,6 +131,7 @@ const backwardCase = (shape: Shape): KernelCase => ({
         outFeatures,
         adapter: { ...adapter, parameters: bound, gradients: bound },
         du,
+        rows: shape.rows,
       });
       await bench.run();
       const reference = new Float64Array(tokens * adapter.columns);
@@ -179,12 +198,22 @@ const SHAPES: readonly Shape[] = [
   { tokens: 40, inFeatures: 130, outFeatures: [63, 9], rank: 5, capacity: 70, margins: [1, 2] },
   { tokens: 100, inFeatures: 64, outFeatures: [40, 36, 68], rank: 8, bare: [1], capacity: 101 },
   { tokens: 17, inFeatures: 200, outFeatures: [36], rank: 36 },
+  // Whole vectors throughout; of the first two also more depth than one round of reads, and not a multiple of it.
+  { tokens: 33, inFeatures: 452, outFeatures: [260, 68], rank: 20, adapterAt: 8 },
+  { tokens: 65, inFeatures: 100, outFeatures: [400, 20, 20], rank: 16, margins: [4, 8], adapterAt: 4 },
+  { tokens: 70, inFeatures: 64, outFeatures: [40, 36, 68], rank: 8, bare: [1], capacity: 101, adapterAt: 4 },
   { tokens: 19, inFeatures: 36, outFeatures: [20, 8, 12, 24], rank: [5, 1, 17, 3], bare: [1] },
 ];
 
+/** More tokens a workgroup, as long batches have them. */
+const ROWS: readonly Shape[] = [
+  { rows: 2, tokens: 37, inFeatures: 300, outFeatures: [132, 44], rank: 12, adapterAt: 4 },
+  { rows: 4, tokens: 37, inFeatures: 300, outFeatures: [132, 44], rank: 12, adapterAt: 4 },
+];
+
 export const cases: KernelCase[] = [
-  ...SHAPES.map(forwardCase),
-  ...SHAPES.map(backwardCase),
+  ...[...SHAPES, ...ROWS].map(forwardCase),
+  ...[...SHAPES, ...ROWS].map(backwardCase),
   gradientCase({ tokens: 150, inFeatures: 65, outFeatures: [33, 9], rank: 3, capacity: 160, splits: 3 }),
   // Parts without a token.
   gradientCase({ tokens: 60, inFeatures: 64, outFeatures: [68], rank: 8, capacity: 130, splits: 4 }),

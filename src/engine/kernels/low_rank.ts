@@ -4,8 +4,7 @@ import { type Binding, defineKernel, grid, inout, input, output, type ParamType 
 import type { GroupAdapter } from './matmul_nf4.ts';
 import type { Columns } from './matmul_reduce.ts';
 
-/** Tokens, and ranks, a workgroup of shaders/low_rank.wgsl. */
-const TOKENS = 16;
+/** Ranks a workgroup of shaders/low_rank.wgsl. */
 const RANKS = 16;
 
 const uniforms = (fields: readonly string[], segments: number, type: ParamType = 'u32'): Record<string, ParamType> =>
@@ -16,28 +15,47 @@ const uniforms = (fields: readonly string[], segments: number, type: ParamType =
 const numbered = (values: Readonly<Record<string, number>>, s: number) =>
   Object.entries(values).map(([field, value]) => [`${field}_${s}`, value]);
 
+const wholeGroups = (sizes: readonly number[]) => sizes.every((size) => size % 4 === 0);
+const vectorInput = (vectors: boolean) => input(vectors ? 'vec4<f32>' : 'f32');
+
 interface LowRankVariant {
   readonly segments: number;
   readonly transposed: boolean;
   readonly aligned: boolean;
+  /** Whether rows of M, transposed its ranks, lie in whole groups of four. */
+  readonly loraVectors: boolean;
+  /** Vectors of tokens a workgroup: 1, 2 or 4, which no measured shape wants. */
+  readonly rows: number;
 }
+
+/** Vectors of the depth that an invocation of shaders/low_rank.wgsl reads before it multiplies them. */
+const DEPTH_UNROLL = 2;
+/** As many as keep a large GPU busy, if need be of fewer tokens each. */
+const WORKGROUPS = 256;
 
 /**
  * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth]; transposed the gradient
  * s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
  */
-export function lowRankKernel({ segments, transposed, aligned }: LowRankVariant) {
+export function lowRankKernel({ segments, transposed, aligned, loraVectors, rows }: LowRankVariant) {
   return defineKernel({
     name: transposed ? 'low_rank_dx' : 'low_rank',
     shader: 'low_rank.wgsl',
-    bindings: { x: input(aligned ? 'vec4<f32>' : 'f32'), lora: input('f32'), u: output('f32') },
+    bindings: { x: vectorInput(aligned), lora: vectorInput(loraVectors), u: output('f32') },
     params: {
       x_stride: 'u32',
       u_stride: 'u32',
       ...uniforms(['x_at', 'depth', 'lora_at', 'u_at', 'rank', 'tile'], segments),
       ...uniforms(['scale'], segments, 'f32'),
     } as Record<string, ParamType>,
-    constants: { SEGMENTS: segments, TRANSPOSED: transposed, ALIGNED: aligned },
+    constants: {
+      SEGMENTS: segments,
+      TRANSPOSED: transposed,
+      ALIGNED: aligned,
+      LORA_VECTORS: loraVectors,
+      ROWS: rows,
+      UNROLL: DEPTH_UNROLL,
+    },
   });
 }
 
@@ -57,10 +75,13 @@ interface LowRankOptions {
   readonly columns: number;
   readonly transposed: boolean;
   readonly products: readonly Product[];
+  readonly rows?: number;
 }
 
-function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products }: LowRankOptions): void {
-  const aligned = [x.stride, ...products.flatMap(({ xAt, depth }) => [xAt, depth])].every((size) => size % 4 === 0);
+function lowRank(plan: PlanBuilder, options: LowRankOptions): void {
+  const { x, lora, u, columns, transposed, products } = options;
+  const aligned = wholeGroups([x.stride, ...products.flatMap(({ xAt, depth }) => [xAt, depth])]);
+  const loraVectors = wholeGroups(products.flatMap((p) => [p.loraAt, transposed ? p.rank : p.depth]));
   let tiles = 0;
   const params: Record<string, number> = { x_stride: x.stride, u_stride: columns };
   for (const [s, { xAt, depth, loraAt, uAt, rank, scale }] of products.entries()) {
@@ -68,10 +89,11 @@ function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products 
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += Math.ceil(rank / RANKS);
   }
-  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned }), {
+  const rows = options.rows ?? (Math.ceil(plan.capacity / 8) * tiles >= WORKGROUPS ? 2 : 1);
+  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned, loraVectors, rows }), {
     bindings: { x: x.tensor, lora, u },
     params,
-    workgroups: (tokens) => [Math.ceil(tokens / TOKENS), tiles, 1],
+    workgroups: (tokens) => [Math.ceil(tokens / (4 * rows)), tiles, 1],
     flopsPerToken: products.reduce((sum, { depth, rank }) => sum + 2 * depth * rank, 0),
   });
 }
@@ -105,16 +127,19 @@ export interface LowRankForwardOptions {
   readonly adapter: GroupAdapter;
   /** [T, columns]. */
   readonly u: Tensor;
+  /** Vectors of tokens a workgroup; overrides the choice. */
+  readonly rows?: number;
 }
 
 /** u = s · A·x of all adapted linears of a group; those with the same s lie one below the other and are one product. */
-export function lowRankForward(plan: PlanBuilder, { x, inFeatures, adapter, u }: LowRankForwardOptions): void {
+export function lowRankForward(plan: PlanBuilder, { x, inFeatures, adapter, u, rows }: LowRankForwardOptions): void {
   lowRank(plan, {
     x,
     lora: adapter.parameters,
     u,
     columns: adapter.columns,
     transposed: false,
+    rows,
     products: sameScale(adapter).map(({ uAt, rank, scale }) => ({
       xAt: x.at,
       depth: inFeatures,
@@ -134,17 +159,20 @@ export interface LowRankBackwardOptions {
   readonly adapter: GroupAdapter;
   /** [T, columns]. */
   readonly du: Tensor;
+  /** Vectors of tokens a workgroup; overrides the choice. */
+  readonly rows?: number;
 }
 
 /** du = s · dy·B of all adapted linears of a group. */
 export function lowRankBackward(plan: PlanBuilder, options: LowRankBackwardOptions): void {
-  const { dy, outFeatures, adapter, du } = options;
+  const { dy, outFeatures, adapter, du, rows } = options;
   lowRank(plan, {
     x: dy,
     lora: adapter.parameters,
     u: du,
     columns: adapter.columns,
     transposed: true,
+    rows,
     products: adapted(adapter, outFeatures).map(({ begin, width, bAt, uAt, rank, scale }) => ({
       xAt: dy.at + begin,
       depth: width,
@@ -156,19 +184,17 @@ export function lowRankBackward(plan: PlanBuilder, options: LowRankBackwardOptio
   });
 }
 
-/**
- * How a workgroup of shaders/low_rank_gradient.wgsl goes through the tokens: in steps, each shared by slices. 14 KiB of
- * workgroup memory; steps of 64 would need 24 and are slower, since fewer workgroups share a multiprocessor.
- */
-const STEP_TOKENS = 32;
-const SLICES = 4;
-/** Ranks and features a workgroup. */
+/** Ranks and features a workgroup of shaders/low_rank_gradient.wgsl. */
 const NARROW = 16;
 const WIDE = 64;
+/** Tokens that an invocation reads before it multiplies them. */
+const TOKEN_UNROLL = 4;
 
 interface LowRankGradientVariant {
   readonly segments: number;
   readonly aligned: boolean;
+  /** Whether the ranks' columns of u and du lie in whole groups of four. */
+  readonly narrowVectors: boolean;
   readonly split: boolean;
 }
 
@@ -176,23 +202,22 @@ interface LowRankGradientVariant {
  * dA [columns, in] += duᵀ·x and each dB [out, rank] += dyᵀ·u, u with its factor s, f32, in one dispatch (Hu et al. 2021, differentiated).
  * Relative error ≤ 2e-5 against float64; the order of summation is fixed.
  */
-export function lowRankGradientKernel({ segments, aligned, split }: LowRankGradientVariant) {
-  const wide = input(aligned ? 'vec4<f32>' : 'f32');
+export function lowRankGradientKernel({ segments, aligned, narrowVectors, split }: LowRankGradientVariant) {
   return defineKernel({
     name: 'low_rank_gradient',
     shader: 'low_rank_gradient.wgsl',
     bindings: {
-      x: wide,
-      dy: wide,
-      u: input('f32'),
-      du: input('f32'),
+      wide_0: vectorInput(aligned),
+      narrow_0: vectorInput(narrowVectors),
+      wide_1: vectorInput(aligned),
+      narrow_1: vectorInput(narrowVectors),
       ...(split ? { partials: output('f32') } : { gradients: inout('f32') }),
     } as Record<string, Binding>,
     params: {
-      x_stride: 'u32',
+      wide_stride_0: 'u32',
       x_at: 'u32',
       in_features: 'u32',
-      dy_stride: 'u32',
+      wide_stride_1: 'u32',
       u_stride: 'u32',
       a_at: 'u32',
       a_u_at: 'u32',
@@ -204,11 +229,10 @@ export function lowRankGradientKernel({ segments, aligned, split }: LowRankGradi
     constants: {
       SEGMENTS: segments,
       ALIGNED: aligned,
+      NARROW_VECTORS: narrowVectors,
       SPLIT: split,
-      STEP_TOKENS,
-      SLICES,
-      ROUNDS: STEP_TOKENS / SLICES,
-      READS_EACH: (STEP_TOKENS * WIDE) / 4 / (64 * SLICES),
+      NARROW: NARROW / 4,
+      UNROLL: TOKEN_UNROLL,
     },
   });
 }
@@ -221,9 +245,15 @@ const lowRankGradientSumKernel = defineKernel({
   constants: {},
 });
 
-/** Tokens that a workgroup sums at most while others would stand idle. */
-const SPLIT_TOKENS = 512;
-const MOST_SPLITS = 8;
+/**
+ * Parts of the tokens: as many as make enough workgroups for a large GPU, of 512 tokens at least; two where there are as
+ * many, since a part's sums wait for memory more than they add. Shorter parts gain less than adding them costs.
+ */
+function chooseSplits(tiles: number, { capacity, capabilities }: PlanBuilder): number {
+  if (capabilities.software) return 1;
+  const most = Math.min(4, Math.floor(capacity / 512));
+  return Math.max(1, Math.min(most, Math.max(2, Math.ceil(160 / tiles))));
+}
 
 export interface LowRankGradientOptions {
   readonly x: Columns;
@@ -252,22 +282,15 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
   const tilesOf = (narrow: number, wide: number) => Math.ceil(narrow / NARROW) * Math.ceil(wide / WIDE);
   let tiles = tilesOf(aRank, inFeatures);
   const count = aRank * inFeatures + parts.reduce((sum, { rank, width }) => sum + rank * width, 0);
-  const wanted =
-    // Partial sums lie as the gradients do, and a linear's A and B need not lie together.
-    options.splits ??
-    (alone ? 1 : plan.capabilities.software ? 1 : Math.min(MOST_SPLITS, plan.capacity / SPLIT_TOKENS));
-  const splitTokens = Math.ceil(plan.capacity / Math.max(1, wanted) / STEP_TOKENS) * STEP_TOKENS;
-  const splits = Math.ceil(plan.capacity / splitTokens);
   const params: Record<string, number> = {
-    x_stride: x.stride,
+    wide_stride_0: x.stride,
     x_at: x.at,
     in_features: inFeatures,
-    dy_stride: dy.stride,
+    wide_stride_1: dy.stride,
     u_stride: adapter.columns,
     a_at: aAt,
     a_u_at: alone?.uAt ?? 0,
     a_rank: aRank,
-    split_tokens: splitTokens,
     plane: count,
   };
   for (const [s, { uAt, rank, begin, width, bAt }] of parts.entries()) {
@@ -275,11 +298,26 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += tilesOf(rank, width);
   }
-  const aligned = sizes.every((size) => size % 4 === 0);
+  // Of one linear alone there are none: partial sums lie as the gradients do, and its A and B need not lie together.
+  params.split_tokens = Math.ceil(plan.capacity / (options.splits ?? (alone ? 1 : chooseSplits(tiles, plan))));
+  const splits = Math.ceil(plan.capacity / params.split_tokens);
+  const aligned = wholeGroups(sizes);
+  const narrowVectors = wholeGroups([
+    adapter.columns,
+    alone?.uAt ?? 0,
+    aRank,
+    ...parts.flatMap((p) => [p.uAt, p.rank]),
+  ]);
   const split = splits > 1;
   const partials = split ? plan.tensor('partial gradients', splits * count * 4) : null;
-  plan.dispatch(lowRankGradientKernel({ segments: parts.length, aligned, split }), {
-    bindings: { x: x.tensor, dy: dy.tensor, u, du, ...(partials ? { partials } : { gradients: adapter.gradients }) },
+  plan.dispatch(lowRankGradientKernel({ segments: parts.length, aligned, narrowVectors, split }), {
+    bindings: {
+      wide_0: x.tensor,
+      narrow_0: du,
+      wide_1: dy.tensor,
+      narrow_1: u,
+      ...(partials ? { partials } : { gradients: adapter.gradients }),
+    },
     params,
     workgroups: () => [tiles, splits, 1],
     flopsPerToken: 2 * aRank * inFeatures + parts.reduce((sum, p) => sum + 2 * p.rank * p.width, 0),

@@ -1,5 +1,9 @@
 /** What bitsandbytes itself makes of small tensors with edges: e2e/golden/bnb-vectors (scripts/reference/bnb_vectors.py). */
+import type { Gpu } from '../../device/gpu.ts';
 import type { FloatDtype } from '../../weight_source.ts';
+import { DYNAMIC_MAP, midpoints, type QuantType, quantizationTable } from '../nf4_codebook.ts';
+import { doubleQuantize, nf4Quantize } from '../nf4_quantize.ts';
+import { withBench } from './harness.ts';
 
 export interface BnbVector {
   readonly name: string;
@@ -50,6 +54,46 @@ export function parseBnbVectors(indexJson: string, file: Uint8Array<ArrayBuffer>
     exemptBlocks: new Set(exempt_blocks.map(({ block }) => block)),
     exemptAbsmax: new Set(exempt_absmax_u8),
   }));
+}
+
+/** Quantizes a vector's input on the GPU; see {@link differences}. */
+export function quantizedDifferences(gpu: Gpu, type: QuantType, vector: BnbVector): Promise<string[]> {
+  const { dtype, elements, input } = vector;
+  const blocks = vector.absmax.length;
+  const padded = new Uint8Array(Math.ceil(input.length / 4) * 4);
+  padded.set(input);
+  return withBench(gpu, {}, async (bench) => {
+    const absmax = bench.output('absmax', blocks);
+    const codes = bench.output('codes', Math.ceil(elements / 8));
+    const quantized = bench.output('quantized', Math.ceil(blocks / 4));
+    const nested = bench.output('nested', 1 + vector.nestedAbsmax.length);
+    nf4Quantize(bench.plan, {
+      source: bench.input('source', new Uint32Array(padded.buffer)),
+      dtype,
+      thresholds: bench.input('thresholds', quantizationTable(type)),
+      codes,
+      absmax,
+      flags: bench.inout('flags', Uint32Array.of(0xffffffff)),
+      elements,
+      tensor: 0,
+      firstWord: 0,
+      firstBlock: 0,
+    });
+    const thresholds = bench.input('thresholds', midpoints(DYNAMIC_MAP));
+    doubleQuantize(bench.plan, { absmax, thresholds, quantized, nested, blocks });
+    await bench.run();
+    const bytes = async (tensor: typeof codes) => new Uint8Array((await bench.words(tensor)).buffer);
+    const floats = async (tensor: typeof codes) => new Float32Array((await bench.words(tensor)).buffer);
+    const [offset, ...nestedAbsmax] = await floats(nested);
+    return differences(
+      vector,
+      await bytes(codes),
+      await floats(absmax),
+      await bytes(quantized),
+      offset,
+      Float32Array.from(nestedAbsmax),
+    );
+  });
 }
 
 /** Names what in a quantization differs from bitsandbytes', exempt places aside; empty when nothing does. */
