@@ -2,16 +2,14 @@
 import type { Gpu } from '../device/gpu.ts';
 import { DTYPE_BYTES } from '../kernels/float_dtype.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import { TABLE_SECTION_BYTES, tableSection, type WeightCache } from '../weight_cache.ts';
 import type { FloatDtype, WeightSource } from '../weight_source.ts';
-import { allFinite, MissingTensorError, NonFiniteWeightsError, tensorChunks } from './float_tensor.ts';
+import { allFinite, MissingTensorError, NonFiniteWeightsError } from './float_tensor.ts';
 
 export interface RowShards {
   readonly dtype: FloatDtype;
   readonly shards: readonly { readonly tensor: BufferTensor; readonly first: number; readonly count: number }[];
 }
-
-/** Bytes uploaded at a time: what the host holds of a table while it loads. */
-const CHUNK_BYTES = 8 * 2 ** 20;
 
 /** Buffers for a table [rows, width], as few as bindings allow. */
 export function allocateRowShards(
@@ -37,33 +35,47 @@ export function allocateRowShards(
   return { dtype, shards };
 }
 
+/** Pieces of a table that are uploaded, and cached, at a time. Offsets and ends are of the whole table, in bytes. */
+export function* tablePieces({ dtype, shards }: RowShards, width: number) {
+  const rowBytes = width * DTYPE_BYTES[dtype];
+  for (const { tensor, first, count } of shards) {
+    const [begin, end] = [first * rowBytes, (first + count) * rowBytes];
+    for (let at = begin; at < end; at += TABLE_SECTION_BYTES) {
+      yield { buffer: tensor.buffer, offset: at - begin, begin: at, end: Math.min(end, at + TABLE_SECTION_BYTES) };
+    }
+  }
+}
+
+/** A queue write is a multiple of 4 bytes; only a last odd half needs padding. */
+export function uploadPiece(gpu: Gpu, buffer: GPUBuffer, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+  const whole = bytes.byteLength & ~3;
+  gpu.device.queue.writeBuffer(buffer, offset, bytes, 0, whole);
+  if (whole === bytes.byteLength) return;
+  const tail = new Uint8Array(4);
+  tail.set(bytes.subarray(whole));
+  gpu.device.queue.writeBuffer(buffer, offset + whole, tail);
+}
+
 export async function loadRowShards(
   gpu: Gpu,
   source: WeightSource,
   name: string,
   onBytes: (bytes: number) => void,
+  cache: WeightCache | null,
 ): Promise<RowShards> {
   const info = source.info(name);
   if (!info) throw new MissingTensorError(name);
-  const rowBytes = info.shape[1] * DTYPE_BYTES[info.dtype];
   const table = allocateRowShards(gpu, name, info.shape, info.dtype);
   try {
-    for (const { tensor, first, count } of table.shards) {
-      const { buffer } = tensor;
-      const begin = first * rowBytes;
-      for await (const { offset, bytes } of tensorChunks(source, name, begin, begin + count * rowBytes, CHUNK_BYTES)) {
-        if (!allFinite(bytes, info.dtype)) throw new NonFiniteWeightsError(name);
-        // A queue write is a multiple of 4 bytes; only a last odd half needs padding.
-        const whole = bytes.byteLength & ~3;
-        gpu.device.queue.writeBuffer(buffer, offset, bytes, 0, whole);
-        if (whole < bytes.byteLength) {
-          const tail = new Uint8Array(4);
-          tail.set(bytes.subarray(whole));
-          gpu.device.queue.writeBuffer(buffer, offset + whole, tail);
-        }
-        await gpu.device.queue.onSubmittedWorkDone();
-        onBytes(bytes.byteLength);
-      }
+    for (const { buffer, offset, begin, end } of tablePieces(table, info.shape[1])) {
+      const section = tableSection(name, begin);
+      const cached = await cache?.read(section);
+      const bytes = cached?.byteLength === end - begin ? cached : await source.read(name, begin, end);
+      if (!allFinite(bytes, info.dtype)) throw new NonFiniteWeightsError(name);
+      uploadPiece(gpu, buffer, offset, bytes);
+      if (bytes !== cached) await cache?.write(section, bytes);
+      await gpu.device.queue.onSubmittedWorkDone();
+      onBytes(bytes.byteLength);
     }
   } catch (error) {
     for (const { tensor } of table.shards) gpu.ledger.destroy(tensor.buffer);

@@ -1,16 +1,21 @@
 /** A model's frozen weights on the GPU: one slab a layer slot, embedding, head, final norm. */
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import { allocate } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import type { LinearGroup } from '../kernels/matmul_nf4.ts';
 import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.ts';
 import type { NormWeight } from '../kernels/rms_norm.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import { FINAL_NORM_SECTION, layerSection, tableSection, type WeightCache, WeightCacheError } from '../weight_cache.ts';
 import type { FloatDtype, WeightSource } from '../weight_source.ts';
 import { readSmallTensor } from './float_tensor.ts';
 import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
 import { type Quantization, Quantizer } from './quantizer.ts';
-import { allocateRowShards, loadRowShards, type RowShards } from './row_shards.ts';
+import { allocateRowShards, loadRowShards, type RowShards, tablePieces, uploadPiece } from './row_shards.ts';
+
+/** Sections of a cache that are read and checked at a time: their hashes are computed beside each other. */
+const READ_AHEAD = 6;
 
 export interface LoadingProgress {
   readonly loadedBytes: number;
@@ -67,10 +72,13 @@ export class ModelWeights {
       /** NF4 by default. */
       readonly quantType?: QuantType;
       readonly doubleQuant: boolean;
+      /** Takes sections as they come, and gives those that an earlier load has left there. */
+      readonly cache?: WeightCache | null;
       readonly onLoading?: (progress: LoadingProgress) => void;
       readonly signal?: AbortSignal;
     },
   ): Promise<ModelWeights> {
+    const cache = options.cache ?? null;
     const linears = layerLinears(spec);
     const linearNames = spec.layers.flatMap((_, i) =>
       linears.map(({ name }) => `${spec.tensors.layerPrefix}${i}.${name}.weight`),
@@ -92,7 +100,7 @@ export class ModelWeights {
     const before = new Set(gpu.ledger.buffers());
     const quantizer = new Quantizer(gpu, quantization, Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)));
     try {
-      const rows = (name: string) => loadRowShards(gpu, source, name, progress(name));
+      const rows = (name: string) => loadRowShards(gpu, source, name, progress(name), cache);
       const embedding = await rows(spec.tensors.embedding);
       const head = spec.tiedHead ? embedding : await rows(spec.tensors.head);
       const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
@@ -100,11 +108,21 @@ export class ModelWeights {
         gpu.device.queue.writeBuffer(tensor.buffer, at * 4, values);
       const norm = async (name: string) =>
         (await readSmallTensor(source, name)).map((w) => w + spec.norm.weightOffset) as Float32Array<ArrayBuffer>;
-      write(finalNorm, 0, await norm(spec.tensors.finalNorm));
+      const lastNorm = await norm(spec.tensors.finalNorm);
+      write(finalNorm, 0, lastNorm);
+      await cache?.write(FINAL_NORM_SECTION, new Uint8Array(lastNorm.buffer));
       const slots: BufferTensor[] = [];
       for (let i = 0; i < spec.layers.length; i++) {
         const prefix = `${spec.tensors.layerPrefix}${i}.`;
         const slab = weightBuffer(gpu, `layer slot ${i}`, layout.words * 4);
+        slots.push(slab);
+        const cached = await cache?.read(layerSection(i));
+        if (cached?.byteLength === layout.words * 4) {
+          gpu.device.queue.writeBuffer(slab.buffer, 0, cached);
+          const name = `${prefix}${linears[0].name}.weight`;
+          progress(name)(sum(linears.map((linear) => linearBytes(`${prefix}${linear.name}.weight`))));
+          continue;
+        }
         write(slab, 0, CODEBOOKS[quantization.quantType]);
         write(slab, TABLE_WORDS - DYNAMIC_MAP.length, DYNAMIC_MAP);
         for (const [name, { at }] of layout.norms) write(slab, at, await norm(`${prefix}${name}.weight`));
@@ -115,11 +133,75 @@ export class ModelWeights {
           if (linear.biasAt !== null)
             write(slab, linear.biasAt, await readSmallTensor(source, `${prefix}${name}.bias`));
         }
-        slots.push(slab);
+        if (!cache) continue;
+        // What is kept must be worth keeping.
+        await quantizer.checkFinite();
+        const slabBytes = await readBuffer(gpu, slab.buffer, 0, layout.words * 4);
+        await cache.write(layerSection(i), new Uint8Array(slabBytes));
       }
       await quantizer.checkFinite();
       quantizer.dispose();
       return new ModelWeights(gpu, spec, layout, { slots, finalNorm, embedding, head });
+    } catch (error) {
+      for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
+      throw error;
+    }
+  }
+
+  /**
+   * Fills a model's buffers from a complete cache, as they were when it was written.
+   *
+   * @throws WeightCacheError where a section is not there or damaged, GpuMemoryError; nothing stays allocated then.
+   */
+  static async fromCache(
+    gpu: Gpu,
+    spec: ModelSpec,
+    cache: Pick<WeightCache, 'read'>,
+    options: {
+      readonly doubleQuant: boolean;
+      readonly tableDtype: FloatDtype;
+      readonly onLoading?: (progress: LoadingProgress) => void;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<ModelWeights> {
+    const before = new Set(gpu.ledger.buffers());
+    try {
+      const model = await allocate(gpu, () => ModelWeights.blank(gpu, spec, options.doubleQuant, options.tableDtype));
+      const tables = [
+        { name: spec.tensors.embedding, table: model.embedding },
+        ...(spec.tiedHead ? [] : [{ name: spec.tensors.head, table: model.head }]),
+      ];
+      const sections = [
+        ...tables.flatMap(({ name, table }) =>
+          [...tablePieces(table, spec.hiddenSize)].map(({ buffer, offset, begin, end }) => {
+            return { section: tableSection(name, begin), buffer, offset, bytes: end - begin };
+          }),
+        ),
+        { section: FINAL_NORM_SECTION, buffer: model.#finalNorm.buffer, offset: 0, bytes: spec.hiddenSize * 4 },
+        ...model.#slots.map(({ buffer }, i) => {
+          return { section: layerSection(i), buffer, offset: 0, bytes: model.layout.words * 4 };
+        }),
+      ];
+      const totalBytes = sections.reduce((sum, { bytes }) => sum + bytes, 0);
+      let loadedBytes = 0;
+      // The next ones are read and checked while one is uploaded.
+      const reading: Promise<Uint8Array<ArrayBuffer> | null>[] = [];
+      for (const [i, { section, buffer, offset, bytes }] of sections.entries()) {
+        for (let ahead = reading.length; ahead < Math.min(sections.length, i + READ_AHEAD); ahead++) {
+          reading.push(cache.read(sections[ahead].section));
+          reading[ahead].catch(() => undefined);
+        }
+        options.signal?.throwIfAborted();
+        const read = await reading[i];
+        if (read?.byteLength !== bytes) throw new WeightCacheError(section);
+        uploadPiece(gpu, buffer, offset, read);
+        reading[i] = Promise.resolve(null);
+        if (i % READ_AHEAD === 0) await gpu.device.queue.onSubmittedWorkDone();
+        loadedBytes += bytes;
+        options.onLoading?.({ loadedBytes, totalBytes, tensor: section });
+      }
+      await gpu.device.queue.onSubmittedWorkDone();
+      return model;
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
