@@ -10,13 +10,22 @@ import { HUB_URL } from '../hub/hosts.ts';
 import { searchModels } from '../hub/search.ts';
 import { containedChat } from './contained_chat.ts';
 import type { WorkerPorts } from './ports.ts';
+import { storageFacts } from './storage_facts.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { downloadDataset } from './studio_hub_data.ts';
-import { type InspectedModel, inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
+import {
+  type InspectedModel,
+  inspectModel,
+  type LoadedModel,
+  loadModel,
+  ModelNotCachedError,
+  type ModelPorts,
+} from './studio_model.ts';
 import { predictStudioRun } from './studio_prediction.ts';
-import type { DataLocation, StudioCommand, StudioEvent } from './studio_protocol.ts';
+import type { DataLocation, ModelLocation, StudioCommand, StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
-import { trainInStudio } from './studio_train.ts';
+import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
+import type { StudioStore } from './studio_store.ts';
 import { RunFailure } from './train_run.ts';
 import { restoreChoices } from './tuning_store.ts';
 
@@ -40,11 +49,14 @@ interface Work {
 const ZIP_CAP = 4 * 2 ** 30;
 
 /** What the session needs from where it runs. */
-type StudioPorts = Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'>;
+export type StudioPorts = Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'> & {
+  openStore(): Promise<StudioStore>;
+};
 
 export class StudioSession {
   readonly #emit: (event: StudioEvent) => void;
   readonly #requestGpu: StudioPorts['requestGpu'];
+  readonly #openStore: StudioPorts['openStore'];
   /** Where chat templates are rendered. */
   readonly #openChat: OpenChat;
   readonly #work = new Map<string, Work>();
@@ -53,6 +65,9 @@ export class StudioSession {
   #token: string | null = null;
   #inspected: InspectedModel | null = null;
   #model: LoadedModel | null = null;
+  /** Where the model came from. */
+  #origin: ModelLocation | null = null;
+  #store: Promise<StudioStore> | null = null;
   #read: ReadData | null = null;
   #data: LoadedData | null = null;
   #adapter: PeftAdapter | null = null;
@@ -62,6 +77,7 @@ export class StudioSession {
   constructor(emit: (event: StudioEvent) => void, ports: StudioPorts) {
     this.#emit = emit;
     this.#requestGpu = ports.requestGpu;
+    this.#openStore = ports.openStore;
     this.#openChat = containedChat(ports.createTemplateWorker);
   }
 
@@ -116,7 +132,13 @@ export class StudioSession {
   async #execute(command: RunCommand, { gate, controller: { signal } }: Work): Promise<void> {
     const { runId } = command;
     const emit = this.#emit;
-    const ports: ModelPorts = { runId, emit, hubUrl: this.#hubUrl, token: () => this.#token, gate, signal };
+    const store = await this.#storage();
+    const ports: ModelPorts = { runId, emit, hubUrl: this.#hubUrl, token: () => this.#token, gate, signal, store };
+    const host: RunHost = {
+      ...{ runId, store, gate, signal, emit },
+      device: () => this.#device(),
+      model: (details) => this.#modelFor(details, ports),
+    };
     switch (command.type) {
       case 'start': {
         this.#hubUrl = command.hubUrl;
@@ -150,6 +172,7 @@ export class StudioSession {
         this.#dropModel();
         const model = await loadModel(gpu, command.location, command.quantization, ports);
         this.#model = model;
+        this.#origin = command.location;
         emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
         return;
       }
@@ -197,11 +220,28 @@ export class StudioSession {
       case 'train': {
         this.#claim(runId);
         const [model, data] = [this.#needModel(), this.#needData()];
-        const { request } = command;
-        const adapter = this.#adapter;
-        await trainInStudio(await this.#device(), { runId, request, model, data, adapter, gate, signal, emit });
+        await startRun(host, this.#detailsOf(model, command.request), data, this.#adapter);
         return;
       }
+      case 'resume-run': {
+        this.#claim(runId);
+        const stored = await store.run(command.id);
+        if (!stored)
+          throw new StudioOrderError('This run is no longer there: it was deleted, or the browser evicted it.');
+        await resumeRun(host, stored as StudioStoredRun, command.maxSteps);
+        return;
+      }
+      case 'list-storage':
+        emit({ type: 'storage', runId, facts: await storageFacts(store) });
+        return;
+      case 'delete-run':
+        await store.deleteRun(command.id);
+        emit({ type: 'storage', runId, facts: await storageFacts(store) });
+        return;
+      case 'delete-model':
+        await store.deleteModel(command.key);
+        emit({ type: 'storage', runId, facts: await storageFacts(store) });
+        return;
       case 'pause':
       case 'resume':
       case 'stop':
@@ -220,10 +260,37 @@ export class StudioSession {
     void gpu.lost.then(() => {
       if (this.#gpu !== gpu) return;
       this.#gpu = null;
+      // The rows' tokens are the host's, and good for the same model when it is loaded again.
       this.#model = null;
-      this.#data = null;
     });
     return gpu;
+  }
+
+  #storage(): Promise<StudioStore> {
+    this.#store ??= this.#openStore();
+    return this.#store;
+  }
+
+  #detailsOf({ info, key }: LoadedModel, request: TrainRequest): RunDetails {
+    const origin =
+      this.#origin?.kind === 'hub' ? { ...this.#origin, revision: info.commit ?? this.#origin.revision } : null;
+    return { request, model: info, modelKey: key, origin };
+  }
+
+  /** The model that a run is of: the loaded one, else from the cache, else from where it came from. */
+  async #modelFor({ modelKey, model, origin, request }: RunDetails, ports: ModelPorts): Promise<LoadedModel> {
+    if (this.#model?.key === modelKey) return this.#model;
+    const gpu = await this.#device();
+    this.#dropModel();
+    const cached: ModelLocation = { kind: 'cached', key: modelKey, name: model.name };
+    const again = this.#origin ?? origin;
+    const loaded = await loadModel(gpu, cached, request.quantization, ports).catch((error: unknown) => {
+      if (!(error instanceof ModelNotCachedError) || !again || again.kind === 'cached') throw error;
+      return loadModel(gpu, again, request.quantization, ports);
+    });
+    this.#model = loaded;
+    ports.emit({ type: 'model-ready', runId: ports.runId, info: loaded.info, memory: gpu.ledger.byCategory() });
+    return loaded;
   }
 
   #claim(runId: string): void {

@@ -4,13 +4,18 @@ import { type Batches, batchesOf, type DatasetPart } from '../data/batches.ts';
 import { flatten } from '../data/batching.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
+import type { PageVersion } from '../engine/page_store.ts';
 import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
-import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
+import { type LoopRecord, NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
+import type { LoraConfig } from '../formats/run_config.ts';
 import type { PauseGate } from '../hub/gate.ts';
+import { Checkpointer, type CheckpointStore, type RunCheckpoint, restoreCheckpoint } from './checkpointing.ts';
+import { pinnedChoices } from './run_checkpoints.ts';
+import type { RunIdentity } from './run_identity.ts';
 import type { LoadedData } from './studio_data.ts';
 import type { LoadedModel } from './studio_model.ts';
 import { studioKeepLayers } from './studio_prediction.ts';
@@ -26,77 +31,117 @@ const LOG_EVERY = 8;
 export interface StudioRun {
   readonly runId: string;
   readonly request: TrainRequest;
-  readonly model: LoadedModel;
-  readonly data: LoadedData;
+  readonly model: Pick<LoadedModel, 'key' | 'info' | 'spec' | 'weights'>;
+  readonly data: Pick<LoadedData, 'training' | 'validation' | 'longest'>;
   readonly adapter: PeftAdapter | null;
+  /** Where checkpoints go, and what to go on from. */
+  readonly checkpoints: StudioCheckpoints | null;
   readonly gate: PauseGate;
   readonly signal: AbortSignal;
   readonly emit: (event: StudioEvent) => void;
 }
 
-/** Emits `memory`, `step`, `evaluation` and `finished`; rejects with a named error, with the adapter where there is one. */
+export interface StudioCheckpoints {
+  readonly store: CheckpointStore;
+  /** Pages that every checkpoint lists: the data. */
+  readonly pages: readonly PageVersion[];
+  /** What to go on from. */
+  readonly from: RunCheckpoint | null;
+  readonly identity: RunIdentity;
+  readonly onSaved: (step: number, bytes: number, log: readonly LoopRecord[]) => void | Promise<void>;
+  readonly onFailed: (error: Error, step: number) => void;
+}
+
+/**
+ * Emits `memory`, `restored`, `step`, `evaluation` and `finished`; rejects with a named error, with the adapter where there is
+ * one.
+ */
 export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
-  const { runId, request, model, data, adapter, gate, signal, emit } = run;
+  const { runId, request, model, data, adapter, checkpoints, gate, signal, emit } = run;
   const { lora, training } = request;
   const adapters = adaptedLinears(model.spec, lora);
   if (adapter) checkAdapter(adapter, model.spec, lora);
   const batches = batchesOf(data.training, training);
   const evalBatches = validationBatches(data, training);
-  const capacity = Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0);
+  const from = checkpoints?.from ?? null;
+  if (from) gpu.matmulChoices.restore(from.pinned.matmuls);
   const settings = { lora, training, adapters, adapter };
-  const options = trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) });
-  const precision = await precisionFor(gpu, options, data.training, (event) => emit({ ...event, runId }));
+  const options = trainerOptions(model.weights, settings, {
+    capacity: Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0),
+    positions: Math.max(data.longest, 1),
+    pageStore: checkpoints?.store,
+  });
+  const precision =
+    from?.pinned.precision ?? (await precisionFor(gpu, options, data.training, (event) => emit({ ...event, runId })));
   const trainer = await Trainer.create(gpu, {
     ...options,
     precision,
-    keepLayers: studioKeepLayers(gpu.capabilities, training),
+    keepLayers: from ? { layers: from.pinned.keptLayers } : studioKeepLayers(gpu.capabilities, training),
     tune: {
       onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
       onDone: () => emit({ type: 'preparing', runId, stage: 'compiling' }),
       signal,
     },
   });
-  await keepChoices(gpu);
-  const files = async (best?: Parameters<typeof writePeftAdapter>[0]['tensors']) =>
-    writePeftAdapter({
-      tensors: best ?? (await trainer.readAdapter()),
-      config: { ...lora, base_model_name_or_path: model.info.name },
-    });
+  let checkpointer: Checkpointer | null = null;
   try {
+    await keepChoices(gpu);
     emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
     const totalSteps = training.max_steps;
     const every = training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch));
     const validation = evalBatches && new Validation(trainer, evalBatches, every, training);
+    const restored =
+      checkpoints && from
+        ? await restoreCheckpoint(checkpoints.store, trainer, validation, gpu.capabilities.name)
+        : null;
+    if (restored) {
+      const { step, checkpoint, notes } = restored;
+      emit({ type: 'restored', runId, step, records: checkpoint.log, evaluations: checkpoint.evaluations, notes });
+    }
+    if (checkpoints && training.save_strategy === 'steps') {
+      const pinned = restored?.checkpoint.pinned ?? pinnedChoices(gpu, trainer, precision);
+      const saving = { ...checkpoints, trainer, validation, pinned, every: training.save_steps };
+      checkpointer = new Checkpointer(saving, restored?.checkpoint);
+      // From the first moment on there is something to go back to, and whether there is room for it is known.
+      if (!restored) await checkpointer.save(0);
+    }
+    const first = restored?.step ?? 0;
     const { steps } = await runTraining({
       trainer,
-      windows: windows(batches, gate, signal),
+      first,
+      windows: windows(batches, first),
       steps: totalSteps,
       learningRate: (step) => learningRateAt(step, training, totalSteps),
       logEvery: LOG_EVERY,
       evaluation: validation ?? undefined,
+      checkpoint: checkpointer ?? undefined,
+      gate,
       signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
       emit: (event) => {
         gpu.check();
+        checkpointer?.record(event);
         emit(event.type === 'step' ? { ...event, runId, totalSteps } : { ...event, runId });
       },
     }).catch(async (error: unknown) => {
       if (!(error instanceof NonFiniteLossError)) throw error;
-      throw new RunFailure(error, await files());
+      throw new RunFailure(error, filesOf(model, lora, await trainer.readAdapter()));
     });
+    await checkpointer?.settle();
     const kept = validation?.kept;
     const stopped = signal.aborted && steps < totalSteps;
-    emit({
-      type: 'finished',
-      runId,
-      steps,
-      stopped,
-      files: await files(kept?.tensors),
-      ...(kept && { kept: kept.adapter }),
-    });
+    const files = filesOf(model, lora, kept?.tensors ?? (await trainer.readAdapter()));
+    emit({ type: 'finished', runId, steps, stopped, files, ...(kept && { kept: kept.adapter }) });
   } finally {
+    await checkpointer?.settle();
     trainer.dispose();
   }
 }
+
+function filesOf({ info }: StudioRun['model'], lora: LoraConfig, tensors: Tensors) {
+  return writePeftAdapter({ tensors, config: { ...lora, base_model_name_or_path: info.name } });
+}
+
+type Tensors = Parameters<typeof writePeftAdapter>[0]['tensors'];
 
 /** Tokens of a row that f16 is tried on. */
 const TRIED_TOKENS = 256;
@@ -127,16 +172,15 @@ async function trainedRow({ lengths, load }: DatasetPart): Promise<Example | nul
   return null;
 }
 
-/** Waits where the user has paused; a stop while paused ends the run. */
-async function* windows(batches: Batches, gate: PauseGate, signal: AbortSignal) {
-  for (let step = 0; ; step++) {
-    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    if (gate.paused && !signal.aborted) await Promise.race([gate.wait(), stopped]);
-    yield (await batches.window(step)).map(flatten);
-  }
+/** From the step after `first` on, without end. */
+async function* windows(batches: Batches, first: number) {
+  for (let step = first; ; step++) yield (await batches.window(step)).map(flatten);
 }
 
-function validationBatches({ validation }: LoadedData, training: TrainRequest['training']): Batches | null {
+function validationBatches(
+  { validation }: Pick<LoadedData, 'validation'>,
+  training: TrainRequest['training'],
+): Batches | null {
   if (validation.lengths.length === 0) return null;
   // In file order: evaluation visits each once.
   return batchesOf(validation, { ...training, train_sampling_strategy: 'sequential' });
