@@ -18,7 +18,7 @@ import { ModelCache } from '../storage/model_cache.ts';
 import type { CachedModel } from '../storage/model_manifest.ts';
 import { cachedFolder, cachingFolder } from './cached_folder.ts';
 import type { FileProgress, ModelInfo, ModelLocation, StudioEvent } from './studio_protocol.ts';
-import type { StudioStore } from './studio_store.ts';
+import type { StudioStore } from './studio_storage.ts';
 
 export interface LoadedModel {
   /** What the cache knows it by. */

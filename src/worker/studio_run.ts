@@ -18,7 +18,7 @@ import { isDataPage, readRunData, runDataBytes, writeRunData } from './run_data.
 import { runIdentity } from './run_identity.ts';
 import type { LoadedModel } from './studio_model.ts';
 import type { ModelInfo, ModelLocation, StudioEvent, TrainRequest } from './studio_protocol.ts';
-import type { StudioStore } from './studio_store.ts';
+import type { StudioStore } from './studio_storage.ts';
 import { trainInStudio } from './studio_train.ts';
 
 /** What a stored run's entry says that only the worker understands. */

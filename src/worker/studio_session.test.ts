@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { type AdapterTensor, writePeftAdapter } from '../formats/peft.ts';
 import type { StudioEvent } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
+import { VolatileStore } from './volatile_store.ts';
 
 /** An adapter for v_proj and down_proj of one layer, whose configuration says this of its modules. */
 function adapterFiles(target_modules: unknown): File[] {
@@ -33,6 +34,7 @@ it.each([
   const session = new StudioSession((event) => events.push(event), {
     requestGpu: async () => undefined,
     createTemplateWorker: () => ({ post() {}, terminate() {} }),
+    openStore: async () => new VolatileStore('for a test'),
   });
   await session.handle({ type: 'open-adapter', runId: 'a', files: adapterFiles(target_modules) });
   expect(events).toMatchObject([{ type: 'adapter-ready', lora: { target_modules: paths }, modules: told, tensors: 4 }]);

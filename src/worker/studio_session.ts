@@ -25,7 +25,7 @@ import { predictStudioRun } from './studio_prediction.ts';
 import type { DataLocation, ModelLocation, StudioCommand, StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
-import type { StudioStore } from './studio_store.ts';
+import type { StudioStore } from './studio_storage.ts';
 import { RunFailure } from './train_run.ts';
 import { restoreChoices } from './tuning_store.ts';
 

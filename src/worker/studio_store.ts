@@ -6,7 +6,6 @@ import { browserRecords, openBrowserDisk, removeBrowserDisk } from '../storage/b
 import { openStudioDatabase, type StudioDatabase } from '../storage/database.ts';
 import { CheckpointLostError } from '../storage/errors.ts';
 import { listGenerations } from '../storage/generation_store.ts';
-import { MemoryDisk } from '../storage/memory_disk.ts';
 import type { CachedModel } from '../storage/model_manifest.ts';
 import type { PageDisk } from '../storage/page_disk.ts';
 import { askToPersist, type StorageEstimate, storageEstimate } from '../storage/quota.ts';
@@ -14,27 +13,8 @@ import { changeRun, listRuns, putRun, readRun } from '../storage/run_list.ts';
 import { lockedRuns, lockRun, type RunLock } from '../storage/run_lock.ts';
 import type { StoredRun } from '../storage/run_manifest.ts';
 import { removeStored, storageFolder } from '../storage/sync_file.ts';
-
-export interface StudioStore {
-  /** Null where it is kept; else why nothing is, for the user. */
-  readonly volatile: string | null;
-  runs(): Promise<readonly (StoredRun & { readonly open: boolean })[]>;
-  run(id: string): Promise<StoredRun | undefined>;
-  putRun(run: StoredRun): Promise<void>;
-  changeRun(id: string, part: Partial<Omit<StoredRun, 'id'>>): Promise<void>;
-  /** @throws RunLockedError */
-  lockRun(id: string): Promise<RunLock>;
-  /** Of a run or a model, by its id or key. */
-  openDisk(id: string): Promise<PageDisk>;
-  /** With all that it has stored. @throws RunLockedError */
-  deleteRun(id: string): Promise<void>;
-  models(): Promise<readonly CachedModel[]>;
-  putModel(model: CachedModel): Promise<void>;
-  deleteModel(key: string): Promise<void>;
-  estimate(): Promise<StorageEstimate>;
-  /** Asks the browser to keep it all, once there is something to keep. */
-  persist(): Promise<void>;
-}
+import type { StudioStore } from './studio_storage.ts';
+import { VolatileStore } from './volatile_store.ts';
 
 export async function openStudioStore(): Promise<StudioStore> {
   try {
@@ -42,7 +22,7 @@ export async function openStudioStore(): Promise<StudioStore> {
     await storageFolder(['stored']);
     return new BrowserStore(database);
   } catch (error) {
-    return new MemoryStore((error as Error).message);
+    return new VolatileStore((error as Error).message);
   }
 }
 
@@ -120,61 +100,4 @@ class BrowserStore implements StudioStore {
   async persist() {
     await askToPersist(navigator.storage);
   }
-}
-
-class MemoryStore implements StudioStore {
-  readonly volatile: string;
-  readonly #runs = new Map<string, StoredRun>();
-  readonly #disks = new Map<string, MemoryDisk>();
-
-  constructor(why: string) {
-    this.volatile = why;
-  }
-
-  async runs() {
-    return [...this.#runs.values()].map((run) => ({ ...run, open: false }));
-  }
-
-  async run(id: string) {
-    return this.#runs.get(id);
-  }
-
-  async putRun(run: StoredRun) {
-    this.#runs.set(run.id, run);
-  }
-
-  async changeRun(id: string, part: Partial<Omit<StoredRun, 'id'>>) {
-    const run = this.#runs.get(id);
-    if (run) this.#runs.set(id, { ...run, ...part });
-  }
-
-  async lockRun() {
-    return { release() {} };
-  }
-
-  async openDisk(id: string) {
-    const disk = this.#disks.get(id) ?? new MemoryDisk();
-    this.#disks.set(id, disk);
-    return disk;
-  }
-
-  async deleteRun(id: string) {
-    this.#runs.delete(id);
-    this.#disks.delete(id);
-  }
-
-  /** Weights in memory are the GPU's to hold. */
-  async models() {
-    return [];
-  }
-
-  async putModel() {}
-
-  async deleteModel() {}
-
-  async estimate() {
-    return { usedBytes: null, quotaBytes: null, persisted: false };
-  }
-
-  async persist() {}
 }

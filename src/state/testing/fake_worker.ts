@@ -9,6 +9,7 @@ import { droppedSources, type ReadData, rawRows, readData } from '../../worker/s
 import type { StudioWorker } from '../studio_client.ts';
 import { FAKE_MODELS, FAKE_RESULTS } from './fake_models.ts';
 import { showFakeRow, summarize } from './fake_rows.ts';
+import { fakeStorage } from './fake_storage.ts';
 import { adapterFiles, DIVERGES_AT, evalLoss, stepRecord } from './fake_training.ts';
 
 type Of<T extends StudioCommand['type']> = Extract<StudioCommand, { type: T }>;
@@ -27,6 +28,7 @@ interface Job {
 }
 
 export class FakeWorker implements StudioWorker {
+  readonly #deleted = new Set<string>();
   onmessage: StudioWorker['onmessage'] = null;
   onerror: StudioWorker['onerror'] = null;
   readonly #options: FakeOptions;
@@ -85,6 +87,12 @@ export class FakeWorker implements StudioWorker {
       case 'open-adapter':
         await this.#wait(500);
         return this.#openAdapter(command);
+      case 'list-storage':
+      case 'delete-run':
+      case 'delete-model':
+        return this.#storage(command);
+      case 'resume-run':
+        return this.#fail(command.runId, 'CheckpointLostError', 'This worker keeps no runs.');
       case 'train':
         return this.#train(command);
       case 'pause':
@@ -96,6 +104,12 @@ export class FakeWorker implements StudioWorker {
       default:
         command satisfies never;
     }
+  }
+
+  #storage(command: Of<'list-storage' | 'delete-run' | 'delete-model'>): void {
+    if (command.type === 'delete-run') this.#deleted.add(command.id);
+    if (command.type === 'delete-model') this.#deleted.add(command.key);
+    this.#say({ type: 'storage', runId: command.runId, facts: fakeStorage(this.#deleted) });
   }
 
   async #start({ runId }: Of<'start'>): Promise<void> {

@@ -4,6 +4,7 @@ import { plural } from '../format.ts';
 import { MemoryBar } from '../primitives/memory_bar.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import { loadCharts } from './load_charts.ts';
+import { RunNotices } from './run_notices.tsx';
 import { RunOutcome } from './run_outcome.tsx';
 import { RunProgress } from './run_progress.tsx';
 import { RunSettings } from './run_settings.tsx';
@@ -17,6 +18,7 @@ export const RunView = memo(function RunView() {
   return (
     <div className={styles.view}>
       <RunOutcome />
+      <RunNotices />
       <RunProgress />
       <Suspense fallback={<div className={styles.waiting} aria-busy="true" />}>
         <Charts />
