@@ -175,7 +175,8 @@ test('a full disk pauses the run with the checkpoint before intact; with room ag
       return new Proxy(disk, {
         get(target, name: keyof PageDisk) {
           const from = store.full && (name === 'write' || name === 'putRecords') ? refusing : target;
-          return (from[name] as () => unknown).bind(from);
+          const method: unknown = from[name];
+          return typeof method === 'function' ? method.bind(from) : method;
         },
       });
     }

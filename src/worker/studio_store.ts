@@ -7,10 +7,9 @@ import { openStudioDatabase, type StudioDatabase } from '../storage/database.ts'
 import { CheckpointLostError } from '../storage/errors.ts';
 import { listGenerations } from '../storage/generation_store.ts';
 import type { CachedModel } from '../storage/model_manifest.ts';
-import type { PageDisk } from '../storage/page_disk.ts';
-import { askToPersist, type StorageEstimate, storageEstimate } from '../storage/quota.ts';
+import { askToPersist, storageEstimate } from '../storage/quota.ts';
 import { changeRun, listRuns, putRun, readRun } from '../storage/run_list.ts';
-import { lockedRuns, lockRun, type RunLock } from '../storage/run_lock.ts';
+import { lockedRuns, lockRun } from '../storage/run_lock.ts';
 import type { StoredRun } from '../storage/run_manifest.ts';
 import { removeStored, storageFolder } from '../storage/sync_file.ts';
 import type { StudioStore } from './studio_storage.ts';
