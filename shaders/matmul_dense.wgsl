@@ -1,8 +1,12 @@
-// y = x·Wᵀ, W [width, depth]; with TRANSPOSED y = x·W, W [depth, width]: the output head, W in its own dtype. x [T,
+// y = x·Wᵀ, W [width, depth]; with TRANSPOSED y = x·W, W [depth, width]: the output head, W in its own dtype or (BYTES) in 8 bits. x [T,
 // x_stride] and y [T, y_stride], each from a column offset; rows from params.first_token of the micro-batch, at most
 // params.row_count of them (a chunk). ACCUMULATE adds to y. ALIGNED: strides, offsets, depth and width are whole groups
 // of four, and x, y and weight are bound as vectors. SPLIT_K: as in matmul_nf4.wgsl, y gets partial sums.
+#if BYTES
+#include "common/signed_bytes.wgsl"
+#else
 #include "common/float_dtypes.wgsl"
+#endif
 
 fn rows() -> u32 {
   return min(params.row_count, step.tokens - min(step.tokens, params.first_token));
@@ -22,6 +26,14 @@ fn decode_a(raw: RawA, m: u32, k: u32) -> vec4<f32> { return raw; }
 
 // A vector runs along the weight's own row. Zeros beyond the depth; beyond a row's end, its last weights.
 #if ALIGNED
+#if BYTES
+struct RawB { codes: u32, scale: u32 }
+fn unpack(raw: RawB) -> vec4<f32> { return signed_bytes(raw.codes) * bitcast<f32>(raw.scale); }
+fn fetch_weights(first: u32, c: u32, length: u32) -> RawB {
+  let i = first + min(c, length - 4u);
+  return RawB(weight[i >> 2u], weight[params.scales_at + scale_block(i)]);
+}
+#else
 #if WIDE_DTYPE
 alias RawB = vec4<u32>;
 fn unpack(raw: RawB) -> vec4<f32> { return bitcast<vec4<f32>>(raw); }
@@ -34,11 +46,16 @@ fn unpack(raw: RawB) -> vec4<f32> {
 fn fetch_weights(first: u32, c: u32, length: u32) -> RawB {
   return weight[(first + min(c, length - 4u)) >> 2u];
 }
+#endif
 #else
 alias RawB = vec4<f32>;
 fn unpack(raw: RawB) -> vec4<f32> { return raw; }
 fn weight_element(i: u32) -> f32 {
+#if BYTES
+  return signed_byte(weight[i >> 2u], i) * bitcast<f32>(weight[params.scales_at + scale_block(i)]);
+#else
   return decode_element(weight[element_word(i)], i);
+#endif
 }
 fn fetch_weights(first: u32, c: u32, length: u32) -> RawB {
   let last = length - 1u;

@@ -50,6 +50,7 @@ const DENSE_PREFETCH = 'matmul_dense SMALL F32 33 of 33 × 68 → 20 transposed 
 const LOW_RANK = 'low_rank 65 of 65, 64+20+20×100 rank 16 columns';
 const LOW_RANK_ODD = 'low_rank 7 of 9, 33×65 rank 3';
 const LOW_RANK_TURNED = 'low_rank_dx 100 of 101, 40+36+68×64 rank 8 not on 1';
+const LOW_RANK_ROWS = 'low_rank 4 rows 37 of 37, 132+44×300 rank 12 adapter at 4';
 const LOW_RANK_WHOLE = 'low_rank 33 of 33, 260+68×452 rank 20 adapter at 8';
 const LOW_RANK_TURNED_WHOLE = 'low_rank_dx 33 of 33, 260+68×452 rank 20 adapter at 8';
 const LOW_RANK_SUM = 'low_rank_gradient 65 of 65, 64+20+20×100 rank 16 columns';
@@ -333,23 +334,23 @@ export const mutants: readonly Mutant[] = [
     'low_rank.wgsl',
     LOW_RANK,
     ['min(k, segment.depth - 4u)) >> 2u];', 'k) >> 2u];'],
-    ['token + 4u * ty + {c}u, step', 'token + {c}u, step'],
     ['let j = j0 + 4u * tx', 'let j = j0'],
     ['m_vector(j + {c}u, k0 + {i}u * STRIDE)', 'm_vector(j, k0 + {i}u * STRIDE)'],
-    ['x_vector(row_{c}, k0 + {i}u * STRIDE)', 'x_vector(row_{c}, k0)'],
-    ['lane / 16u', 'lane / 32u'],
   ),
+  ...inFile('low_rank.wgsl', LOW_RANK_WHOLE, [
+    'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k < segment.depth',
+    'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k <= segment.depth',
+  ]),
   ...inFile(
     'low_rank.wgsl',
-    LOW_RANK_WHOLE,
+    LOW_RANK_ROWS,
+    ['token + 4u * ty + {c}u, step', 'token + {c}u, step'],
+    ['x_vector(row_{c}, k0 + {i}u * STRIDE)', 'x_vector(row_{c}, k0)'],
     ['k0 += UNROLL * STRIDE', 'k0 += 2u * UNROLL * STRIDE'],
-    ['let slice = lane / 16u', 'let slice = lane / 16u % 8u'],
-    ['other < SLICES', 'other < SLICES - 1u'],
-    [
-      'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k < segment.depth',
-      'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k <= segment.depth',
-    ],
-    ['sums[other * 16u * WIDTH + lane]', 'sums[other * 16u + lane]'],
+    ['let slice = lane / (WIDTH * ROWS)', 'let slice = lane / (WIDTH * ROWS) % 8u'],
+    ['sum += sums[other * OUTPUTS + lane % OUTPUTS]', 'sum += sums[other * OUTPUTS + lane / OUTPUTS]'],
+    ['var other = lane / OUTPUTS; other < SLICES', 'var other = lane / OUTPUTS; other < SLICES - 1u'],
+    ['other < ADDERS', 'other < ADDERS - 1u'],
   ),
   ...inFile(
     'low_rank.wgsl',
@@ -369,7 +370,6 @@ export const mutants: readonly Mutant[] = [
     ['(group.y - found.tile) * 16u', 'group.y * 16u'],
     ['params.u_stride + found.u_at + rank', 'params.u_stride + rank'],
     ['found.scale * sum[e]', 'sum[e]'],
-    ['value, k < segment.depth', 'value, k <= segment.depth'],
     ['x_{i}_{c}.z * m_{i}_2', 'x_{i}_{c}.w * m_{i}_2'],
   ),
   ...inFile(
@@ -382,8 +382,9 @@ export const mutants: readonly Mutant[] = [
     'low_rank_gradient.wgsl',
     LOW_RANK_SUM,
     ['params.u_stride + job.narrow_at', 'params.u_stride'],
-    ['job.wide_at + min(c, job.wide - 4u)', 'min(c, job.wide - 4u)'],
+    ['params.wide_stride_{w} + job.wide_at', 'params.wide_stride_{w}'],
     ['at + min(c, job.narrow - 4u)', 'at'],
+    ['job.of_a == ({w}u == 0u)', 'job.of_a == ({w}u != 0u)'],
     ['group.x >= params.tile_{s}', 'group.x > params.tile_{s}'],
     ['group.x - params.tile_{s}', 'group.x'],
     ['(job.wide + WIDE * 4u - 1u)', 'job.wide'],
@@ -398,7 +399,8 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'low_rank_gradient.wgsl',
     LOW_RANK_SUM_ODD,
-    ['c + 2u, c + 3u), vec4<u32>(job.narrow', 'c + 1u, c + 3u), vec4<u32>(job.narrow'],
+    ['vec4<u32>(c, c + 1u, c + 2u, c + 3u)', 'vec4<u32>(c, c + 1u, c + 1u, c + 3u)'],
+    ['vec4<u32>(count - 1u)', 'vec4<u32>(count - 2u)'],
     ['m >= job.narrow', 'm > job.narrow'],
     ['n + e >= job.wide', 'n + e > job.wide'],
     ['(n + e) * job.narrow + m', 'm * job.wide + n + e'],
@@ -411,7 +413,7 @@ export const mutants: readonly Mutant[] = [
     ['token + {i}u * SLICES < end', 'token + {i}u * SLICES <= end'],
     ['min(step.tokens, begin + params.split_tokens)', 'step.tokens'],
     ['+ at - params.a_at', '+ at'],
-    ['token * params.dy_stride)', 'token * params.x_stride)'],
+    ['params.wide_stride_{w}', 'params.wide_stride_0'],
   ),
   ...inFile(
     'low_rank_gradient_sum.wgsl',

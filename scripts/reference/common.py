@@ -78,6 +78,22 @@ def quantize(weight, double, quant_type='nf4'):
     return deq, state
 
 
+def int8_round_trip(weight):
+    """A table through 8 bits and back, as embeddings_in_8bit has it: flattened blocks of 64, signed codes, an f32 scale each."""
+    flat = weight.detach().float().cpu().reshape(-1)
+    blocks = F.pad(flat, (0, (-flat.numel()) % 64)).reshape(-1, 64)
+    absmax = blocks.abs().amax(1, keepdim=True)
+    factor = torch.where(absmax < 2.0 ** -100, torch.zeros_like(absmax), (1.0 / absmax) * 127.0)
+    scale = torch.where(factor > 0, absmax * torch.tensor(1 / 127, dtype=torch.float32), torch.zeros_like(absmax))
+    return (torch.round(blocks * factor) * scale).reshape(-1)[:flat.numel()].reshape(weight.shape)
+
+
+def quantize_tables(model):
+    """The embedding and, where it is another, the output head in 8 bits."""
+    for module in {model.get_input_embeddings(), model.get_output_embeddings()}:
+        module.weight.data.copy_(int8_round_trip(module.weight))
+
+
 def quantize_linears(model, double, quant_type='nf4'):
     """Replaces every linear but lm_head and those of a vision part by its 4-bit round trip; returns {module.part: tensor}."""
     states = {}
@@ -267,8 +283,11 @@ def scrub_adapter(folder):
     with open(config) as f:
         c = json.load(f)
     c['base_model_name_or_path'] = 'model'
-    c['target_modules'] = sorted(c['target_modules'])
-    c['exclude_modules'] = None
+    for field in ('target_modules', 'exclude_modules'):
+        if isinstance(c[field], list):
+            c[field] = sorted(c[field])
+    if isinstance(c['exclude_modules'], str) and 'vision' in c['exclude_modules']:
+        c['exclude_modules'] = None
     with open(config, 'w') as f:
         json.dump(c, f, indent=2)
 

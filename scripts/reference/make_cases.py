@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
 
-from common import (ALL_LINEAR, DEVICE, FUSED_LINEAR, collate, forward, micro_batches, nll_sum, quantize_linears, rows_to_examples,
+from common import (ALL_LINEAR, DEVICE, FUSED_LINEAR, collate, forward, micro_batches, nll_sum, quantize_linears, quantize_tables, rows_to_examples,
                     scrub_adapter, train, windows)
 
 # Invented templates: name -> (jinja, EOS, special tokens).
@@ -179,6 +179,17 @@ CASES = {
     'qwen2-bnb-fp4': dict(
         type='qwen2', vocab=400, rows='text', n=40, seed=42, dtype='float32', prequantized=True, new_rope=True,
         quantization=quantization(False, 'fp4'), config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True), lora=lora(), training=training()),
+    # Embedding and a head of its own in 8 bits, a width whose rows do not end with a block.
+    'llama-int8-tables': dict(
+        type='llama', vocab=397, rows='text', n=40, seed=44, dtype='bfloat16',
+        quantization={**quantization(True), 'embeddings_in_8bit': True},
+        config=dims(72, 120, 2, 4, 2, head_dim=18, tie_word_embeddings=False), lora=lora(r=4), training=small()),
+    'gemma3-int8-tables': dict(
+        type='gemma3_text', vocab=333, rows='text', paragraphs=(60, 300), n=24, seed=45, dtype='float16', stir=True,
+        quantization={**quantization(True), 'embeddings_in_8bit': True},
+        config=dims(50, 80, 2, 2, 1, head_dim=20, query_pre_attn_scalar=20, sliding_window=16, tie_word_embeddings=True,
+                    layer_types=['sliding_attention', 'full_attention']),
+        lora=lora(r=4), new_rope=True, training=small()),
     'llama-fp4': dict(
         type='llama', vocab=400, rows='text', n=40, seed=43, dtype='bfloat16', quantization=quantization(True, 'fp4'),
         config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True), lora=lora(r=4), training=training()),
@@ -332,8 +343,11 @@ def make(out, name, spec, corpus, chat):
     model = AutoModelForCausalLM.from_pretrained(d + '/model', dtype=torch.float32, attn_implementation='eager').to(DEVICE)
     states = (dequantize_linears(model) if spec.get('prequantized')
               else quantize_linears(model, quant['bnb_4bit_use_double_quant'], quant['bnb_4bit_quant_type']))
+    if quant.get('embeddings_in_8bit'):
+        quantize_tables(model)
     save_file(states, d + '/expected/nf4.safetensors')
-    own = {k: lc[k] for k in ('use_rslora', 'use_dora', 'rank_pattern', 'alpha_pattern', 'layers_to_transform', 'init_lora_weights') if k in lc}
+    own = {k: lc[k] for k in ('use_rslora', 'use_dora', 'rank_pattern', 'alpha_pattern', 'layers_to_transform', 'layers_pattern', 'exclude_modules',
+                              'init_lora_weights') if k in lc}
     if 'vision' in spec:
         own['exclude_modules'] = '.*vision.*'
     pm = get_peft_model(model, LoraConfig(r=lc['r'], lora_alpha=lc['lora_alpha'], target_modules=lc['target_modules'], **own,

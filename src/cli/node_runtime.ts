@@ -1,4 +1,7 @@
 /** The worker's code in this very process, on Dawn. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import type { WorkerPorts } from '../worker/ports.ts';
 import type { WorkerEvent } from '../worker/protocol.ts';
 import { runCommand } from '../worker/session.ts';
@@ -7,6 +10,7 @@ import { requestDawn } from './dawn.ts';
 import { diskFolder } from './disk_folder.ts';
 import { createDiskScratch } from './disk_scratch.ts';
 import type { OpenDisk } from './disk_server.ts';
+import { openFileDisk } from './file_disk.ts';
 import type { Runtime } from './runtime.ts';
 import { createTemplateThread } from './template_thread.ts';
 
@@ -26,6 +30,16 @@ export function nodeRuntime(options: { adapter: Adapter; toggles: readonly strin
       const open = location.kind === 'disk' ? disks.get(location.path) : undefined;
       if (!open) throw new Error('In Node a run’s checkpoints are on this machine’s disk.');
       return open();
+    },
+    async openScratchDisk() {
+      const directory = mkdtempSync(path.join(os.tmpdir(), 'nibble-pages-'));
+      const disk = await openFileDisk(directory);
+      const close = disk.close.bind(disk);
+      disk.close = async () => {
+        await close();
+        rmSync(directory, { recursive: true, force: true });
+      };
+      return disk;
     },
     requestGpu: () => requestDawn(options.adapter, options.toggles),
     createTemplateWorker: createTemplateThread,

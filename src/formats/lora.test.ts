@@ -48,6 +48,30 @@ describe('target_modules', () => {
     expect(select({ target_modules: ['q_proj'], layers_to_transform: [] })).toHaveLength(2);
   });
 
+  test('of some layers by what stands before their number; a whole path in any layer', () => {
+    const one = { target_modules: ['q_proj'], layers_to_transform: 1 };
+    expect(select({ ...one, layers_pattern: 'layers' })).toEqual(inLayer(1, 'self_attn.q_proj'));
+    expect(select({ ...one, layers_pattern: ['h', 'lay.*'] })).toEqual(inLayer(1, 'self_attn.q_proj'));
+    expect(select({ ...one, layers_pattern: [] })).toEqual(inLayer(1, 'self_attn.q_proj'));
+    const whole = inLayer(0, 'mlp.up_proj');
+    expect(select({ ...one, target_modules: ['q_proj', ...whole] })).toEqual([
+      ...whole,
+      ...inLayer(1, 'self_attn.q_proj'),
+    ]);
+  });
+
+  test('without what is excluded, by name or by an expression for the whole path', () => {
+    const without = (...names: string[]) => select({}).filter((path) => !names.some((name) => path.endsWith(name)));
+    expect(select({ exclude_modules: ['q_proj', 'mlp.up_proj'] })).toEqual(without('q_proj', 'up_proj'));
+    expect(select({ exclude_modules: inLayer(0, 'self_attn.q_proj') })).toEqual(without('0.self_attn.q_proj'));
+    expect(select({ exclude_modules: '.*\\.mlp\\..*' })).toEqual(without('gate_proj', 'up_proj', 'down_proj'));
+    expect(select({ target_modules: '.*_proj', exclude_modules: ['o_proj'] })).toEqual(without('o_proj'));
+    // What is not there, or only a part of a path, excludes nothing.
+    expect(select({ exclude_modules: ['vision', 'proj'] })).toEqual(select({}));
+    expect(select({ exclude_modules: 'q_proj' })).toEqual(select({}));
+    expect(select({ exclude_modules: null })).toEqual(select({}));
+  });
+
   test.each<[string, Partial<LoraSettings>, RegExp]>([
     [
       'a name that matches nothing',
@@ -67,10 +91,13 @@ describe('target_modules', () => {
     ['a layer that is not there', { target_modules: ['q_proj'], layers_to_transform: [2] }, /has 2; .*0 to 1/],
     ['layers of an expression', { target_modules: '.*q_proj', layers_to_transform: [0] }, /as a list/],
     [
-      'layers without the module',
-      { target_modules: inLayer(0, 'mlp.up_proj'), layers_to_transform: [1] },
-      /nothing together/,
+      'layers that are called otherwise',
+      { target_modules: ['up_proj'], layers_to_transform: [1], layers_pattern: 'h' },
+      /^target_modules, layers_to_transform, layers_pattern select nothing together/,
     ],
+    ['a name for layers, but none of them', { target_modules: ['up_proj'], layers_pattern: 'layers' }, /set that too/],
+    ['all of them excluded', { exclude_modules: '.*' }, /^target_modules, exclude_modules select nothing together/],
+    ['a damaged exclusion', { exclude_modules: '(' }, /^exclude_modules: .*not a regular expression/],
   ])('refuses %s', (_, settings, message) => {
     expect(() => select(settings)).toThrow(LoraTargetError);
     expect(() => select(settings)).toThrow(message);

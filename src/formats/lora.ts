@@ -9,8 +9,12 @@ export interface LoraSettings {
   readonly use_rslora: boolean;
   /** Names; or `all-linear`; or, as in PEFT, a regular expression that a module's whole path must match. */
   readonly target_modules: string | readonly string[];
-  /** With names only: the layers that are adapted. */
+  /** With names only: the layers that are adapted. A module that is named by its whole path is, in any layer. */
   readonly layers_to_transform?: number | readonly number[] | null;
+  /** What stands before a layer's number in a path, as an expression; any name by default. */
+  readonly layers_pattern?: string | readonly string[] | null;
+  /** Not adapted, though targeted: names, or an expression for the whole path. */
+  readonly exclude_modules?: string | readonly string[] | null;
   /** r and lora_alpha of modules whose path ends in a match of the key; the first key that matches counts. */
   readonly rank_pattern?: Readonly<Record<string, number>>;
   readonly alpha_pattern?: Readonly<Record<string, number>>;
@@ -55,9 +59,12 @@ export function adaptedLinears(spec: ModelSpec, settings: LoraSettings): Readonl
   );
   const targeted = targetTest(spec, target_modules);
   const layers = layerTest(spec, settings);
-  const chosen = modules.filter(({ path, layer }) => targeted(path) && layers(layer));
+  const excluded = excludedTest(settings);
+  const chosen = modules.filter(({ path, layer }) => targeted(path) && layers(path, layer) && !excluded(path));
   if (chosen.length === 0) {
-    throw new LoraTargetError(`target_modules and layers_to_transform select nothing together. ${choices(spec)}`);
+    const fields = ['target_modules', 'layers_to_transform', 'layers_pattern', 'exclude_modules'] as const;
+    const set = fields.filter((field) => [settings[field] ?? []].flat().length > 0);
+    throw new LoraTargetError(`${set.join(', ')} select nothing together. ${choices(spec)}`);
   }
   for (const [field, pattern] of Object.entries({ rank_pattern, alpha_pattern })) {
     const idle = Object.keys(pattern).find((key) => !chosen.some(({ path }) => patternTest(key, field)(path)));
@@ -117,9 +124,14 @@ function namesTest(spec: ModelSpec, targets: readonly string[]): (path: string) 
   return (path) => targets.some((target) => isTargeted(path, target));
 }
 
-function layerTest(spec: ModelSpec, { target_modules, layers_to_transform: layers }: LoraSettings) {
+function layerTest(spec: ModelSpec, settings: LoraSettings): (path: string, layer: number) => boolean {
+  const { target_modules, layers_to_transform: layers, layers_pattern } = settings;
   const chosen = typeof layers === 'number' ? [layers] : (layers ?? []);
-  if (chosen.length === 0) return () => true;
+  const patterns = [layers_pattern ?? []].flat().filter((pattern) => pattern !== '');
+  if (chosen.length === 0) {
+    if (patterns.length === 0) return () => true;
+    throw new LoraTargetError('layers_pattern says where layers_to_transform counts: set that too, or leave it out.');
+  }
   if (typeof target_modules === 'string') {
     throw new LoraTargetError('layers_to_transform works with names in target_modules only: write them as a list.');
   }
@@ -129,7 +141,14 @@ function layerTest(spec: ModelSpec, { target_modules, layers_to_transform: layer
       `layers_to_transform has ${outside}; this model has layers 0 to ${spec.layers.length - 1}.`,
     );
   }
-  return (layer: number) => chosen.includes(layer);
+  const places = patterns.map((pattern) => expression('layers_pattern', `(?:^|.*?\\.)${pattern}\\.\\d+\\..*`));
+  const placed = (path: string) => places.length === 0 || places.some((matches) => matches(path));
+  return (path, layer) => target_modules.includes(path) || (chosen.includes(layer) && placed(path));
+}
+
+function excludedTest({ exclude_modules: excluded }: LoraSettings): (path: string) => boolean {
+  if (typeof excluded === 'string' && excluded !== '') return expression('exclude_modules', excluded);
+  return (path) => (excluded || []).some((name: string) => isTargeted(path, name));
 }
 
 /** PEFT's `get_pattern_key`: the key as an expression, behind nothing or a dot. */

@@ -151,6 +151,8 @@ export interface PeftConfigFields {
   readonly lora_alpha: number;
   readonly target_modules: readonly string[];
   readonly layers_to_transform?: number | readonly number[] | null;
+  readonly layers_pattern?: string | readonly string[] | null;
+  readonly exclude_modules?: string | readonly string[] | null;
   readonly rank_pattern?: Readonly<Record<string, number>>;
   readonly alpha_pattern?: Readonly<Record<string, number>>;
   readonly use_rslora: boolean;
@@ -176,13 +178,13 @@ export function formatPeftConfig(fields: PeftConfigFields): string {
     corda_config: null,
     ensure_weight_tying: false,
     eva_config: null,
-    exclude_modules: null,
+    exclude_modules: fields.exclude_modules ?? null,
     fan_in_fan_out: false,
     inference_mode: true,
     init_lora_weights: fields.init_lora_weights ?? true,
     kasa_config: null,
     layer_replication: null,
-    layers_pattern: null,
+    layers_pattern: fields.layers_pattern ?? null,
     layers_to_transform: fields.layers_to_transform ?? null,
     loftq_config: {},
     lora_alpha: fields.lora_alpha,

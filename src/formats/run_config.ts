@@ -18,7 +18,11 @@ const quantizationSchema = v.looseObject({
   load_in_4bit: v.optional(v.literal(true), true),
   bnb_4bit_quant_type: v.optional(v.picklist(['nf4', 'fp4']), 'nf4'),
   bnb_4bit_use_double_quant: v.optional(v.boolean(), true),
+  /** Bytes of GPU memory for the base model's weights; layers beyond it are streamed. Without it all are there at once. */
+  weight_memory_budget: v.optional(positiveInteger),
   bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
+  /** Our own: embedding and output head as signed bytes with a scale for 64 of them (docs/decisions/0011). */
+  embeddings_in_8bit: v.optional(v.boolean(), false),
 });
 
 /** Modules, by an expression, and what they have in place of r or lora_alpha. */
@@ -34,6 +38,8 @@ const loraSchema = v.pipe(
       'all-linear',
     ),
     layers_to_transform: v.optional(v.nullable(v.union([layer, v.array(layer)])), null),
+    layers_pattern: v.optional(v.nullable(v.union([v.string(), v.array(v.string())])), null),
+    exclude_modules: v.optional(v.nullable(v.union([v.string(), v.array(v.string())])), null),
     rank_pattern: pattern(positiveInteger),
     alpha_pattern: pattern(positive),
     use_rslora: v.optional(v.boolean(), false),
@@ -45,6 +51,9 @@ const loraSchema = v.pipe(
     if (!dataset.typed) return;
     for (const [field, meaning] of UNSUPPORTED_LORA) {
       if (isSet(dataset.value[field])) addIssue({ message: `${field} is set, which is not supported: ${meaning}` });
+    }
+    if ((dataset.value.bias ?? 'none') !== 'none') {
+      addIssue({ message: 'bias is set, which is not supported: biases of the base would be trained beside LoRA' });
     }
     if (dataset.value.use_dora && dataset.value.lora_dropout > 0) {
       addIssue({

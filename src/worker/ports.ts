@@ -12,6 +12,8 @@ export interface WorkerPorts {
   readonly createScratch: CreateScratch;
   /** Where a run's checkpoints go, for this run alone until it is closed. @throws RunLockedError */
   openRunDisk(location: FolderLocation): Promise<PageDisk>;
+  /** A disk of its own for pages, gone with its `close`: for benches, where there is one. */
+  openScratchDisk?(): Promise<PageDisk>;
   /** WebGPU; asked for after everything else has been checked. Undefined where there is none. */
   requestGpu(): Promise<GPU | undefined>;
   /** A worker that can be thrown away, for the model's chat template. */

@@ -1,5 +1,6 @@
 /** The studio's model: what it is before a byte of weights is read, and its weights on the GPU. */
 import { Tokenizer } from '../data/tokenizer.ts';
+import { copyTokenizerFiles } from '../data/tokenizer_files.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import type { ModelMemory } from '../engine/train/predict_memory.ts';
@@ -10,7 +11,7 @@ import { readModelConfig } from '../formats/model_config.ts';
 import { layerLinears, type ModelSpec } from '../formats/model_spec.ts';
 import { FileMissingError, type Folder } from '../formats/range_source.ts';
 import type { QuantizationConfig } from '../formats/run_config.ts';
-import { droppedFolder } from '../hub/dropped_folder.ts';
+import { type DroppedFile, droppedFolder } from '../hub/dropped_folder.ts';
 import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
 import { type HubFolder, openHubFolder } from '../hub/model_folder.ts';
@@ -19,6 +20,7 @@ import type { CachedModel } from '../storage/model_manifest.ts';
 import { cachedFolder, cachingFolder } from './cached_folder.ts';
 import type { FileProgress, ModelInfo, ModelLocation, StudioEvent } from './studio_protocol.ts';
 import type { StudioStore } from './studio_storage.ts';
+import { quantizationOptions } from './trainer_options.ts';
 
 export interface LoadedModel {
   /** What the cache knows it by. */
@@ -26,6 +28,8 @@ export interface LoadedModel {
   readonly info: ModelInfo;
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
+  /** What the tokenizer was read from. */
+  readonly tokenizerFiles: readonly DroppedFile[];
   readonly weights: ModelWeights;
   readonly quantization: QuantizationConfig;
   readonly memory: ModelMemory;
@@ -179,7 +183,7 @@ async function loadOnce(
   ports: ModelPorts,
 ): Promise<LoadedModel> {
   const known = await knownKey(location, quantization);
-  const cached = known && (await loadCached(gpu, known, ports));
+  const cached = known && (await loadCached(gpu, known, quantization, ports));
   if (cached) return cached;
   if (location.kind === 'cached') {
     throw new ModelNotCachedError(`${location.name} is no longer in the cache. Load it from where it came from.`);
@@ -192,13 +196,13 @@ async function loadOnce(
     const { info, spec } = await describe(opened);
     const folder = cache ? cachingFolder(opened.folder, cache) : opened.folder;
     if (cache) await readModelConfig(folder);
-    const tokenizer = await Tokenizer.load(folder);
+    const tokenizerFiles = await copyTokenizerFiles(folder);
+    const tokenizer = await Tokenizer.load(droppedFolder(opened.folder.name, tokenizerFiles));
     const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
     if (cache) await ports.store.putModel(manifestOf(key, info, cache, null));
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
-      quantType: quantization.bnb_4bit_quant_type,
-      doubleQuant: quantization.bnb_4bit_use_double_quant,
+      ...quantizationOptions(quantization),
       cache,
       signal: ports.signal,
       onLoading: reporter(ports, opened.hub),
@@ -212,7 +216,8 @@ async function loadOnce(
       await cache.finish(details);
       await ports.store.putModel(manifestOf(key, info, cache, cache.complete));
     }
-    return { key, info, spec, tokenizer, weights, quantization, memory, notKept: cache?.failure?.message ?? null };
+    const notKept = cache?.failure?.message ?? null;
+    return { key, info, spec, tokenizer, tokenizerFiles, weights, quantization, memory, notKept };
   } finally {
     await cache?.close();
     opened.close();
@@ -234,7 +239,12 @@ export class ModelNotCachedError extends Error {
 }
 
 /** Null where the cache lacks it, or is damaged: then it is emptied. */
-async function loadCached(gpu: Gpu, key: string, ports: ModelPorts): Promise<LoadedModel | null> {
+async function loadCached(
+  gpu: Gpu,
+  key: string,
+  { weight_memory_budget: budget }: QuantizationConfig,
+  ports: ModelPorts,
+): Promise<LoadedModel | null> {
   if (!(await ports.store.models()).some((model) => model.key === key && model.complete)) return null;
   const cache = await openCache(key, ports);
   const details = cache?.complete;
@@ -243,25 +253,22 @@ async function loadCached(gpu: Gpu, key: string, ports: ModelPorts): Promise<Loa
     return null;
   }
   try {
-    const { info, quantization, doubleQuant, tableDtype } = details;
+    const { info, doubleQuant, tableDtype } = details;
+    const quantization = { ...details.quantization, weight_memory_budget: budget };
     const folder = cachedFolder(info.name, cache);
     const spec = await readModelConfig(folder);
-    const tokenizer = await Tokenizer.load(folder);
+    const tokenizerFiles = await copyTokenizerFiles(folder);
+    const tokenizer = await Tokenizer.load(droppedFolder(info.name, tokenizerFiles));
     const onLoading = reporter(ports, null);
     const { signal } = ports;
-    const weights = await ModelWeights.fromCache(gpu, spec, cache, { doubleQuant, tableDtype, signal, onLoading });
+    const weights = await ModelWeights.fromCache(gpu, spec, cache, {
+      ...{ doubleQuant, tableDtype, signal, onLoading },
+      ...(budget !== undefined && { budget }),
+    });
     gpu.check();
     await ports.store.putModel(manifestOf(key, info, cache, details));
-    return {
-      key,
-      info,
-      spec,
-      tokenizer,
-      weights,
-      quantization,
-      memory: { spec, doubleQuant, tableDtype },
-      notKept: null,
-    };
+    const memory = { spec, doubleQuant, tableDtype };
+    return { key, info, spec, tokenizer, tokenizerFiles, weights, quantization, memory, notKept: null };
   } catch (error) {
     if (!(error instanceof WeightCacheError || error instanceof FileMissingError)) throw error;
     await cache.clear();
@@ -304,13 +311,13 @@ const CACHE_LAYOUT = 1;
 
 async function keyOf(
   location: Exclude<ModelLocation, { kind: 'cached' }>,
-  { bnb_4bit_quant_type, bnb_4bit_use_double_quant }: QuantizationConfig,
+  { bnb_4bit_quant_type, bnb_4bit_use_double_quant, embeddings_in_8bit }: QuantizationConfig,
 ): Promise<string> {
   const what =
     location.kind === 'hub'
       ? [location.id, location.revision]
       : location.files.map(({ path, file }) => [path, file.size, file.lastModified]);
-  const text = JSON.stringify([CACHE_LAYOUT, what, bnb_4bit_quant_type, bnb_4bit_use_double_quant]);
+  const text = JSON.stringify([CACHE_LAYOUT, what, bnb_4bit_quant_type, bnb_4bit_use_double_quant, embeddings_in_8bit]);
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
   return `model-${Array.from(digest.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }

@@ -5,6 +5,7 @@ import { MemoryDisk } from '../storage/memory_disk.ts';
 import type { PageDisk } from '../storage/page_disk.ts';
 import { FaultyDisk } from '../storage/testing/faulty_disk.ts';
 import { createBrowserTemplateWorker } from './browser_template_worker.ts';
+import { createBrowserTokenizerWorker } from './browser_tokenizer_worker.ts';
 import type { DataSettings, StudioCommand, StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
 import { VolatileStore } from './volatile_store.ts';
@@ -64,6 +65,8 @@ class Studio {
       {
         requestGpu: async () => navigator.gpu,
         createTemplateWorker: createBrowserTemplateWorker,
+        createTokenizerWorker: createBrowserTokenizerWorker,
+        cores: 1,
         openStore: async () => store,
       },
     );

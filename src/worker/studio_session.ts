@@ -26,12 +26,19 @@ import type { DataLocation, ModelLocation, StudioCommand, StudioEvent, TrainRequ
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
 import type { StudioStore } from './studio_storage.ts';
+import { poolWidth, TokenizerPool } from './tokenizer_pool.ts';
+import type { CreateTokenizerWorker } from './tokenizer_protocol.ts';
 import { RunFailure } from './train_run.ts';
 import { restoreChoices } from './tuning_store.ts';
 
 /** A command that needs what is not there, or comes while something else has the GPU. */
 export class StudioOrderError extends Error {
   override name = 'StudioOrderError';
+}
+
+/** A zip that is something else. */
+class NoAdapterError extends Error {
+  override name = 'NoAdapterError';
 }
 
 class CancelledError extends Error {
@@ -49,9 +56,12 @@ interface Work {
 const ZIP_CAP = 4 * 2 ** 30;
 
 /** What the session needs from where it runs. */
-export type StudioPorts = Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'> & {
+export interface StudioPorts extends Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'> {
+  readonly createTokenizerWorker: CreateTokenizerWorker;
+  /** How many processors there are. */
+  readonly cores: number;
   openStore(): Promise<StudioStore>;
-};
+}
 
 export class StudioSession {
   readonly #emit: (event: StudioEvent) => void;
@@ -59,6 +69,8 @@ export class StudioSession {
   readonly #openStore: StudioPorts['openStore'];
   /** Where chat templates are rendered. */
   readonly #openChat: OpenChat;
+  readonly #createTokenizerWorker: CreateTokenizerWorker;
+  readonly #cores: number;
   readonly #work = new Map<string, Work>();
   #gpu: Gpu | null = null;
   #hubUrl = HUB_URL;
@@ -68,8 +80,12 @@ export class StudioSession {
   /** Where the model came from. */
   #origin: ModelLocation | null = null;
   #store: Promise<StudioStore> | null = null;
+  /** Cuts large datasets into the loaded model's tokens. */
+  #pool: TokenizerPool | null = null;
   #read: ReadData | null = null;
   #data: LoadedData | null = null;
+  /** The key of the model whose tokens the data has. */
+  #dataModel: string | null = null;
   #adapter: PeftAdapter | null = null;
   /** The run that has the GPU's memory: a model being loaded or a training. */
   #exclusive: string | null = null;
@@ -79,6 +95,8 @@ export class StudioSession {
     this.#requestGpu = ports.requestGpu;
     this.#openStore = ports.openStore;
     this.#openChat = containedChat(ports.createTemplateWorker);
+    this.#createTokenizerWorker = ports.createTokenizerWorker;
+    this.#cores = ports.cores;
   }
 
   async handle(command: StudioCommand): Promise<void> {
@@ -173,6 +191,7 @@ export class StudioSession {
         const model = await loadModel(gpu, command.location, command.quantization, ports);
         this.#model = model;
         this.#origin = command.location;
+        this.#openPool(model);
         emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
         return;
       }
@@ -206,7 +225,9 @@ export class StudioSession {
           runId,
           emit,
           signal,
+          encoder: this.#pool ?? undefined,
         });
+        this.#dataModel = this.#model?.key ?? null;
         return;
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
@@ -260,7 +281,6 @@ export class StudioSession {
     void gpu.lost.then(() => {
       if (this.#gpu !== gpu) return;
       this.#gpu = null;
-      // The rows' tokens are the host's, and good for the same model when it is loaded again.
       this.#model = null;
     });
     return gpu;
@@ -281,6 +301,7 @@ export class StudioSession {
   async #modelFor({ modelKey, model, origin, request }: RunDetails, ports: ModelPorts): Promise<LoadedModel> {
     if (this.#model?.key === modelKey) return this.#model;
     const gpu = await this.#device();
+    const data = this.#dataModel === modelKey ? this.#data : null;
     this.#dropModel();
     const cached: ModelLocation = { kind: 'cached', key: modelKey, name: model.name };
     const again = this.#origin ?? origin;
@@ -289,8 +310,15 @@ export class StudioSession {
       return loadModel(gpu, again, request.quantization, ports);
     });
     this.#model = loaded;
+    // The same model on another device: the rows' tokens are the host's, and good as they are.
+    this.#data = data;
+    this.#openPool(loaded);
     ports.emit({ type: 'model-ready', runId: ports.runId, info: loaded.info, memory: gpu.ledger.byCategory() });
     return loaded;
+  }
+
+  #openPool({ tokenizerFiles }: LoadedModel): void {
+    this.#pool = new TokenizerPool(tokenizerFiles, this.#createTokenizerWorker, poolWidth(this.#cores));
   }
 
   #claim(runId: string): void {
@@ -302,6 +330,8 @@ export class StudioSession {
 
   #dropModel(): void {
     this.#model?.weights.dispose();
+    this.#pool?.close();
+    this.#pool = null;
     this.#model = null;
     // Its tokens are of the old model's vocabulary.
     this.#data = null;
@@ -333,6 +363,11 @@ async function openAdapter(files: readonly File[]): Promise<PeftAdapter> {
   if (files.length === 1 && /\.zip$/i.test(first.name)) {
     if (first.size > ZIP_CAP) throw new RangeError(`${first.name} is too large to be an adapter.`);
     const entries = unzipSync(new Uint8Array(await first.arrayBuffer()));
+    if (!Object.keys(entries).some((path) => path.endsWith('adapter_config.json'))) {
+      throw new NoAdapterError(
+        `${first.name} holds no adapter: it has no adapter_config.json. If it holds a dataset or a model, unpack it and drop its files.`,
+      );
+    }
     const unpacked = Object.entries(entries).map(([path, bytes]) => ({
       path,
       file: new Blob([bytes as Uint8Array<ArrayBuffer>]),

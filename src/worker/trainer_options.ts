@@ -8,7 +8,7 @@ import type { MomentsOptions } from '../engine/train/paging/moments.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import type { AdaptedLinear } from '../formats/lora.ts';
 import type { AdapterTensor, PeftAdapter } from '../formats/peft.ts';
-import type { LoraConfig, TrainingConfig } from '../formats/run_config.ts';
+import type { LoraConfig, QuantizationConfig, TrainingConfig } from '../formats/run_config.ts';
 import type { PreparedRun } from './prepare_run.ts';
 
 export interface RunSizes {
@@ -75,6 +75,13 @@ export function keepLayers({ gradient_checkpointing, activation_memory_budget }:
   return activation_memory_budget === undefined ? KEEP_ALL : { bytes: activation_memory_budget };
 }
 
+export const quantizationOptions = (quantization: QuantizationConfig) => ({
+  quantType: quantization.bnb_4bit_quant_type,
+  doubleQuant: quantization.bnb_4bit_use_double_quant,
+  tablesInBytes: quantization.embeddings_in_8bit,
+  budget: quantization.weight_memory_budget,
+});
+
 /** Loads the model, makes the trainer, runs `use` and disposes of both. */
 export async function withTrainer<T>(
   gpu: Gpu,
@@ -84,8 +91,10 @@ export async function withTrainer<T>(
   use: (trainer: Trainer, model: ModelWeights) => Promise<T>,
 ): Promise<T> {
   const { config, spec, checkpoint, adapters, adapter } = run;
-  const { bnb_4bit_quant_type: quantType, bnb_4bit_use_double_quant: doubleQuant } = config.quantization;
-  const model = await ModelWeights.load(gpu, spec, checkpoint, { quantType, doubleQuant, ...hooks });
+  const model = await ModelWeights.load(gpu, spec, checkpoint, {
+    ...quantizationOptions(config.quantization),
+    ...hooks,
+  });
   try {
     const settings = { lora: config.lora, training: config.training, adapters, adapter };
     const trainer = await Trainer.create(gpu, trainerOptions(model, settings, sizes));

@@ -6,6 +6,7 @@ import { benches as dora } from '../kernels/dora.bench.ts';
 import { benches as dropout } from '../kernels/dropout.bench.ts';
 import { benches as embedding } from '../kernels/embedding.bench.ts';
 import { benches as headNorm } from '../kernels/head_norm.bench.ts';
+import { benches as int8Quantize } from '../kernels/int8_quantize.bench.ts';
 import { benches as lowRank } from '../kernels/low_rank.bench.ts';
 import { benches as matmulDense } from '../kernels/matmul_dense.bench.ts';
 import { benches as matmulNf4 } from '../kernels/matmul_nf4.bench.ts';
@@ -34,4 +35,5 @@ export const allBenches: readonly KernelBench[] = [
   ...embedding,
   ...adamw,
   ...nf4Quantize,
+  ...int8Quantize,
 ];

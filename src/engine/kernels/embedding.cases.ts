@@ -1,14 +1,18 @@
-import type { FloatDtype } from '../weight_source.ts';
 import { embeddingReference } from './embedding.reference.ts';
 import { embedding } from './embedding.ts';
-import { randomTable, tableOfBits } from './testing/float_table.ts';
+import type { TableDtype } from './float_dtype.ts';
+import { randomRows, tableOfBits } from './testing/float_table.ts';
 import { EXACT, F32, type KernelCase, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
-const shaderFiles = ['embedding.wgsl', 'common/indexing.wgsl', 'common/float_dtypes.wgsl'];
+const filesOf = (dtype: TableDtype) => [
+  'embedding.wgsl',
+  'common/indexing.wgsl',
+  dtype === 'I8' ? 'common/signed_bytes.wgsl' : 'common/float_dtypes.wgsl',
+];
 
 interface Shape {
-  readonly dtype: FloatDtype;
+  readonly dtype: TableDtype;
   readonly tokens: number;
   readonly width: number;
   readonly vocab: number;
@@ -24,15 +28,13 @@ const embeddingCase = (shape: Shape): KernelCase => {
   const notes = [subnormal ? 'subnormals' : '', scale === 1 ? '' : `× ${scale}`, cut ? 'two shards' : ''];
   return {
     name: ['embedding', dtype, `${tokens} of ${capacity} × ${width}`, ...notes.filter(Boolean)].join(' '),
-    shaderFiles,
+    shaderFiles: filesOf(dtype),
     run: (gpu, seed) =>
       withBench(gpu, { tokens, capacity }, async (bench) => {
         const random = new Random(seed);
-        const table = randomTable(random, dtype, vocab * width, { subnormal });
         const ids = random.integers(tokens, 0, vocab);
         const idTensor = bench.input('ids', ids, capacity - tokens);
         const y = bench.output('y', capacity * width);
-        const perWord = dtype === 'F32' ? 1 : 2;
         const shards =
           cut === undefined
             ? [[0, vocab]]
@@ -40,13 +42,15 @@ const embeddingCase = (shape: Shape): KernelCase => {
                 [0, cut],
                 [cut, vocab],
               ];
-        for (const [first, end] of shards) {
-          const words = table.words.subarray((first * width) / perWord, Math.ceil((end * width) / perWord));
+        const values = shards.flatMap(([first, end]) => {
+          const { words, values, scalesAt } = randomRows(random, dtype, (end - first) * width, { subnormal });
           const rows = { first, count: end - first };
-          embedding(bench.plan, { ids: idTensor, table: bench.input('table', words), dtype, y, width, rows, scale });
-        }
+          const table = bench.input('table', words);
+          embedding(bench.plan, { ids: idTensor, table, dtype, scalesAt, y, width, rows, scale });
+          return [...values];
+        });
         await bench.run();
-        const reference = embeddingReference(ids, table.values, width, scale);
+        const reference = embeddingReference(ids, values, width, scale);
         return { error: await bench.error(y, reference), tolerance: scale === 1 ? EXACT : F32 };
       }),
   };
@@ -55,7 +59,7 @@ const embeddingCase = (shape: Shape): KernelCase => {
 /** Every finite f16 value once. */
 const everyHalf: KernelCase = {
   name: 'embedding F16 every finite value',
-  shaderFiles,
+  shaderFiles: filesOf('F16'),
   run: (gpu) => {
     const bits = Array.from({ length: 65536 }, (_, i) => i).filter((half) => ((half >> 10) & 31) !== 31);
     const tokens = bits.length / 64;
@@ -90,6 +94,8 @@ export const cases: KernelCase[] = [
       { dtype: 'F16', tokens: 65, width: 65, vocab: 90, cut: 40, capacity: 80 },
       { dtype: 'BF16', tokens: 1000, width: 7, vocab: 333 },
       { dtype: 'BF16', tokens: 7, width: 63, vocab: 64, scale: 25.25, cut: 2 },
+      { dtype: 'I8', tokens: 65, width: 33, vocab: 100, capacity: 70, cut: 64 },
+      { dtype: 'I8', tokens: 7, width: 64, vocab: 9, scale: 25.25 },
       // More tokens than workgroups in one dimension.
       { dtype: 'F32', tokens: 65_600, width: 1, vocab: 1000 },
     ] satisfies Shape[]

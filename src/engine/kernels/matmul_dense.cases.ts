@@ -1,4 +1,4 @@
-import type { FloatDtype } from '../weight_source.ts';
+import type { TableDtype } from './float_dtype.ts';
 import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import { matmulDense } from './matmul_dense.ts';
 import {
@@ -8,6 +8,7 @@ import {
   MATRIX_LARGE,
   MATRIX_MEDIUM,
   MATRIX_SMALL,
+  MATRIX_TALL,
   MEDIUM,
   SMALL,
   SOFTWARE,
@@ -15,14 +16,14 @@ import {
   type Tile,
   tileBytes,
 } from './matmul_tile.ts';
-import { randomTable } from './testing/float_table.ts';
+import { randomRows } from './testing/float_table.ts';
 import { F16, type KernelCase, MATMUL, placeReference, TINY, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
 
 interface Shape {
   readonly tile: Tile;
-  readonly dtype: FloatDtype;
+  readonly dtype: TableDtype;
   readonly tokens: number;
   readonly depth: number;
   readonly width: number;
@@ -50,7 +51,7 @@ const denseCase = (shape: Shape): KernelCase => {
     name: ['matmul_dense', tileName(tile), dtype, `${tokens} of ${capacity} × ${depth} → ${width}`, ...notes].join(' '),
     shaderFiles: [
       'matmul_dense.wgsl',
-      'common/float_dtypes.wgsl',
+      dtype === 'I8' ? 'common/signed_bytes.wgsl' : 'common/float_dtypes.wgsl',
       ...(isMatrix(tile) ? ['common/matmul_matrix_tile.wgsl', 'common/matrices.wgsl'] : ['common/matmul_tile.wgsl']),
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
     ],
@@ -64,7 +65,7 @@ const denseCase = (shape: Shape): KernelCase => {
         const used = rows ? Math.min(rows.count, tokens - rows.first) : tokens;
         const x = random.normal(used * depth, unit);
         const old = random.normal(used * width, unit);
-        const weight = randomTable(random, dtype, depth * width);
+        const weight = randomRows(random, dtype, depth * width);
         const xRows = { width: depth, capacity: held, stride: before + depth + after, at: before };
         const yRows = { width, capacity: held, stride: before + width + after, at: before };
         const y = accumulate ? bench.inoutRows('y', old, yRows) : bench.output('y', held * yRows.stride);
@@ -73,6 +74,7 @@ const denseCase = (shape: Shape): KernelCase => {
           y: { tensor: y, stride: yRows.stride, at: before },
           weight: bench.input('weight', weight.words),
           dtype,
+          scalesAt: weight.scalesAt,
           depth,
           width,
           transposed,
@@ -145,15 +147,24 @@ export const cases: KernelCase[] = (
       accumulate: true,
     },
     { tile: SOFTWARE, dtype: 'F16', tokens: 65, depth: 131, width: 17, splits: 2, rows: { first: 60, count: 20 } },
+    // 8 bits: in vectors and one by one, blocks that rows share.
+    { tile: SOFTWARE, dtype: 'I8', tokens: 33, depth: 40, width: 68, capacity: 40 },
+    { tile: SOFTWARE, dtype: 'I8', tokens: 33, depth: 132, width: 36, transposed: true, margins: [4, 0] },
+    { tile: SOFTWARE, dtype: 'I8', tokens: 17, depth: 67, width: 33 },
+    { tile: SOFTWARE, dtype: 'I8', tokens: 17, depth: 131, width: 35, transposed: true, accumulate: true },
     // Every tile of a GPU.
+    { tile: LARGE, dtype: 'I8', tokens: 130, depth: 68, width: 132 },
     { tile: SMALL, dtype: 'F32', tokens: 33, depth: 68, width: 20, transposed: true, accumulate: true },
     { tile: MEDIUM, dtype: 'BF16', tokens: 65, depth: 100, width: 130, capacity: 66, margins: [1, 0], splits: 2 },
     { tile: TALL, dtype: 'BF16', tokens: 130, depth: 36, width: 72, capacity: 132 },
     { tile: LARGE, dtype: 'F16', tokens: 150, depth: 33, width: 257, margins: [2, 3] },
     { tile: DEEP, dtype: 'BF16', tokens: 130, depth: 100, width: 132, transposed: true },
     // Subgroup matrices.
+    { tile: MATRIX_LARGE, dtype: 'I8', tokens: 130, depth: 104, width: 136 },
+    { tile: MATRIX_MEDIUM, dtype: 'I8', tokens: 65, depth: 136, width: 72, transposed: true },
     { tile: MATRIX_LARGE, dtype: 'BF16', tokens: 130, depth: 104, width: 136, margins: [4, 0], capacity: 132 },
     { tile: MATRIX_LARGE, dtype: 'F32', tokens: 65, depth: 136, width: 72, transposed: true, accumulate: true },
+    { tile: MATRIX_TALL, dtype: 'BF16', tokens: 260, depth: 104, width: 136, transposed: true },
     {
       tile: MATRIX_MEDIUM,
       dtype: 'F16',

@@ -1,8 +1,7 @@
 import type { Capabilities } from '../device/capabilities.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
-import type { FloatDtype } from '../weight_source.ts';
-import { DTYPE_CODE } from './float_dtype.ts';
+import { type TableDtype, type TableFormat, tableConstants } from './float_dtype.ts';
 import { defineKernel, type ElementType, inout, input, output } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
 import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
@@ -12,7 +11,7 @@ const RUN = 8;
 
 export interface MatmulDenseVariant {
   readonly tile: Tile;
-  readonly dtype: FloatDtype;
+  readonly dtype: TableDtype;
   readonly transposed: boolean;
   readonly accumulate: boolean;
   readonly aligned: boolean;
@@ -20,12 +19,13 @@ export interface MatmulDenseVariant {
 }
 
 /**
- * y [T, width] = x [T, depth] · Wᵀ, W [width, depth], or transposed y = x·W, W [depth, width]; W in f32, f16 or bf16,
- * sums in f32. Relative error ≤ 2e-5 against float64.
+ * y [T, width] = x [T, depth] · Wᵀ, W [width, depth], or transposed y = x·W, W [depth, width]; W in f32, f16, bf16 or
+ * 8 bits (int8_quantize.ts), sums in f32. Relative error ≤ 2e-5 against float64.
  */
 export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilities) {
   const floats = v.aligned ? 'vec4<f32>' : 'f32';
-  const vectors: ElementType = v.dtype === 'F32' ? 'vec4<u32>' : 'vec2<u32>';
+  // Four weights.
+  const vectors: ElementType = v.dtype === 'I8' ? 'u32' : v.dtype === 'F32' ? 'vec4<u32>' : 'vec2<u32>';
   return defineKernel({
     name: v.transposed ? 'matmul_dense_dx' : 'matmul_dense',
     shader: 'matmul_dense.wgsl',
@@ -46,10 +46,11 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
       row_count: 'u32',
       split_depth: 'u32',
       plane: 'u32',
+      scales_at: 'u32',
     },
     constants: {
       ...tileConstants(v.tile, capabilities, RUN),
-      DTYPE: DTYPE_CODE[v.dtype],
+      ...tableConstants(v.dtype),
       WIDE_DTYPE: v.dtype === 'F32',
       TRANSPOSED: v.transposed,
       B_ALONG_K: !v.transposed,
@@ -61,11 +62,10 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
   });
 }
 
-export interface MatmulDenseOptions {
+export interface MatmulDenseOptions extends TableFormat {
   readonly x: Columns;
   readonly y: Columns;
   readonly weight: Tensor | TensorView;
-  readonly dtype: FloatDtype;
   readonly depth: number;
   readonly width: number;
   readonly transposed?: boolean;
@@ -77,7 +77,7 @@ export interface MatmulDenseOptions {
 }
 
 export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): void {
-  const { x, y, weight, dtype, depth, width, transposed = false, accumulate = false } = options;
+  const { x, y, weight, dtype, scalesAt = 0, depth, width, transposed = false, accumulate = false } = options;
   const rows = options.rows ?? { first: 0, count: plan.capacity };
   const op = transposed ? 'matmul_dense_dx' : 'matmul_dense';
   const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
@@ -112,6 +112,7 @@ export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): voi
       row_count: rows.count,
       split_depth: part,
       plane: rows.count * width,
+      scales_at: scalesAt,
     },
     workgroups: (tokens) => {
       const count = Math.min(rows.count, tokens - rows.first);

@@ -30,11 +30,12 @@ export const whole = (tensor: Tensor, stride: number): Columns => ({ tensor, str
 /** The embedding's rows for this micro-batch. */
 export function embeddingForward(plan: PlanBuilder, d: Decoder, y: Tensor): void {
   const { dtype, shards } = d.weights.embedding;
-  for (const { tensor, first, count } of shards) {
+  for (const { tensor, first, count, scalesAt } of shards) {
     embedding(plan, {
       ids: d.inputs.ids,
       table: tensor,
       dtype,
+      scalesAt,
       y,
       width: d.spec.hiddenSize,
       rows: { first, count },

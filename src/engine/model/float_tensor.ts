@@ -1,5 +1,6 @@
 /** Small and row-sharded tensors that are not quantized: decoding on the host, finiteness, upload in chunks. */
 import { decodeFloats } from '../../formats/float_dtypes.ts';
+import type { Gpu } from '../device/gpu.ts';
 import type { FloatDtype, WeightSource } from '../weight_source.ts';
 
 export class NonFiniteWeightsError extends Error {
@@ -57,4 +58,15 @@ export async function* tensorChunks(
     }
     yield { offset: at - begin, bytes };
   }
+}
+
+/** A queue write is a multiple of 4 bytes; only a last odd half needs padding. */
+export function writePadded(gpu: Gpu, buffer: GPUBuffer, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+  const { queue } = gpu.device;
+  const whole = bytes.byteLength & ~3;
+  if (whole > 0) queue.writeBuffer(buffer, offset, bytes, 0, whole);
+  if (whole === bytes.byteLength) return;
+  const tail = new Uint8Array(4);
+  tail.set(bytes.subarray(whole));
+  queue.writeBuffer(buffer, offset + whole, tail);
 }

@@ -1,18 +1,19 @@
 /**
- * Linears from the checkpoint into a layer's slab, quantized on the GPU piece by piece: neither the host nor the GPU
- * holds more of a linear than a staging buffer.
+ * Linears from the checkpoint into a layer's slab, and tables to 8 bits, quantized on the GPU piece by piece: neither the
+ * host nor the GPU holds more of a tensor than a staging buffer.
  */
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { DTYPE_BYTES } from '../kernels/float_dtype.ts';
+import { INT8_BLOCK, int8Quantize } from '../kernels/int8_quantize.ts';
 import { STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
 import { CODEBOOKS, DYNAMIC_MAP, midpoints, type QuantType, quantizationTable } from '../kernels/nf4_codebook.ts';
 import { BLOCK, doubleQuantize, nf4Quantize } from '../kernels/nf4_quantize.ts';
 import { Arena } from '../plan/arena.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import { align, type BufferTensor, bufferTensor, view } from '../plan/tensor.ts';
-import type { WeightSource } from '../weight_source.ts';
-import { MissingTensorError, NonFiniteWeightsError, tensorChunks } from './float_tensor.ts';
+import type { FloatDtype, WeightSource } from '../weight_source.ts';
+import { MissingTensorError, NonFiniteWeightsError, tensorChunks, writePadded } from './float_tensor.ts';
 import type { LinearLayout } from './layer_layout.ts';
 
 /** Elements quantized at a time: a whole number of blocks, at most 16 MiB of f32. */
@@ -31,6 +32,8 @@ export class Quantizer {
   readonly #doubleQuant: boolean;
   readonly #buffers: GPUBuffer[] = [];
   readonly #staging: BufferTensor;
+  /** A whole number of blocks. */
+  readonly #chunkElements: number;
   readonly #absmax: BufferTensor;
   readonly #codeThresholds: BufferTensor;
   readonly #absmaxThresholds: BufferTensor;
@@ -50,7 +53,9 @@ export class Quantizer {
       this.#buffers.push(buffer);
       return bufferTensor(label, buffer);
     };
-    this.#staging = storage('weights to quantize', Math.min(largest, CHUNK_ELEMENTS) * 4);
+    const whole = Math.ceil(largest / INT8_BLOCK) * INT8_BLOCK;
+    this.#chunkElements = Math.min(whole, CHUNK_ELEMENTS);
+    this.#staging = storage('weights to quantize', this.#chunkElements * 4);
     this.#absmax = storage('absmax before double quantization', doubleQuant ? Math.ceil(largest / BLOCK) * 4 : 4);
     const codes = quantizationTable(quantType);
     this.#codeThresholds = storage('4-bit thresholds', codes.byteLength, codes);
@@ -81,7 +86,7 @@ export class Quantizer {
     const codes = view(slab, layout.codesAt * 4, align(layout.codesWords * 4));
     const scales = view(slab, layout.absmaxAt * 4, align(layout.absmaxWords * 4));
     const absmax = this.#doubleQuant ? view(this.#absmax) : scales;
-    const chunkBytes = CHUNK_ELEMENTS * bytesPerElement;
+    const chunkBytes = this.chunkBytes(info.dtype);
     for await (const { offset, bytes } of tensorChunks(source, name, 0, info.byteLength, chunkBytes)) {
       const first = offset / bytesPerElement;
       this.#upload(bytes);
@@ -109,6 +114,32 @@ export class Quantizer {
         quantized: scales,
         nested: view(slab, layout.nestedAt * 4, align(layout.nestedWords * 4)),
         blocks: layout.blocks,
+      }),
+    );
+  }
+
+  /** Of a table that {@link toBytes} takes in pieces. */
+  chunkBytes(dtype: FloatDtype): number {
+    return this.#chunkElements * DTYPE_BYTES[dtype];
+  }
+
+  /** Elements of a table, from `first`, to signed bytes in its buffer; `first` begins a block. */
+  async toBytes(
+    bytes: Uint8Array<ArrayBuffer>,
+    dtype: FloatDtype,
+    table: BufferTensor,
+    scalesAt: number,
+    first: number,
+  ): Promise<void> {
+    this.#upload(bytes);
+    await this.#run((plan) =>
+      int8Quantize(plan, {
+        source: this.#staging,
+        dtype,
+        table,
+        elements: bytes.byteLength / DTYPE_BYTES[dtype],
+        firstWord: first / 4,
+        firstScale: scalesAt + first / INT8_BLOCK,
       }),
     );
   }
@@ -158,14 +189,7 @@ export class Quantizer {
   }
 
   #upload(bytes: Uint8Array<ArrayBuffer>): void {
-    const { queue } = this.#gpu.device;
-    const whole = bytes.byteLength & ~3;
-    if (whole > 0) queue.writeBuffer(this.#staging.buffer, 0, bytes, 0, whole);
-    if (whole < bytes.byteLength) {
-      const tail = new Uint8Array(4);
-      tail.set(bytes.subarray(whole));
-      queue.writeBuffer(this.#staging.buffer, whole, tail);
-    }
+    writePadded(this.#gpu, this.#staging.buffer, 0, bytes);
   }
 
   /** Runs a plan once and waits, which also keeps the host from reading ahead of the GPU. */

@@ -1,18 +1,26 @@
-/** A model's frozen weights on the GPU: one slab a layer slot, embedding, head, final norm. */
+/**
+ * A model's frozen weights on the GPU: a slab in a slot for each layer, embedding, head, final norm. Where the layers do not
+ * fit a budget, there are fewer slots than layers, which then pass through them.
+ */
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import { allocate } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
+import { readable } from '../device/ledger.ts';
 import { readBuffer } from '../device/readback.ts';
+import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { LinearGroup } from '../kernels/matmul_nf4.ts';
 import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.ts';
 import type { NormWeight } from '../kernels/rms_norm.ts';
+import type { PlanBuilder } from '../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
-import { FINAL_NORM_SECTION, layerSection, tableSection, type WeightCache, WeightCacheError } from '../weight_cache.ts';
-import type { FloatDtype, WeightSource } from '../weight_source.ts';
-import { readSmallTensor } from './float_tensor.ts';
+import { FINAL_NORM_SECTION, layerSection, type WeightCache, WeightCacheError } from '../weight_cache.ts';
+import type { WeightSource } from '../weight_source.ts';
+import { readSmallTensor, writePadded } from './float_tensor.ts';
 import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
+import { LayerRing, type StreamingFigures } from './layer_ring.ts';
 import { type Quantization, Quantizer } from './quantizer.ts';
-import { allocateRowShards, loadRowShards, type RowShards, tablePieces, uploadPiece } from './row_shards.ts';
+import { allocateRowShards, loadRowShards, type RowShards, tablePieces } from './row_shards.ts';
+import { HostSlabs, StoredSlabs } from './slabs.ts';
 
 /** Sections of a cache that are read and checked at a time: their hashes are computed beside each other. */
 const READ_AHEAD = 6;
@@ -40,19 +48,28 @@ export class ModelWeights {
   readonly embedding: RowShards;
   readonly head: RowShards;
   readonly #gpu: Gpu;
+  /** As many as layers, or fewer: then layer i is in slot i modulo their number when a plan has entered it. */
   readonly #slots: readonly BufferTensor[];
+  readonly #ring: LayerRing | null;
   readonly #finalNorm: BufferTensor;
 
   private constructor(
     gpu: Gpu,
     spec: ModelSpec,
     layout: LayerLayout,
-    parts: { slots: readonly BufferTensor[]; finalNorm: BufferTensor; embedding: RowShards; head: RowShards },
+    parts: {
+      slots: readonly BufferTensor[];
+      ring: LayerRing | null;
+      finalNorm: BufferTensor;
+      embedding: RowShards;
+      head: RowShards;
+    },
   ) {
     this.#gpu = gpu;
     this.spec = spec;
     this.layout = layout;
     this.#slots = parts.slots;
+    this.#ring = parts.ring;
     this.#finalNorm = parts.finalNorm;
     this.embedding = parts.embedding;
     this.head = parts.head;
@@ -60,9 +77,10 @@ export class ModelWeights {
 
   /**
    * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to 4 bits, or as the checkpoint has
-   * them already: then as it is, whatever the options say.
+   * them already: then as it is, whatever the options say. Layers beyond the budget are kept in host memory, or read from
+   * the source whenever they are needed where it has them in 4 bits.
    *
-   * @throws NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
+   * @throws WeightBudgetError, NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
    */
   static async load(
     gpu: Gpu,
@@ -74,6 +92,10 @@ export class ModelWeights {
       readonly doubleQuant: boolean;
       /** Takes sections as they come, and gives those that an earlier load has left there. */
       readonly cache?: WeightCache | null;
+      /** Embedding and head in 8 bits, not in the checkpoint's dtype. */
+      readonly tablesInBytes?: boolean;
+      /** Bytes of GPU memory for all weights; without it all are there at once. */
+      readonly budget?: number;
       readonly onLoading?: (progress: LoadingProgress) => void;
       readonly signal?: AbortSignal;
     },
@@ -100,7 +122,8 @@ export class ModelWeights {
     const before = new Set(gpu.ledger.buffers());
     const quantizer = new Quantizer(gpu, quantization, Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)));
     try {
-      const rows = (name: string) => loadRowShards(gpu, source, name, progress(name), cache);
+      const toBytes = options.tablesInBytes ? quantizer : null;
+      const rows = (name: string) => loadRowShards(gpu, source, name, toBytes, progress(name), cache);
       const embedding = await rows(spec.tensors.embedding);
       const head = spec.tiedHead ? embedding : await rows(spec.tensors.head);
       const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
@@ -111,14 +134,21 @@ export class ModelWeights {
       const lastNorm = await norm(spec.tensors.finalNorm);
       write(finalNorm, 0, lastNorm);
       await cache?.write(FINAL_NORM_SECTION, new Uint8Array(lastNorm.buffer));
-      const slots: BufferTensor[] = [];
+      const slots = allocateSlots(gpu, spec, layout, options.budget);
+      const kept = new HostSlabs();
+      const held: (number | null)[] = slots.map(() => null);
+      const streams = slots.length < spec.layers.length;
+      // What the checkpoint has in 4 bits is read from it when it is needed, unless a cache is to have all of it.
+      const stored = quantized && !cache ? quantized : null;
       for (let i = 0; i < spec.layers.length; i++) {
+        if (streams && stored && i >= slots.length) break;
         const prefix = `${spec.tensors.layerPrefix}${i}.`;
-        const slab = weightBuffer(gpu, `layer slot ${i}`, layout.words * 4);
-        slots.push(slab);
+        const slab = slots[i % slots.length];
+        held[i % slots.length] = i;
         const cached = await cache?.read(layerSection(i));
         if (cached?.byteLength === layout.words * 4) {
           gpu.device.queue.writeBuffer(slab.buffer, 0, cached);
+          if (streams) kept.keep(i, cached);
           const name = `${prefix}${linears[0].name}.weight`;
           progress(name)(sum(linears.map((linear) => linearBytes(`${prefix}${linear.name}.weight`))));
           continue;
@@ -133,15 +163,18 @@ export class ModelWeights {
           if (linear.biasAt !== null)
             write(slab, linear.biasAt, await readSmallTensor(source, `${prefix}${name}.bias`));
         }
-        if (!cache) continue;
+        if (!cache && !(streams && !stored)) continue;
         // What is kept must be worth keeping.
-        await quantizer.checkFinite();
-        const slabBytes = await readBuffer(gpu, slab.buffer, 0, layout.words * 4);
-        await cache.write(layerSection(i), new Uint8Array(slabBytes));
+        if (cache) await quantizer.checkFinite();
+        const slabBytes = new Uint8Array(await readBuffer(gpu, slab.buffer, 0, layout.words * 4));
+        if (streams) kept.keep(i, slabBytes);
+        await cache?.write(layerSection(i), slabBytes);
       }
       await quantizer.checkFinite();
       quantizer.dispose();
-      return new ModelWeights(gpu, spec, layout, { slots, finalNorm, embedding, head });
+      const slabs = stored ? new StoredSlabs(spec, layout, source, stored) : kept;
+      const ring = streams ? new LayerRing(gpu, slots, slabs, held) : null;
+      return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head });
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
@@ -159,34 +192,39 @@ export class ModelWeights {
     cache: Pick<WeightCache, 'read'>,
     options: {
       readonly doubleQuant: boolean;
-      readonly tableDtype: FloatDtype;
+      readonly tableDtype: TableDtype;
+      /** As of {@link load}; layers beyond it are kept in host memory. */
+      readonly budget?: number;
       readonly onLoading?: (progress: LoadingProgress) => void;
       readonly signal?: AbortSignal;
     },
   ): Promise<ModelWeights> {
+    const { doubleQuant, tableDtype, budget } = options;
     const before = new Set(gpu.ledger.buffers());
     try {
-      const model = await allocate(gpu, () => ModelWeights.blank(gpu, spec, options.doubleQuant, options.tableDtype));
+      const model = await allocate(gpu, () => ModelWeights.blank(gpu, spec, doubleQuant, tableDtype, budget));
+      const { layout, embedding, head } = model;
+      const [slots, finalNorm] = [model.#slots, model.#finalNorm];
+      const { tensors } = spec;
       const tables = [
-        { name: spec.tensors.embedding, table: model.embedding },
-        ...(spec.tiedHead ? [] : [{ name: spec.tensors.head, table: model.head }]),
-      ];
+        ...tablePieces(tensors.embedding, embedding, spec.hiddenSize),
+        ...(spec.tiedHead ? [] : tablePieces(tensors.head, head, spec.hiddenSize)),
+      ].flat();
+      const place = (section: string, { buffer }: BufferTensor, bytes: number, layer: number | null) => {
+        return { section, buffer, offset: 0, bytes, layer };
+      };
       const sections = [
-        ...tables.flatMap(({ name, table }) =>
-          [...tablePieces(table, spec.hiddenSize)].map(({ buffer, offset, begin, end }) => {
-            return { section: tableSection(name, begin), buffer, offset, bytes: end - begin };
-          }),
-        ),
-        { section: FINAL_NORM_SECTION, buffer: model.#finalNorm.buffer, offset: 0, bytes: spec.hiddenSize * 4 },
-        ...model.#slots.map(({ buffer }, i) => {
-          return { section: layerSection(i), buffer, offset: 0, bytes: model.layout.words * 4 };
-        }),
+        ...tables.map((piece) => ({ ...piece, layer: null })),
+        place(FINAL_NORM_SECTION, finalNorm, spec.hiddenSize * 4, null),
+        ...spec.layers.map((_, i) => place(layerSection(i), slots[i % slots.length], layout.words * 4, i)),
       ];
+      const kept = new HostSlabs();
+      const streams = slots.length < spec.layers.length;
       const totalBytes = sections.reduce((sum, { bytes }) => sum + bytes, 0);
       let loadedBytes = 0;
       // The next ones are read and checked while one is uploaded.
       const reading: Promise<Uint8Array<ArrayBuffer> | null>[] = [];
-      for (const [i, { section, buffer, offset, bytes }] of sections.entries()) {
+      for (const [i, { section, buffer, offset, bytes, layer }] of sections.entries()) {
         for (let ahead = reading.length; ahead < Math.min(sections.length, i + READ_AHEAD); ahead++) {
           reading.push(cache.read(sections[ahead].section));
           reading[ahead].catch(() => undefined);
@@ -194,14 +232,20 @@ export class ModelWeights {
         options.signal?.throwIfAborted();
         const read = await reading[i];
         if (read?.byteLength !== bytes) throw new WeightCacheError(section);
-        uploadPiece(gpu, buffer, offset, read);
+        writePadded(gpu, buffer, offset, read);
+        if (streams && layer !== null) kept.keep(layer, read);
         reading[i] = Promise.resolve(null);
         if (i % READ_AHEAD === 0) await gpu.device.queue.onSubmittedWorkDone();
         loadedBytes += bytes;
         options.onLoading?.({ loadedBytes, totalBytes, tensor: section });
       }
       await gpu.device.queue.onSubmittedWorkDone();
-      return model;
+      if (!streams) return model;
+      // The last layer that went through a slot is in it.
+      const last = spec.layers.length - 1;
+      const held = slots.map((_, slot) => last - ((last - slot) % slots.length));
+      const ring = new LayerRing(gpu, slots, kept, held);
+      return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head });
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
@@ -209,22 +253,38 @@ export class ModelWeights {
   }
 
   /** The buffers without their contents: what a model needs, on a device that only counts. */
-  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: FloatDtype): ModelWeights {
+  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: TableDtype, budget?: number): ModelWeights {
     const layout = layerLayout(spec, doubleQuant);
     const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
     const embedding = table(spec.tensors.embedding);
-    return new ModelWeights(gpu, spec, layout, {
-      slots: spec.layers.map((_, i) => weightBuffer(gpu, `layer slot ${i}`, layout.words * 4)),
-      finalNorm: weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4),
-      embedding,
-      head: spec.tiedHead ? embedding : table(spec.tensors.head),
-    });
+    const head = spec.tiedHead ? embedding : table(spec.tensors.head);
+    const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
+    const slots = allocateSlots(gpu, spec, layout, budget);
+    return new ModelWeights(gpu, spec, layout, { slots, ring: null, finalNorm, embedding, head });
+  }
+
+  /** Slots for layers, and how many layers there are. */
+  get slots(): { readonly count: number; readonly of: number } {
+    return { count: this.#slots.length, of: this.spec.layers.length };
+  }
+
+  /** What was streamed so far; null where all layers are on the GPU. */
+  get streaming(): StreamingFigures | null {
+    return this.#ring?.figures ?? null;
+  }
+
+  /**
+   * For a plan that visits layers in this order: each call of what comes back goes before the recording of the next visit,
+   * and sees that the layer is in its slot by then.
+   */
+  visits(plan: PlanBuilder, order: readonly number[]): () => void {
+    return this.#ring?.visits(plan, order) ?? (() => {});
   }
 
   /** Linears of a layer that share an input. */
   group(layer: number, linears: readonly LinearSpec[]): LinearGroup {
     return {
-      slab: this.#slots[layer],
+      slab: this.#slot(layer),
       doubleQuant: this.layout.doubleQuant,
       linears: linears.map(({ name, inFeatures, outFeatures }) => {
         const { codesAt, absmaxAt, nestedAt, biasAt } = this.layout.linears.get(name)!;
@@ -237,7 +297,7 @@ export class ModelWeights {
 
   norm(layer: number, name: string): NormWeight {
     const { at, width } = this.layout.norms.get(name)!;
-    return { tensor: this.#slots[layer], at, width, epsilon: this.spec.norm.epsilon };
+    return { tensor: this.#slot(layer), at, width, epsilon: this.spec.norm.epsilon };
   }
 
   get finalNorm(): NormWeight {
@@ -246,9 +306,12 @@ export class ModelWeights {
 
   /** Reads every quantized linear back, as bitsandbytes' bytes. */
   async *quantized(): AsyncGenerator<QuantizedTensor> {
-    for (let i = 0; i < this.#slots.length; i++) {
+    for (let i = 0; i < this.spec.layers.length; i++) {
+      const slab = await this.#ring?.read(i);
       for (const [name, l] of this.layout.linears) {
-        const read = (at: number, words: number) => readBuffer(this.#gpu, this.#slots[i].buffer, at * 4, words * 4);
+        const read = async (at: number, words: number) =>
+          slab?.buffer.slice(at * 4, (at + words) * 4) ??
+          (await readBuffer(this.#gpu, this.#slot(i).buffer, at * 4, words * 4));
         const packed = new Uint8Array(await read(l.codesAt, l.codesWords), 0, Math.ceil(l.elements / 2));
         const scales = await read(l.absmaxAt, l.absmaxWords);
         const nested = l.nestedWords > 0 ? new Float32Array(await read(l.nestedAt, l.nestedWords)) : null;
@@ -261,6 +324,10 @@ export class ModelWeights {
         };
       }
     }
+  }
+
+  #slot(layer: number): BufferTensor {
+    return this.#slots[layer % this.#slots.length];
   }
 
   dispose(): void {
@@ -290,6 +357,27 @@ function quantizationOf(source: WeightSource, names: readonly string[]): Quantiz
     );
   }
   return first?.quantization ?? null;
+}
+
+/** Weights that do not fit their budget even if layers pass through two slots. */
+export class WeightBudgetError extends Error {
+  override name = 'WeightBudgetError';
+}
+
+/** A slot a layer, or as many as the budget leaves beside the weights that are allocated already. */
+function allocateSlots(gpu: Gpu, spec: ModelSpec, layout: LayerLayout, budget?: number): BufferTensor[] {
+  const bytes = layout.words * 4;
+  const layers = spec.layers.length;
+  const room = budget === undefined ? layers : Math.floor((budget - gpu.ledger.byCategory().weights) / bytes);
+  const least = Math.min(2, layers);
+  if (room < least) {
+    const needed = gpu.ledger.byCategory().weights + least * bytes;
+    throw new WeightBudgetError(
+      `The weights may take ${readable(budget ?? 0)}; embedding, head and two layers need ${readable(needed)}. Raise ` +
+        'weight_memory_budget, or pick a smaller model.',
+    );
+  }
+  return Array.from({ length: Math.min(layers, room) }, (_, i) => weightBuffer(gpu, `layer slot ${i}`, bytes));
 }
 
 function weightBuffer(gpu: Gpu, label: string, size: number): BufferTensor {

@@ -18,7 +18,9 @@ const residualStream = (plan: PlanBuilder, d: Decoder, name: string) =>
 function forwardOnly(plan: PlanBuilder, d: Decoder): Tensor {
   let x: Tensor = residualStream(plan, d, 'embedded');
   embeddingForward(plan, d, x);
+  const enter = d.weights.visits(plan, [...d.spec.layers.keys()]);
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
+    enter();
     const y = residualStream(plan, d, `layer ${layer} output`);
     layerForward(plan, d, layer, layerActivations(plan, d, layer, x), y);
     x = y;
@@ -42,7 +44,10 @@ export function trainPlan(
   let x: Tensor = residualStream(plan, d, 'embedded');
   embeddingForward(plan, d, x);
   const kept: LayerActivations[] = [];
+  const upwards = [...d.spec.layers.keys()];
+  const enter = d.weights.visits(plan, [...upwards, ...upwards.toReversed()]);
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
+    enter();
     const activations = layerActivations(plan, d, layer, x);
     kept.push(activations);
     const y = residualStream(plan, d, `layer ${layer} output`);
@@ -54,6 +59,7 @@ export function trainPlan(
   lossAndGradient(plan, d, x, loss, gradient);
   lossSum(plan, { loss, logRing });
   for (let layer = d.spec.layers.length - 1; layer >= 0; layer--) {
+    enter();
     let activations = kept[layer];
     if (checkpointed[layer]) {
       activations = layerActivations(plan, d, layer, activations.input, ' again');

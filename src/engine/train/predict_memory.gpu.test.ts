@@ -33,6 +33,7 @@ interface Case {
   readonly keep?: KeepLayers;
   readonly loraPlusRatio?: number;
   readonly device?: () => Gpu;
+  readonly tablesInBytes?: boolean;
   readonly moments?: MomentsOptions;
 }
 
@@ -62,6 +63,7 @@ test.each<[string, Case]>([
     },
   ],
   ['a large vocabulary at default limits', { spec: tinySpec({ vocabSize: 50_000 }), device: () => weak }],
+  ['tables in 8 bits', { spec: tinySpec({ tiedHead: false }), tablesInBytes: true }],
 ])('%s: the same bytes', async (_, one) => {
   const {
     spec = tinySpec(),
@@ -70,6 +72,7 @@ test.each<[string, Case]>([
     capacity = 100,
     keep = KEEP_ALL,
     loraPlusRatio = 1,
+    tablesInBytes = false,
     moments = RESIDENT,
   } = one;
   const device = one.device?.() ?? gpu;
@@ -77,9 +80,9 @@ test.each<[string, Case]>([
     lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: 0 },
     ...{ capacity, positions: capacity, precision: 'f32' as const },
   };
-  const model = { spec, doubleQuant, tableDtype: 'F32' as const };
+  const model = { spec, doubleQuant, tableDtype: tablesInBytes ? ('I8' as const) : ('F32' as const) };
   const predicted = predictMemory(device.capabilities, model, { ...run, keep, loraPlusRatio, moments });
-  const weights = await ModelWeights.load(device, spec, randomWeights(spec, 1), { doubleQuant });
+  const weights = await ModelWeights.load(device, spec, randomWeights(spec, 1), { doubleQuant, tablesInBytes });
   expect(device.ledger.byCategory()).toEqual(predictMemory(device.capabilities, model, null).bytes);
   const trainer = await Trainer.create(device, {
     ...run,

@@ -4,11 +4,11 @@ import type { Capabilities } from '../device/capabilities.ts';
 import { dryGpu } from '../device/dry_gpu.ts';
 import type { MemoryCategory } from '../device/ledger.ts';
 import type { MomentBits } from '../kernels/adamw.ts';
+import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
 import { type LoraOptions, loraRuns } from '../model/lora.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { GENERATIONS_KEPT, type PageStore } from '../page_store.ts';
-import type { FloatDtype } from '../weight_source.ts';
 import { FlatState } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
 import { Moments, type PagingOptions } from './paging/moments.ts';
@@ -18,8 +18,10 @@ import { allocateRun } from './run_buffers.ts';
 export interface ModelMemory {
   readonly spec: ModelSpec;
   readonly doubleQuant: boolean;
-  /** Of the embedding and the head, as the checkpoint has them. */
-  readonly tableDtype: FloatDtype;
+  /** Of the embedding and the head: the checkpoint's, or 8 bits. */
+  readonly tableDtype: TableDtype;
+  /** Bytes of GPU memory for weights; without it all layers are there at once. */
+  readonly budget?: number;
 }
 
 export interface RunMemory {
@@ -67,7 +69,7 @@ export interface PredictedMoments {
  */
 export function predictMemory(capabilities: Capabilities, model: ModelMemory, run: RunMemory | null): PredictedMemory {
   const gpu = dryGpu(capabilities);
-  const weights = ModelWeights.blank(gpu, model.spec, model.doubleQuant, model.tableDtype);
+  const weights = ModelWeights.blank(gpu, model.spec, model.doubleQuant, model.tableDtype, model.budget);
   let keptLayers = 0;
   let moments: PredictedMoments | null = null;
   if (run) {

@@ -7,6 +7,7 @@ import { cases as dropout } from '../dropout.cases.ts';
 import { cases as embedding } from '../embedding.cases.ts';
 import { cases as exact } from '../exact.cases.ts';
 import { cases as headNorm } from '../head_norm.cases.ts';
+import { cases as int8Quantize } from '../int8_quantize.cases.ts';
 import { cases as lowRank } from '../low_rank.cases.ts';
 import { cases as matmulDense } from '../matmul_dense.cases.ts';
 import { cases as matmulNf4 } from '../matmul_nf4.cases.ts';
@@ -27,6 +28,7 @@ export const allCases: readonly KernelCase[] = [
   ...embedding,
   ...exact,
   ...headNorm,
+  ...int8Quantize,
   ...matmulDense,
   ...lowRank,
   ...matmulNf4,

@@ -1,5 +1,7 @@
-/** Tables in a checkpoint's dtype: words as the GPU reads them, and the values they stand for. */
+/** Tables in a checkpoint's dtype or in 8 bits: words as the GPU reads them, and the values they stand for. */
 import type { FloatDtype } from '../../weight_source.ts';
+import type { TableDtype } from '../float_dtype.ts';
+import { dequantizeInt8, int8Reference, packInt8 } from '../int8_quantize.reference.ts';
 import type { Random } from './random.ts';
 
 export interface FloatTable {
@@ -34,6 +36,18 @@ export function randomTable(
     return random.integer(0, 1024) | (Math.max(0, exponent) << 10) | (random.integer(0, 2) << 15);
   });
   return tableOfBits(dtype, elements);
+}
+
+/** The same for any table that a kernel reads; in 8 bits the scales begin at `scalesAt`. */
+export function randomRows(
+  random: Random,
+  dtype: TableDtype,
+  count: number,
+  options: { readonly subnormal?: boolean } = {},
+): FloatTable & { readonly scalesAt: number } {
+  if (dtype !== 'I8') return { ...randomTable(random, dtype, count, options), scalesAt: 0 };
+  const table = int8Reference(random.normal(count));
+  return { words: packInt8(table), values: dequantizeInt8(table), scalesAt: Math.ceil(count / 4) };
 }
 
 /** Elements given by their bits, packed into words. */

@@ -5,13 +5,13 @@
  * for, when it is not there, is a page's bytes. Where a page lives changes no number: the arithmetic is the same.
  */
 import type { Gpu } from '../../device/gpu.ts';
+import { IdleClock } from '../../device/idle_clock.ts';
 import { adamw, type MomentBits, type MomentLayout, momentPageBytes } from '../../kernels/adamw.ts';
 import type { PageStore } from '../../page_store.ts';
 import type { PlanBuilder } from '../../plan/plan.ts';
 import { type BufferTensor, bufferTensor, view } from '../../plan/tensor.ts';
 import type { FlatState } from '../flat_state.ts';
 import { type CapturedPage, HostTier } from './host_tier.ts';
-import { IdleClock } from './idle_clock.ts';
 import {
   LEAST_PAGE_ELEMENTS,
   type MomentPage,

@@ -1,4 +1,4 @@
-/** How long the GPU has had nothing to do because a page was not there. */
+/** How long the GPU has had nothing to do because bytes were not there. */
 export class IdleClock {
   readonly #device: GPUDevice;
   /** Milliseconds so far. */
