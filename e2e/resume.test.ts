@@ -3,12 +3,16 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { NO_DAWN, RunFolder, run, start } from './command_line.ts';
 
+/** Seven kills, each a process of its own. */
+const LONG = { timeout: process.env.NIBBLE_FULL ? 900_000 : 180_000 };
+const STEPS = process.env.NIBBLE_FULL ? 60 : 24;
+
 let folder: RunFolder;
 
 beforeEach(() => {
   folder = new RunFolder();
   folder.edit('case.json', (config) => {
-    config.training.max_steps = 60;
+    config.training.max_steps = STEPS;
     config.training.save_steps = 3;
     // A schedule, dropout and an order of the data that depend on the step.
     config.training.lr_scheduler_type = 'cosine';
@@ -42,14 +46,14 @@ async function killAfter(steps: number, runtime: string, ...words: string[]): Pr
   await outcome;
 }
 
-it.for(['node', 'chromium'])('killed and resumed, the same bits as without (%s)', async (runtime, context) => {
+it.for(['node', 'chromium'])('killed and resumed, the same bits as without (%s)', LONG, async (runtime, context) => {
   const whole = await train(runtime, 'whole').outcome;
   context.skip(whole.stderr.includes('NoGpuError'), NO_DAWN);
   expect(whole.exitCode, whole.stderr).toBe(0);
-  expect(lines('whole')).toHaveLength(60);
+  expect(lines('whole')).toHaveLength(STEPS);
   // The places are random, new each time; a browser takes longer to start.
   const kills = runtime === 'chromium' ? 1 : process.env.NIBBLE_FULL ? 7 : 2;
-  const places = Array.from({ length: kills }, () => Math.floor(Math.random() * 56) + 2);
+  const places = Array.from({ length: kills }, () => Math.floor(Math.random() * (STEPS - 6)) + 2);
   let first = true;
   for (const place of places.sort((a, b) => a - b)) {
     await killAfter(place, runtime, ...(first ? [] : ['--resume']));

@@ -22,6 +22,8 @@ const DOUBLE = 'double_quantize 255 uniform';
 const ROPE = 'rope 7 of 7 × 4+1 heads of 16, 16 rotated, inverse';
 const RECIPROCAL = 'exact_reciprocal of 200,000 values';
 const QUOTIENT = 'exact_quotient of 20,000 sums';
+const INT8_ROWS = 'embedding I8 65 of 70 × 33 two shards';
+const INT8_VECTORS = 'matmul_dense SOFTWARE I8 33 of 40 × 40 → 68';
 const TWO_SHARDS = 'embedding BF16 7 of 7 × 63 × 25.25 two shards';
 const EVERY_HALF = 'embedding F16 every finite value';
 const FOLDED = 'embedding F32 65600 of 65600 × 1';
@@ -288,6 +290,28 @@ export const mutants: readonly Mutant[] = [
     ['* params.scale', '+ params.scale'],
     ['(id - params.first_row) * params.width', 'id * params.width'],
   ),
+  ...inFile('embedding.wgsl', INT8_ROWS, ['table[i >> 2u]', 'table[i >> 3u]']),
+  ...inFile('common/signed_bytes.wgsl', INT8_ROWS, ['(i & 3u) * 8u', '(i & 1u) * 8u'], ['i >> 6u', 'i >> 7u']),
+  ...inFile('common/signed_bytes.wgsl', INT8_VECTORS, ['extractBits(w, 24u, 8u)', 'extractBits(w, 24u, 7u)']),
+  ...inFile(
+    'int8_quantize.wgsl',
+    'int8_quantize F32 ties, any absmax',
+    ['round(values[j] * factor)', 'floor(values[j] * factor + 0.5)'],
+    ['exact_reciprocal(largest)', '(1.000001 / largest)'],
+    ['0.007874015718698502', '0.0078740149'],
+    ['maxima[first + j]', 'maxima[first]'],
+    ['(j * 8u)', '(j * 4u)'],
+  ),
+  ...inFile(
+    'int8_quantize.wgsl',
+    'int8_quantize F16 63',
+    ['params.first_word + word', 'word'],
+    ['params.first_scale + (word >> 4u)', '(word >> 4u)'],
+  ),
+  ...inFile('int8_quantize.wgsl', 'int8_quantize F32 blocks of zeros, of tiny numbers and of one value', [
+    'largest >= SMALLEST',
+    'true',
+  ]),
   ...inFile('grad_norm.wgsl', GRAD_NORM, ['sqrt(sum)', 'sum'], ['min(1.0,', 'max(1.0,'], ['+ 2u]', '+ 1u]']),
   ...inFile('grad_norm.wgsl', 'grad_norm of 65, at most 0.000001', [
     '(norm + 1e-6)), finite',
@@ -447,6 +471,15 @@ export const mutants: readonly Mutant[] = [
     ['min(params.row_count,', 'max(params.row_count,'],
     ['m >= rows()', 'm > rows()'],
     ['decode_element(raw.x, 1u)', 'decode_element(raw.x, 0u)'],
+  ),
+  ...inFile(
+    'matmul_dense.wgsl',
+    INT8_VECTORS,
+    [
+      'RawB(weight[i >> 2u], weight[params.scales_at + scale_block(i)])',
+      'RawB(weight[i >> 2u], weight[params.scales_at])',
+    ],
+    ['let i = first + min(c, length - 4u)', 'let i = first + c + 4u'],
   ),
   ...inFile('matmul_dense.wgsl', DENSE_VECTORS, ['at + min(k, params.depth - 4u)', 'at + k']),
   ...inFile(

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { ModelInfo } from '../worker/studio_protocol.ts';
-import { checkSettings } from './check_settings.ts';
+import { checkSettings, patternText, quantizationOf } from './check_settings.ts';
 import { DEFAULT_SETTINGS, type NumberField, type Settings } from './settings_store.ts';
 
 const typed = (numbers: Partial<Record<NumberField, string>>): Settings => ({
@@ -65,4 +65,30 @@ it('keeps to the shape of an adapter it starts from', () => {
   const { errors, request } = checkSettings(typed({ r: '', max_length: '512' }), model, start);
   expect(errors).toEqual({});
   expect(request?.lora).toMatchObject(start.lora);
+});
+
+it('reads ranks and alphas of their own, and says how they are written', () => {
+  const patterned = (rank_pattern: string, alpha_pattern = '') =>
+    checkSettings({ ...DEFAULT_SETTINGS, patterns: { rank_pattern, alpha_pattern } });
+  const { request, errors } = patterned('q_proj = 32, layers\\.0\\.mlp.*=8,', 'v_proj = 0.5');
+  expect(errors).toEqual({});
+  expect(request?.lora.rank_pattern).toEqual({ q_proj: 32, 'layers\\.0\\.mlp.*': 8 });
+  expect(request?.lora.alpha_pattern).toEqual({ v_proj: 0.5 });
+  expect(patternText(request?.lora.rank_pattern)).toBe('q_proj = 32, layers\\.0\\.mlp.* = 8');
+  for (const wrong of ['q_proj', 'q_proj = x', 'q_proj = 0', 'q_proj = 1.5', 'q_proj =']) {
+    expect(patterned(wrong).errors.rank_pattern).toMatch(/name = number above 0/);
+    expect(patterned(wrong).request).toBeNull();
+  }
+  expect(patterned('', 'q_proj = -1').errors).toHaveProperty('alpha_pattern');
+});
+
+it('says how the model is to be held', () => {
+  expect(checkSettings(DEFAULT_SETTINGS).request?.quantization).toMatchObject({
+    bnb_4bit_quant_type: 'nf4',
+    bnb_4bit_use_double_quant: true,
+    embeddings_in_8bit: false,
+  });
+  const flags = { ...DEFAULT_SETTINGS.flags, embeddings_in_8bit: true };
+  const quantization = quantizationOf({ ...DEFAULT_SETTINGS, bnb_4bit_quant_type: 'fp4', flags });
+  expect(quantization).toMatchObject({ bnb_4bit_quant_type: 'fp4', embeddings_in_8bit: true });
 });

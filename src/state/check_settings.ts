@@ -3,7 +3,13 @@ import * as v from 'valibot';
 import type { LoraSettings } from '../formats/lora.ts';
 import { type QuantizationConfig, type RunConfig, runConfigSchema } from '../formats/run_config.ts';
 import type { DataSettings, ModelInfo, TrainRequest } from '../worker/studio_protocol.ts';
-import { LORA_NUMBERS, type SettingField, type Settings, TRAINING_NUMBERS } from './settings_store.ts';
+import {
+  LORA_NUMBERS,
+  type PatternField,
+  type SettingField,
+  type Settings,
+  TRAINING_NUMBERS,
+} from './settings_store.ts';
 
 export type SettingErrors = Partial<Record<SettingField, string>>;
 
@@ -30,8 +36,14 @@ const DATA_FIELDS = [
   'validation_share',
 ] as const satisfies readonly SettingField[];
 
-/** The base model is held as QLoRA has it: NF4 with double quantization. */
-export const DEFAULT_QUANTIZATION: QuantizationConfig = v.parse(runConfigSchema, { model: '', data: '' }).quantization;
+/** How the next model is held: QLoRA's NF4 with double quantization but for what the form says. */
+export function quantizationOf({ bnb_4bit_quant_type, flags }: Settings): QuantizationConfig {
+  const quantization = { bnb_4bit_quant_type, embeddings_in_8bit: flags.embeddings_in_8bit };
+  return v.parse(runConfigSchema, { model: '', data: '', quantization }).quantization;
+}
+
+const PATTERN_HELP = 'Write name = number above 0, several with commas: q_proj = 32, layers.0.mlp.* = 8.';
+const isPattern = (field: SettingField) => field === 'rank_pattern' || field === 'alpha_pattern';
 
 const MAX_VALIDATION_SHARE = 0.5;
 
@@ -49,11 +61,12 @@ export function checkSettings(
   if (numbers.eval_steps.trim() === '') training.eval_steps = share > 0 ? evalSteps(training.max_steps) : undefined;
   const lora = start
     ? { ...start.lora, lora_dropout: parseNumber(numbers.lora_dropout) }
-    : { ...typed(LORA_NUMBERS), target_modules: settings.target_modules };
+    : { ...typed(LORA_NUMBERS), ...typedPatterns(settings), target_modules: settings.target_modules };
   const candidate = {
     name: settings.name.trim() || undefined,
     model: '',
     data: '',
+    quantization: quantizationOf(settings),
     lora: { use_rslora: flags.use_rslora, use_dora: flags.use_dora, ...lora },
     training: {
       ...training,
@@ -77,7 +90,7 @@ export function checkSettings(
   const result = v.safeParse(runConfigSchema, candidate);
   for (const issue of result.success ? [] : result.issues) {
     const field = v.getDotPath(issue)?.split('.')[1] as SettingField | undefined;
-    if (field) errors[field] ??= sentence(issue);
+    if (field) errors[field] ??= isPattern(field) ? PATTERN_HELP : sentence(issue);
   }
   const config = result.success ? result.output : null;
   if (config) Object.assign(errors, againstModel(config, model), errors);
@@ -132,6 +145,30 @@ function againstModel({ lora, training }: RunConfig, model: ModelInfo | null): S
 function evalSteps(maxSteps: number | undefined): number | undefined {
   return maxSteps && maxSteps >= 1 ? Math.max(1, Math.floor(maxSteps / 5)) : undefined;
 }
+
+function typedPatterns({ patterns }: Settings): Record<PatternField, Record<string, number>> {
+  return { rank_pattern: readPattern(patterns.rank_pattern), alpha_pattern: readPattern(patterns.alpha_pattern) };
+}
+
+/** `q_proj = 32, layers.0.mlp.* = 8`: what stands before the last equals sign is the expression. */
+function readPattern(text: string): Record<string, number> {
+  const entries = text.split(/[,;\n]/).filter((entry) => entry.trim() !== '');
+  return Object.fromEntries(
+    entries.map((entry) => {
+      const at = entry.lastIndexOf('=');
+      return [
+        (at < 0 ? entry : entry.slice(0, at)).trim(),
+        (at < 0 ? undefined : parseNumber(entry.slice(at + 1))) ?? Number.NaN,
+      ];
+    }),
+  );
+}
+
+/** A pattern as it is typed. */
+export const patternText = (pattern: Readonly<Record<string, number>> = {}): string =>
+  Object.entries(pattern)
+    .map(([key, value]) => `${key} = ${value}`)
+    .join(', ');
 
 /** NaN for what is no number, so that the schema refuses it; undefined for nothing. */
 function parseNumber(text: string): number | undefined {

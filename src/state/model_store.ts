@@ -35,6 +35,7 @@ export interface Retry {
 }
 
 export interface Loading {
+  readonly quantization: QuantizationConfig;
   readonly status: 'running' | 'pausing' | 'paused' | 'resuming' | 'cancelling' | 'failed';
   readonly runId: string;
   readonly location: ModelLocation;
@@ -94,7 +95,7 @@ export function loadModel(location: ModelLocation, info: ModelInfo, quantization
   const pinned = location.kind === 'hub' && info.commit ? { ...location, revision: info.commit } : location;
   useModel.setState({
     loaded: null,
-    loading: { status: 'running', runId, location, info, progress: null, retry: null, failure: null },
+    loading: { status: 'running', runId, location, info, quantization, progress: null, retry: null, failure: null },
   });
   studioClient.send({ type: 'load-model', runId, location: pinned, quantization });
 }

@@ -32,9 +32,11 @@ export type FlagField =
   | 'assistant_only_loss'
   | 'gradient_checkpointing'
   | 'remove_duplicates'
-  | 'load_best_model_at_end';
-export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy';
-export type SettingField = NumberField | FlagField | ChoiceField | 'target_modules' | 'name';
+  | 'load_best_model_at_end'
+  | 'embeddings_in_8bit';
+export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy' | 'bnb_4bit_quant_type';
+export type PatternField = 'rank_pattern' | 'alpha_pattern';
+export type SettingField = NumberField | FlagField | ChoiceField | PatternField | 'target_modules' | 'name';
 
 export interface Settings {
   readonly name: string;
@@ -42,10 +44,13 @@ export interface Settings {
   readonly flags: Readonly<Record<FlagField, boolean>>;
   readonly lr_scheduler_type: RunConfig['training']['lr_scheduler_type'];
   readonly train_sampling_strategy: RunConfig['training']['train_sampling_strategy'];
+  readonly bnb_4bit_quant_type: RunConfig['quantization']['bnb_4bit_quant_type'];
+  /** As typed: `q_proj = 32, layers.0.mlp.* = 8`. */
+  readonly patterns: Readonly<Record<PatternField, string>>;
   readonly target_modules: 'all-linear' | readonly string[];
 }
 
-const { lora, training } = DEFAULTS;
+const { lora, training, quantization } = DEFAULTS;
 
 export const DEFAULT_SETTINGS: Settings = {
   name: 'my-adapter',
@@ -78,9 +83,12 @@ export const DEFAULT_SETTINGS: Settings = {
     gradient_checkpointing: training.gradient_checkpointing,
     remove_duplicates: DEFAULTS.remove_duplicates,
     load_best_model_at_end: training.load_best_model_at_end,
+    embeddings_in_8bit: quantization.embeddings_in_8bit,
   },
   lr_scheduler_type: training.lr_scheduler_type,
   train_sampling_strategy: training.train_sampling_strategy,
+  bnb_4bit_quant_type: quantization.bnb_4bit_quant_type,
+  patterns: { rank_pattern: '', alpha_pattern: '' },
   target_modules: 'all-linear',
 };
 
@@ -94,9 +102,11 @@ export function setFlag(field: FlagField, value: boolean): void {
   useSettings.setState(({ flags }) => ({ flags: { ...flags, [field]: value } }));
 }
 
-export function setSettings(
-  part: Partial<Pick<Settings, 'name' | 'lr_scheduler_type' | 'train_sampling_strategy' | 'target_modules'>>,
-): void {
+export function setPattern(field: PatternField, text: string): void {
+  useSettings.setState(({ patterns }) => ({ patterns: { ...patterns, [field]: text } }));
+}
+
+export function setSettings(part: Partial<Pick<Settings, ChoiceField | 'name' | 'target_modules'>>): void {
   useSettings.setState(part);
 }
 

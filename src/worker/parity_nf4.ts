@@ -24,7 +24,11 @@ export async function nf4Checks(
     const offset = theirs('nested_offset')[0] ?? Number.NaN;
     nested.push(
       tensor.nestedAbsmax.length === nestedAbsmax.length ? 0 : Number.POSITIVE_INFINITY,
-      ...Array.from(nestedAbsmax, (value, i) => relativeError(tensor.nestedAbsmax?.[i] ?? Number.NaN, value)),
+      // What is left of absmax when their mean is taken off: as exact as the mean.
+      ...Array.from(nestedAbsmax, (value, i) => {
+        const ours = tensor.nestedAbsmax?.[i] ?? Number.NaN;
+        return ours === value ? 0 : Math.abs(ours - value) / (Math.abs(offset) + Math.abs(value));
+      }),
       relativeError(tensor.nestedOffset ?? Number.NaN, offset),
     );
   }

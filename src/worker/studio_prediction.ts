@@ -4,8 +4,14 @@ import type { Capabilities } from '../engine/device/capabilities.ts';
 import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { type ModelMemory, type PredictedMemory, predictMemory } from '../engine/train/predict_memory.ts';
 import { adaptedLinears } from '../formats/lora.ts';
-import type { LoraConfig, TrainingConfig } from '../formats/run_config.ts';
+import type { LoraConfig, QuantizationConfig, TrainingConfig } from '../formats/run_config.ts';
 import { keepLayers, momentsOptions } from './trainer_options.ts';
+
+/** The memory of a model that is to be loaded with these settings. */
+export function heldAs(model: ModelMemory, quantization: QuantizationConfig): ModelMemory {
+  const doubleQuant = quantization.bnb_4bit_use_double_quant;
+  return { ...model, doubleQuant, tableDtype: quantization.embeddings_in_8bit ? 'I8' : model.tableDtype };
+}
 
 /**
  * An upper bound where the rows are not known: batches are taken to be as long as max_length, or as the longest row.

@@ -87,7 +87,15 @@ export type StudioCommand =
    * What a run would take, over the model that was inspected last or is loaded: `prediction`, or `failed` where it cannot be
    * made on this device.
    */
-  | { type: 'predict'; runId: string; of: PredictedModel; lora: LoraConfig; training: TrainingConfig }
+  | {
+      type: 'predict';
+      runId: string;
+      of: PredictedModel;
+      /** Of a model that is not loaded yet. */
+      quantization: QuantizationConfig;
+      lora: LoraConfig;
+      training: TrainingConfig;
+    }
   /** Downloads and quantizes the inspected model: `model-progress` …, then `model-ready` or `failed`. Frees the one before. */
   | { type: 'load-model'; runId: string; location: ModelLocation; quantization: QuantizationConfig }
   /** Holds or goes on with a download (load-model) or a training run. */

@@ -21,7 +21,7 @@ import {
   ModelNotCachedError,
   type ModelPorts,
 } from './studio_model.ts';
-import { predictStudioRun } from './studio_prediction.ts';
+import { heldAs, predictStudioRun } from './studio_prediction.ts';
 import type { DataLocation, ModelLocation, StudioCommand, StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
@@ -176,7 +176,8 @@ export class StudioSession {
         emit({ type: 'model-info', runId, info: this.#inspected.info });
         return;
       case 'predict': {
-        const model = command.of === 'inspected' ? this.#inspected?.memory : this.#model?.memory;
+        const inspected = this.#inspected && heldAs(this.#inspected.memory, command.quantization);
+        const model = command.of === 'inspected' ? inspected : this.#model?.memory;
         if (!model) throw new StudioOrderError('There is no model to predict for.');
         const { capabilities } = await this.#device();
         const longest = command.of === 'loaded' ? (this.#data?.longest ?? null) : null;

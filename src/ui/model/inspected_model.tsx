@@ -1,12 +1,15 @@
-import { DEFAULT_QUANTIZATION } from '../../state/check_settings.ts';
+import { quantizationOf } from '../../state/check_settings.ts';
 import { loadModel, useModel } from '../../state/model_store.ts';
 import { isActive, useRun } from '../../state/run_store.ts';
+import { useSettings } from '../../state/settings_store.ts';
 import type { ModelInfo, ModelLocation } from '../../worker/studio_protocol.ts';
 import { bytes, count, parameters, plural } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Figures } from '../primitives/figures.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { Notice } from '../primitives/notice.tsx';
+import { ChoiceSetting } from '../settings/choice_setting.tsx';
+import { FlagSetting } from '../settings/flag_setting.tsx';
 import styles from './inspected_model.module.css';
 import { PredictedMemory } from './predicted_memory.tsx';
 
@@ -18,6 +21,7 @@ interface Props {
 export function InspectedModel({ location, info }: Props) {
   const training = useRun((state) => isActive(state.status));
   const loaded = useModel((state) => state.loaded);
+  const quantization = quantizationOf(useSettings());
   const hub = location.kind === 'hub';
   return (
     <div className={styles.model}>
@@ -42,11 +46,13 @@ export function InspectedModel({ location, info }: Props) {
           { label: 'Chat template', value: info.chatTemplate ? 'yes' : 'none' },
         ]}
       />
+      <ChoiceSetting field="bnb_4bit_quant_type" />
+      <FlagSetting field="embeddings_in_8bit" />
       <PredictedMemory of="inspected" />
       {!info.chatTemplate && (
         <Notice kind="info">Without a chat template the data must be text, or prompts with completions.</Notice>
       )}
-      <Button kind="primary" disabled={training} onClick={() => loadModel(location, info, DEFAULT_QUANTIZATION)}>
+      <Button kind="primary" disabled={training} onClick={() => loadModel(location, info, quantization)}>
         <Icon name="download" />
         {hub ? `Download and load, ${bytes(info.downloadBytes)}` : 'Load'}
       </Button>
@@ -55,7 +61,7 @@ export function InspectedModel({ location, info }: Props) {
           ? 'A run is under way. It keeps its model until it ends.'
           : loaded
             ? `${loaded.info.name} is freed first: one model is held at a time.`
-            : 'Weights are quantized to 4 bits (NF4) on the GPU as they arrive.'}
+            : `Weights are quantized to 4 bits (${quantization.bnb_4bit_quant_type.toUpperCase()}) on the GPU as they arrive; those that are in 4 bits already stay as they are.`}
       </p>
     </div>
   );

@@ -11,7 +11,7 @@ export function LoadedModel({ loaded }: { readonly loaded: Loaded }) {
   const hasData = useData((state) => state.location !== null);
   const where = info.commit ? `commit ${info.commit.slice(0, 8)}` : 'from a folder';
   return (
-    <Panel title={info.name} lead={`Loaded in 4 bits (NF4): ${parameters(info.parameters)} parameters, ${where}.`}>
+    <Panel title={info.name} lead={`Loaded in 4 bits: ${parameters(info.parameters)} parameters, ${where}.`}>
       <MemoryBar memory={memory} />
       <LinkButton primary href={hasData ? '#train' : '#data'}>
         {hasData ? 'Go on to training' : 'Go on to the data'} <Icon name="chevron" />

@@ -1,4 +1,3 @@
-import { DEFAULT_QUANTIZATION } from '../../state/check_settings.ts';
 import {
   cancelLoading,
   type Loading as LoadingState,
@@ -16,8 +15,8 @@ import styles from './loading.module.css';
 import { RetryNotice } from './retry_notice.tsx';
 
 export function Loading({ loading }: { readonly loading: LoadingState }) {
-  const { status, info, location, progress, retry, failure } = loading;
-  const again = () => loadModel(location, info, DEFAULT_QUANTIZATION);
+  const { status, info, location, quantization, progress, retry, failure } = loading;
+  const again = () => loadModel(location, info, quantization);
   return (
     <Panel title={info.name} lead={LEADS[status]}>
       {failure?.name === 'GatedModelError' ? (

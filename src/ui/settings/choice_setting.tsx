@@ -6,6 +6,7 @@ import { HELP } from './help.ts';
 const CHOICES: { readonly [F in ChoiceField]: readonly Settings[F][] } = {
   lr_scheduler_type: ['linear', 'cosine', 'constant', 'constant_with_warmup'],
   train_sampling_strategy: ['random', 'sequential', 'group_by_length'],
+  bnb_4bit_quant_type: ['nf4', 'fp4'],
 };
 
 export function ChoiceSetting({

@@ -1,10 +1,13 @@
 /** A sentence for each setting. */
-import type { ChoiceField, FlagField, NumberField } from '../../state/settings_store.ts';
+import type { ChoiceField, FlagField, NumberField, PatternField } from '../../state/settings_store.ts';
 
-export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | 'target_modules', string>> = {
+export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | PatternField | 'target_modules', string>> = {
   r: 'Rank of the adapter: how much it can learn. 8 to 32 suits most data.',
   lora_alpha: 'Strength of the adapter; twice r is a good habit.',
   target_modules: 'Which linear layers get an adapter. All of them learns best.',
+  rank_pattern:
+    'Another r for some modules: q_proj = 32, layers.0.mlp.* = 8. Names are expressions, the first that fits counts.',
+  alpha_pattern: 'Another lora_alpha for some modules, written the same way.',
   use_rslora: 'Scale by α ∕ √r instead of α ∕ r, for large ranks.',
   lora_dropout:
     'Share of the adapter’s inputs that training leaves out at random, against learning by heart. 0 is usual.',
@@ -28,6 +31,9 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | 'targ
     'random shuffles the rows; sequential takes them in file order; group_by_length brings rows of like length together.',
   gradient_checkpointing:
     'Computes every layer twice: least memory, about a third more time. Off: only as many layers as memory needs.',
+  bnb_4bit_quant_type: 'How the frozen weights are held in 4 bits. nf4 suits weights better; fp4 is there to compare.',
+  embeddings_in_8bit:
+    'Embedding and output head in 8 bits: about half their memory. Changes the numbers a little; off is exact.',
   seed: 'The same seed gives the same run.',
   max_length: 'Longer rows are cut to this many tokens.',
   packing: 'Puts short rows together into full sequences; rows do not see each other.',

@@ -4,6 +4,7 @@ import { Panel } from '../primitives/panel.tsx';
 import { ChoiceSetting } from '../settings/choice_setting.tsx';
 import { FlagSetting } from '../settings/flag_setting.tsx';
 import { NumberSetting } from '../settings/number_setting.tsx';
+import { PatternSetting } from '../settings/pattern_setting.tsx';
 import { useChecked } from '../settings/use_checked.ts';
 import { AdapterStart } from './adapter_start.tsx';
 import { loadCharts } from './load_charts.ts';
@@ -45,6 +46,10 @@ export function SettingsView() {
             <NumberSetting field="lora_dropout" errors={errors} />
           </div>
           <TargetModules error={errors.target_modules} />
+          <div className={styles.fields}>
+            <PatternSetting field="rank_pattern" errors={errors} fixed={start?.lora.rank_pattern} />
+            <PatternSetting field="alpha_pattern" errors={errors} fixed={start?.lora.alpha_pattern} />
+          </div>
           <FlagSetting field="use_rslora" />
           <FlagSetting field="use_dora" />
         </Panel>
