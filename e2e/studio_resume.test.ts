@@ -44,7 +44,7 @@ async function open(screen = ''): Promise<Page> {
 
 async function startRun(page: Page): Promise<void> {
   await goTo(page, 'Train');
-  await fill(page, { max_steps: String(STEPS), learning_rate: '0.002' });
+  await fill(page, { max_steps: String(STEPS), learning_rate: '0.002', gradient_accumulation_steps: '1' });
   await page.getByRole('button', { name: /Start training/ }).click();
 }
 
@@ -86,4 +86,4 @@ it('a closed tab loses nothing: resumed without the Hub, the curve is the uninte
   await third.getByText('Resumed from step 20.').waitFor({ timeout: 60_000 });
   await third.getByText('Trained', { exact: true }).waitFor({ timeout: 120_000 });
   expect(await curve(third)).toEqual(whole);
-});
+}, 300_000);
