@@ -18,7 +18,7 @@ const MAY_IMPORT = {
 const SEES_PROTOCOL = ['state', 'ui'];
 
 /** What the engine wants others to implement: they see these files of it and no others. */
-const PORTS = '^src/engine/(page_store|weight_source)\\.ts$';
+const PORTS = '^src/engine/(page_store|weight_source|weight_cache)\\.ts$';
 const IMPLEMENT_PORTS = ['storage', 'cli'];
 
 /** Tests and what only they use: no bundle holds them. */

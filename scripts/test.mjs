@@ -17,6 +17,8 @@ const only = onlyAt < 0 ? null : (process.argv[onlyAt + 1] ?? '').split(',');
 
 ensureDependencies();
 ensureChromium();
+// Tests that can be longer are.
+if (full) process.env.NIBBLE_FULL = '1';
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'nibble-test-'));
 
 /** The golden cases of a quick run: what data and training can do, and of the architectures those that have most of their own. */

@@ -3,7 +3,8 @@ import { create } from 'zustand';
 
 export const STEPS = ['model', 'data', 'train', 'try', 'export'] as const;
 export type Step = (typeof STEPS)[number];
-export type Screen = Step | 'self-test';
+const OTHERS = ['runs', 'self-test'] as const;
+export type Screen = Step | (typeof OTHERS)[number];
 
 export const useNavigation = create<{ screen: Screen }>()(() => ({ screen: 'model' }));
 
@@ -19,5 +20,5 @@ export function followAddress(): void {
 
 function screenOf(hash: string): Screen {
   const name = hash.slice(1);
-  return name === 'self-test' ? name : (STEPS.find((step) => step === name) ?? 'model');
+  return [...STEPS, ...OTHERS].find((screen) => screen === name) ?? 'model';
 }

@@ -1,7 +1,14 @@
 /** The training run. Steps arrive faster than a screen can show them: they are collected and told ten times a second. */
 import { create } from 'zustand';
 import type { AdapterFile, KeptActivations, MemoryCategory, PagingRates, StepRecord } from '../worker/protocol.ts';
-import type { ModelInfo, PrecisionChoice, PreparingStage, TrainRequest } from '../worker/studio_protocol.ts';
+import type {
+  ModelInfo,
+  PrecisionChoice,
+  PreparingStage,
+  RunSummary,
+  StudioEvent,
+  TrainRequest,
+} from '../worker/studio_protocol.ts';
 import { batched } from './batched.ts';
 import type { Failure } from './model_store.ts';
 import { StepSeries } from './step_series.ts';
@@ -72,6 +79,13 @@ interface RunState {
   /** When the first steps were there: time left is told from there, without what the start took. */
   readonly anchor: { readonly step: number; readonly active: number } | null;
   readonly failure: Failure | null;
+  /** What it is kept as; null while it is not. */
+  readonly storedId: string | null;
+  readonly checkpointStep: number | null;
+  /** A checkpoint that could not be written; until one can. */
+  readonly saveFailure: Failure | null;
+  /** What happened to it: resumed, a lost device. */
+  readonly notes: readonly string[];
 }
 
 const NONE: RunState = {
@@ -96,6 +110,10 @@ const NONE: RunState = {
   activeBefore: 0,
   anchor: null,
   failure: null,
+  storedId: null,
+  checkpointStep: null,
+  saveFailure: null,
+  notes: [],
 };
 
 export const useRun = create<RunState>()(() => NONE);
@@ -140,6 +158,23 @@ export function startTraining(request: TrainRequest, model: ModelInfo): void {
     since: performance.now(),
   });
   studioClient.send({ type: 'train', runId, request });
+}
+
+/** Goes on with a stored run; `maxSteps` where it is to be longer than it was. */
+export function resumeStoredRun({ id, request, model, totalSteps }: RunSummary, maxSteps?: number): void {
+  const runId = studioClient.newRunId('resume-run');
+  useRun.setState({
+    ...NONE,
+    status: 'starting',
+    runId,
+    request: maxSteps ? { ...request, training: { ...request.training, max_steps: maxSteps } } : request,
+    model,
+    storedId: id,
+    totalSteps: maxSteps ?? totalSteps,
+    series: new StepSeries(),
+    since: performance.now(),
+  });
+  studioClient.send({ type: 'resume-run', runId, id, ...(maxSteps !== undefined && { maxSteps }) });
 }
 
 export function pauseTraining(): void {
@@ -209,6 +244,21 @@ export function receiveForRun(signal: StudioSignal): void {
     case 'sample':
       useRun.setState({ samples: [...state.samples, { step: signal.step, texts: signal.texts }] });
       break;
+    case 'run-stored':
+      useRun.setState({ storedId: signal.id });
+      break;
+    case 'restored':
+      restore(state, signal);
+      break;
+    case 'saved':
+      useRun.setState({ checkpointStep: signal.step, saveFailure: null });
+      break;
+    case 'save-failed':
+      useRun.setState({ saveFailure: { name: signal.name, message: signal.message } });
+      break;
+    case 'device-lost':
+      useRun.setState({ notes: [...state.notes, signal.message] });
+      break;
     case 'paused':
       if (state.status === 'stopping') break;
       show.now();
@@ -229,6 +279,27 @@ export function receiveForRun(signal: StudioSignal): void {
       break;
   }
 }
+
+/** The curve up to the checkpoint, in the place of whatever was drawn. */
+function restore(state: RunState, { step, records, evaluations, notes }: Of<'restored'>): void {
+  const series = new StepSeries();
+  for (const record of records) series.push(record, 0);
+  for (const evaluation of evaluations) series.evaluate(evaluation.step, evaluation.loss);
+  pending = {};
+  const { length: version } = series;
+  useRun.setState({
+    series,
+    version,
+    evaluations: series.evaluations,
+    latest: records.at(-1) ?? null,
+    latestEval: evaluations.at(-1) ?? null,
+    checkpointStep: step,
+    anchor: null,
+    notes: [...state.notes, `Resumed from step ${step}.`, ...notes],
+  });
+}
+
+type Of<T extends StudioEvent['type']> = Extract<StudioEvent, { type: T }>;
 
 function addStep(state: RunState, record: StepRecord, totalSteps: number, tokensPerSecond: number): void {
   state.series.push(record, tokensPerSecond);

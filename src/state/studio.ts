@@ -11,8 +11,10 @@ import { forgetPrediction, predict, receiveForPrediction } from './prediction_st
 import { forgetTuned, isActive, receiveForRun, useRun } from './run_store.ts';
 import { receiveForSearch } from './search_store.ts';
 import { resetSettings, setNumber, useSettings } from './settings_store.ts';
+import { listStorage, receiveForStorage } from './storage_store.ts';
 import { type StudioWorker, studioClient } from './studio_client.ts';
 import { forgetTry, receiveForTry } from './try_store.ts';
+import { followWakeLock } from './wake_lock.ts';
 
 /** Typing is over before a file is read again. */
 const SETTLE_MS = 500;
@@ -29,13 +31,16 @@ export function startStudio(createWorker: () => StudioWorker): void {
     receiveForRun(signal);
     receiveForTry(signal);
     receiveForEvaluation(signal);
+    receiveForStorage(signal);
     if (signal.type === 'failed' && signal.name === 'DeviceLostError') forgetModel();
   });
   followModel();
   followData();
   followPrediction();
   followLeaving();
+  followWakeLock();
   startDevice();
+  listStorage();
 }
 
 /** The settings as they would be used now. */
@@ -143,7 +148,7 @@ function followData(): void {
   });
 }
 
-/** A run in memory is lost with the page: the browser asks first. */
+/** What a run has trained since its last checkpoint is lost with the page: the browser asks first. */
 function followLeaving(): void {
   addEventListener('beforeunload', (event) => {
     if (isActive(useRun.getState().status)) event.preventDefault();

@@ -12,7 +12,7 @@ const FILE = 'pages';
 const recordsOf = (run: string) => IDBKeyRange.bound([run], [run, []]);
 
 export async function openBrowserDisk(database: StudioDatabase, run: string): Promise<PageDisk> {
-  const file = await openSyncFile(await storageFolder(['runs', run]), FILE);
+  const file = await openSyncFile(await storageFolder(['stored', run]), FILE);
   return new BrowserDisk(database, run, file);
 }
 
@@ -29,7 +29,7 @@ export async function browserRecords(database: StudioDatabase, run: string): Pro
 /** Deletes all that a run has stored: its records first, so that none is left without its pages. */
 export async function removeBrowserDisk(database: StudioDatabase, run: string): Promise<void> {
   await database.delete('records', recordsOf(run));
-  await removeStored(await storageFolder(['runs']), run);
+  await removeStored(await storageFolder(['stored']), run);
 }
 
 class BrowserDisk implements PageDisk {

@@ -5,6 +5,7 @@ import styles from './app.module.css';
 import { DataScreen } from './data/data_screen.tsx';
 import { ExportScreen } from './export/export_screen.tsx';
 import { ModelScreen } from './model/model_screen.tsx';
+import { RunsScreen } from './runs/runs_screen.tsx';
 import { SelfTestScreen } from './self_test/self_test_screen.tsx';
 import { CrashNotice } from './shell/crash_notice.tsx';
 import { DropOverlay } from './shell/drop_overlay.tsx';
@@ -55,6 +56,8 @@ function Content({ screen }: { readonly screen: Screen }) {
       return <TryScreen />;
     case 'export':
       return <ExportScreen />;
+    case 'runs':
+      return <RunsScreen />;
     case 'self-test':
       return <SelfTestScreen />;
     default:

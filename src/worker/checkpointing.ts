@@ -10,6 +10,7 @@ import type { RestoredPage, TrainerSnapshot, TrainerState } from '../engine/trai
 import { PARAMETERS } from '../engine/train/snapshot.ts';
 import type { KeptChoices } from '../engine/tuning/matmul_choices.ts';
 import { CheckpointLostError } from '../storage/errors.ts';
+import { isDataPage } from './run_data.ts';
 import type { RunIdentity } from './run_identity.ts';
 import { checkIdentity } from './run_identity.ts';
 import type { Validation, ValidationState } from './validation.ts';
@@ -60,7 +61,9 @@ export interface CheckpointerOptions {
   readonly identity: RunIdentity;
   /** Steps between two. */
   readonly every: number;
-  readonly onSaved?: (step: number, bytes: number) => void | Promise<void>;
+  /** Pages that belong to each checkpoint and are in the store already. */
+  readonly pages?: readonly PageVersion[];
+  readonly onSaved?: (step: number, bytes: number, log: readonly LoopRecord[]) => void | Promise<void>;
   /** It could not be written; those before are intact, and the next is tried when its time comes. */
   readonly onFailed: (error: Error, step: number) => void;
 }
@@ -112,16 +115,17 @@ export class Checkpointer {
   }
 
   async #write(step: number, snapshot: TrainerSnapshot, state: RunCheckpoint): Promise<void> {
-    const { store, onSaved } = this.#options;
+    const { store, onSaved, pages: always = [] } = this.#options;
     const written: PageVersion[] = [];
     try {
       for await (const { page, bytes } of snapshot.pages()) written.push(await store.write(page, bytes));
       const best = await this.#writeBest();
-      const pages = [...written, ...snapshot.versions, ...(best ? [best] : [])];
+      const pages = [...always, ...written, ...snapshot.versions, ...(best ? [best] : [])];
       await store.commit({ step, pages, state });
       await onSaved?.(
         step,
         pages.reduce((sum, { byteLength }) => sum + byteLength, 0),
+        state.log,
       );
     } finally {
       await store.free([...written, ...snapshot.versions]);
@@ -202,7 +206,7 @@ async function* restoredPages(
 ): AsyncGenerator<RestoredPage> {
   for (const version of pages) {
     const { page } = version;
-    if (page === BEST) continue;
+    if (page === BEST || isDataPage(version)) continue;
     if (paging === null || page.startsWith(PARAMETERS)) {
       yield { page, bytes: await store.read(version), version: null };
     } else {

@@ -6,6 +6,7 @@ import { createBrowserTokenizerWorker } from './browser_tokenizer_worker.ts';
 import reference from './fixtures/evaluation.json' with { type: 'json' };
 import type { StudioCommand, StudioEvent, TrainRequest, TryRow } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
+import { VolatileStore } from './volatile_store.ts';
 
 vi.setConfig({ testTimeout: 180_000 });
 
@@ -24,6 +25,7 @@ const session = new StudioSession(
     createTemplateWorker: createBrowserTemplateWorker,
     createTokenizerWorker: createBrowserTokenizerWorker,
     cores: 2,
+    openStore: async () => new VolatileStore('for a test'),
   },
 );
 

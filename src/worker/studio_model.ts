@@ -2,22 +2,29 @@
 import { Tokenizer } from '../data/tokenizer.ts';
 import { copyTokenizerFiles } from '../data/tokenizer_files.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
-import { ModelWeights } from '../engine/model/weights.ts';
+import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import type { ModelMemory } from '../engine/train/predict_memory.ts';
+import { WeightCacheError } from '../engine/weight_cache.ts';
 import { checkCheckpoint, expectedTensors } from '../formats/check_checkpoint.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/model_config.ts';
 import { layerLinears, type ModelSpec } from '../formats/model_spec.ts';
-import type { Folder } from '../formats/range_source.ts';
+import { FileMissingError, type Folder } from '../formats/range_source.ts';
 import type { QuantizationConfig } from '../formats/run_config.ts';
 import { type DroppedFile, droppedFolder } from '../hub/dropped_folder.ts';
 import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
 import { type HubFolder, openHubFolder } from '../hub/model_folder.ts';
+import { ModelCache } from '../storage/model_cache.ts';
+import type { CachedModel } from '../storage/model_manifest.ts';
+import { cachedFolder, cachingFolder } from './cached_folder.ts';
 import type { FileProgress, ModelInfo, ModelLocation, StudioEvent } from './studio_protocol.ts';
+import type { StudioStore } from './studio_storage.ts';
 import { quantizationOptions } from './trainer_options.ts';
 
 export interface LoadedModel {
+  /** What the cache knows it by. */
+  readonly key: string;
   readonly info: ModelInfo;
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
@@ -26,6 +33,8 @@ export interface LoadedModel {
   readonly weights: ModelWeights;
   readonly quantization: QuantizationConfig;
   readonly memory: ModelMemory;
+  /** Why it is not in the cache, where it should be. */
+  readonly notKept: string | null;
 }
 
 export interface InspectedModel {
@@ -42,6 +51,7 @@ export interface ModelPorts {
   readonly token: () => string | null;
   readonly gate: Gate;
   readonly signal: AbortSignal;
+  readonly store: StudioStore;
 }
 
 export class NoWeightsError extends Error {
@@ -56,7 +66,10 @@ interface OpenFolder {
   close(): void;
 }
 
-async function openFolder(location: ModelLocation, ports: ModelPorts): Promise<OpenFolder> {
+async function openFolder(
+  location: Exclude<ModelLocation, { kind: 'cached' }>,
+  ports: ModelPorts,
+): Promise<OpenFolder> {
   if (location.kind === 'files') {
     const files = location.files.map(({ path, file }) => ({ path, size: file.size }));
     return { folder: droppedFolder(location.name, location.files), commit: null, files, hub: null, close() {} };
@@ -76,12 +89,28 @@ async function openFolder(location: ModelLocation, ports: ModelPorts): Promise<O
 
 /** From config.json and the file list alone. Rejects with the named errors of `hub` and `formats`. */
 export async function inspectModel(location: ModelLocation, ports: ModelPorts): Promise<InspectedModel> {
+  if (location.kind === 'cached') return inspectCached(location, ports);
   const opened = await openFolder(location, ports);
   try {
     const { info, spec } = await describe(opened);
     return { info, memory: { spec, doubleQuant: true, tableDtype: tableDtype(info) } };
   } finally {
     opened.close();
+  }
+}
+
+async function inspectCached(
+  location: Extract<ModelLocation, { kind: 'cached' }>,
+  ports: ModelPorts,
+): Promise<InspectedModel> {
+  const cache = await openCache(location.key, ports);
+  try {
+    if (!cache?.complete) throw new ModelNotCachedError(`${location.name} is no longer in the cache.`);
+    const { info, doubleQuant, tableDtype } = cache.complete;
+    const spec = await readModelConfig(cachedFolder(info.name, cache));
+    return { info, memory: { spec, doubleQuant, tableDtype } };
+  } finally {
+    await cache?.close();
   }
 }
 
@@ -153,32 +182,155 @@ async function loadOnce(
   quantization: QuantizationConfig,
   ports: ModelPorts,
 ): Promise<LoadedModel> {
-  const { runId, emit, signal } = ports;
+  const known = await knownKey(location, quantization);
+  const cached = known && (await loadCached(gpu, known, quantization, ports));
+  if (cached) return cached;
+  if (location.kind === 'cached') {
+    throw new ModelNotCachedError(`${location.name} is no longer in the cache. Load it from where it came from.`);
+  }
   const opened = await openFolder(location, ports);
+  const pinned = location.kind === 'hub' && opened.commit ? { ...location, revision: opened.commit } : location;
+  const key = known ?? (await keyOf(pinned, quantization));
+  const cache = await openCache(key, ports);
   try {
     const { info, spec } = await describe(opened);
-    const tokenizerFiles = await copyTokenizerFiles(opened.folder);
+    const folder = cache ? cachingFolder(opened.folder, cache) : opened.folder;
+    if (cache) await readModelConfig(folder);
+    const tokenizerFiles = await copyTokenizerFiles(folder);
     const tokenizer = await Tokenizer.load(droppedFolder(opened.folder.name, tokenizerFiles));
     const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
-    let reported = Number.NEGATIVE_INFINITY;
+    if (cache) await ports.store.putModel(manifestOf(key, info, cache, null));
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
       ...quantizationOptions(quantization),
-      signal,
-      onLoading: ({ loadedBytes, totalBytes, tensor }) => {
-        const now = performance.now();
-        if (now - reported < REPORT_MS && loadedBytes < totalBytes) return;
-        reported = now;
-        const files: readonly FileProgress[] = opened.hub?.progress.files ?? [];
-        const hosts = opened.hub?.progress.hosts ?? [];
-        emit({ type: 'model-progress', runId, loadedBytes, totalBytes, tensor, files, hosts });
-      },
+      cache,
+      signal: ports.signal,
+      onLoading: reporter(ports, opened.hub),
     });
     gpu.check();
     const { doubleQuant } = weights.layout;
     const memory = { spec, doubleQuant, tableDtype: weights.embedding.dtype };
-    return { info, spec, tokenizer, tokenizerFiles, weights, quantization, memory };
+    if (cache) {
+      const origin = location.kind === 'hub' ? { ...location, revision: opened.commit ?? location.revision } : null;
+      const details: CachedDetails = { info, quantization, doubleQuant, tableDtype: memory.tableDtype, origin };
+      await cache.finish(details);
+      await ports.store.putModel(manifestOf(key, info, cache, cache.complete));
+    }
+    const notKept = cache?.failure?.message ?? null;
+    return { key, info, spec, tokenizer, tokenizerFiles, weights, quantization, memory, notKept };
   } finally {
+    await cache?.close();
     opened.close();
   }
+}
+
+/** What a complete cache says of its model. */
+export interface CachedDetails {
+  readonly info: ModelInfo;
+  readonly quantization: QuantizationConfig;
+  readonly doubleQuant: boolean;
+  readonly tableDtype: ModelMemory['tableDtype'];
+  /** Where it can be loaded from again. */
+  readonly origin: Extract<ModelLocation, { kind: 'hub' }> | null;
+}
+
+export class ModelNotCachedError extends Error {
+  override name = 'ModelNotCachedError';
+}
+
+/** Null where the cache lacks it, or is damaged: then it is emptied. */
+async function loadCached(
+  gpu: Gpu,
+  key: string,
+  { weight_memory_budget: budget }: QuantizationConfig,
+  ports: ModelPorts,
+): Promise<LoadedModel | null> {
+  if (!(await ports.store.models()).some((model) => model.key === key && model.complete)) return null;
+  const cache = await openCache(key, ports);
+  const details = cache?.complete;
+  if (!cache || !details) {
+    await cache?.close();
+    return null;
+  }
+  try {
+    const { info, doubleQuant, tableDtype } = details;
+    const quantization = { ...details.quantization, weight_memory_budget: budget };
+    const folder = cachedFolder(info.name, cache);
+    const spec = await readModelConfig(folder);
+    const tokenizerFiles = await copyTokenizerFiles(folder);
+    const tokenizer = await Tokenizer.load(droppedFolder(info.name, tokenizerFiles));
+    const onLoading = reporter(ports, null);
+    const { signal } = ports;
+    const weights = await ModelWeights.fromCache(gpu, spec, cache, {
+      ...{ doubleQuant, tableDtype, signal, onLoading },
+      ...(budget !== undefined && { budget }),
+    });
+    gpu.check();
+    await ports.store.putModel(manifestOf(key, info, cache, details));
+    const memory = { spec, doubleQuant, tableDtype };
+    return { key, info, spec, tokenizer, tokenizerFiles, weights, quantization, memory, notKept: null };
+  } catch (error) {
+    if (!(error instanceof WeightCacheError || error instanceof FileMissingError)) throw error;
+    await cache.clear();
+    await ports.store.putModel(manifestOf(key, details.info, cache, null));
+    return null;
+  } finally {
+    await cache.close();
+  }
+}
+
+/** Null where it cannot be had: another tab may be loading the same model. */
+async function openCache(key: string, { store }: ModelPorts): Promise<ModelCache<CachedDetails> | null> {
+  if (store.volatile !== null) return null;
+  try {
+    return await ModelCache.open<CachedDetails>(await store.openDisk(key));
+  } catch {
+    return null;
+  }
+}
+
+function manifestOf(
+  key: string,
+  info: ModelInfo,
+  cache: ModelCache<CachedDetails>,
+  details: CachedDetails | null,
+): CachedModel<CachedDetails | null> {
+  const { name, commit } = info;
+  return { key, name, commit, used: Date.now(), bytes: cache.bytes, complete: details !== null, details };
+}
+
+/** The key where it is known before anything is opened. */
+async function knownKey(location: ModelLocation, quantization: QuantizationConfig): Promise<string | null> {
+  if (location.kind === 'cached') return location.key;
+  const pinned = location.kind === 'files' || /^[0-9a-f]{40}$/.test(location.revision);
+  return pinned ? keyOf(location, quantization) : null;
+}
+
+/** Of what decides about the bytes. Goes up when their layout changes. */
+const CACHE_LAYOUT = 1;
+
+async function keyOf(
+  location: Exclude<ModelLocation, { kind: 'cached' }>,
+  { bnb_4bit_quant_type, bnb_4bit_use_double_quant, embeddings_in_8bit }: QuantizationConfig,
+): Promise<string> {
+  const what =
+    location.kind === 'hub'
+      ? [location.id, location.revision]
+      : location.files.map(({ path, file }) => [path, file.size, file.lastModified]);
+  const text = JSON.stringify([CACHE_LAYOUT, what, bnb_4bit_quant_type, bnb_4bit_use_double_quant, embeddings_in_8bit]);
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
+  return `model-${Array.from(digest.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+}
+
+/** Tells of progress, not too often. */
+function reporter({ runId, emit }: ModelPorts, hub: HubFolder | null) {
+  let reported = Number.NEGATIVE_INFINITY;
+  return ({ loadedBytes, totalBytes, tensor }: LoadingProgress) => {
+    const now = performance.now();
+    if (now - reported < REPORT_MS && loadedBytes < totalBytes) return;
+    reported = now;
+    const files: readonly FileProgress[] = hub?.progress.files ?? [];
+    const hosts = hub?.progress.hosts ?? [];
+    emit({ type: 'model-progress', runId, loadedBytes, totalBytes, tensor, files, hosts });
+  };
 }

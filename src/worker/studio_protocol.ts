@@ -29,7 +29,9 @@ export type ModelLocation =
   /** `revision` is a branch, tag or commit; it is pinned to a commit when opened. */
   | { kind: 'hub'; id: string; revision: string }
   /** A folder that was dropped, paths relative to it. */
-  | { kind: 'files'; name: string; files: readonly { path: string; file: File }[] };
+  | { kind: 'files'; name: string; files: readonly { path: string; file: File }[] }
+  /** The cache of quantized weights. */
+  | { kind: 'cached'; key: string; name: string };
 
 /** How tokens are chosen; transformers' names and meanings. */
 export interface Sampling {
@@ -161,7 +163,7 @@ export type StudioCommand =
   | { type: 'open-adapter'; runId: string; files: readonly File[] }
   /** Start from a fresh adapter again. No event follows. */
   | { type: 'clear-adapter' }
-  /** `memory`, `step` …, `evaluation` …, `sample` …, `paused`/`resumed`, then `finished` or `failed`. */
+  /** `memory`, `step` …, `evaluation` …, `sample` …, `paused`/`resumed`, `saved` …, then `finished` or `failed`. */
   | { type: 'train'; runId: string; request: TrainRequest }
   /**
    * Continues texts side by side: `prompts`, `text` …, then `generated` or `failed`. While a run trains, its next step
@@ -172,7 +174,60 @@ export type StudioCommand =
    * Answers the questions of a file, base against adapter: `evaluate-progress` …, then `evaluated` or `failed`. `stop` ends it with
    * the rows done so far. While a run trains, its next step waits.
    */
-  | { type: 'evaluate'; runId: string; files: readonly File[]; limit: number; adapter: TryAdapter };
+  | { type: 'evaluate'; runId: string; files: readonly File[]; limit: number; adapter: TryAdapter }
+  /**
+   * Goes on with a stored run, with its model from the cache or from where it came from: `model-progress` …, `restored`, then
+   * as `train`. `maxSteps` makes it longer than it was.
+   */
+  | { type: 'resume-run'; runId: string; id: string; maxSteps?: number }
+  /** `storage`. */
+  | { type: 'list-storage'; runId: string }
+  /** With all that it has stored: `storage`, or `failed` where another tab trains it. */
+  | { type: 'delete-run'; runId: string; id: string }
+  | { type: 'delete-model'; runId: string; key: string };
+
+/** A stored run, as the list shows it. */
+export interface RunSummary {
+  readonly id: string;
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly created: number;
+  readonly updated: number;
+  /** `interrupted`: its tab ended while it was trained. */
+  readonly state: 'running' | 'interrupted' | 'paused' | 'finished' | 'stopped' | 'failed';
+  /** Some tab trains it now. */
+  readonly open: boolean;
+  readonly checkpointStep: number;
+  readonly totalSteps: number;
+  readonly losses: readonly number[];
+  /** On the disk. */
+  readonly bytes: number;
+  readonly reason: string | null;
+  readonly request: TrainRequest;
+  readonly model: ModelInfo;
+  readonly modelCached: boolean;
+}
+
+/** A model in the cache. */
+export interface CachedModelSummary {
+  readonly key: string;
+  readonly name: string;
+  readonly commit: string | null;
+  readonly used: number;
+  readonly bytes: number;
+  /** Otherwise what is there spares a part of the next download. */
+  readonly complete: boolean;
+}
+
+export interface StorageFacts {
+  /** Why nothing is kept when the tab is closed; null where it is. */
+  readonly volatile: string | null;
+  readonly usedBytes: number | null;
+  readonly quotaBytes: number | null;
+  readonly persisted: boolean;
+  readonly runs: readonly RunSummary[];
+  readonly models: readonly CachedModelSummary[];
+}
 
 export interface ModelSearchResult {
   readonly id: string;
@@ -374,6 +429,23 @@ export type StudioEvent =
       modules: readonly string[];
       tensors: number;
     }
+  | { type: 'storage'; runId: string; facts: StorageFacts }
+  /** The run is kept as `id`; a checkpoint takes about so many bytes. */
+  | { type: 'run-stored'; runId: string; id: string; checkpointBytes: number }
+  /** A stored run goes on after `step`; `notes` are what to know of it. */
+  | {
+      type: 'restored';
+      runId: string;
+      step: number;
+      records: readonly StepRecord[];
+      evaluations: readonly { readonly step: number; readonly loss: number }[];
+      notes: readonly string[];
+    }
+  | { type: 'saved'; runId: string; step: number; bytes: number }
+  /** A checkpoint could not be written: the run is paused, and the one before is intact. */
+  | { type: 'save-failed'; runId: string; step: number; name: string; message: string }
+  /** The graphics device was lost; the run goes on from its checkpoint on a new one. */
+  | { type: 'device-lost'; runId: string; message: string }
   /** What a run does before its trainer is made, told when it turns to it. */
   | { type: 'preparing'; runId: string; stage: PreparingStage }
   /** What the run's matmuls round to, told where there was a choice. */

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { type AdapterTensor, writePeftAdapter } from '../formats/peft.ts';
 import type { StudioEvent } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
+import { VolatileStore } from './volatile_store.ts';
 
 /** An adapter for v_proj and down_proj of one layer, whose configuration says this of its modules. */
 function adapterFiles(target_modules: unknown): File[] {
@@ -34,6 +35,7 @@ it.each([
   const session = new StudioSession((event) => events.push(event), {
     requestGpu: async () => undefined,
     createTemplateWorker: () => ({ post() {}, terminate() {} }),
+    openStore: async () => new VolatileStore('for a test'),
     createTokenizerWorker: () => ({ post() {}, terminate() {} }),
     cores: 1,
   });
@@ -48,6 +50,7 @@ it('says of a zip without an adapter what it may be', async () => {
     createTemplateWorker: () => ({ post() {}, terminate() {} }),
     createTokenizerWorker: () => ({ post() {}, terminate() {} }),
     cores: 1,
+    openStore: async () => new VolatileStore('for a test'),
   });
   const zip = (files: Record<string, Uint8Array>) => new File([zipSync(files) as Uint8Array<ArrayBuffer>], 'data.zip');
   await session.handle({ type: 'open-adapter', runId: 'a', files: [zip({ 'rows.jsonl': new Uint8Array(3) })] });

@@ -14,14 +14,31 @@ import { evaluateQuestions } from './evaluate.ts';
 import { Intermission } from './intermission.ts';
 import { createOpfsScratch } from './opfs_scratch.ts';
 import type { WorkerPorts } from './ports.ts';
+import { storageFacts } from './storage_facts.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { type AdapterSource, generateInStudio, TextModel, type TunedAdapter } from './studio_generate.ts';
 import { downloadDataset } from './studio_hub_data.ts';
-import { type InspectedModel, inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
+import {
+  type InspectedModel,
+  inspectModel,
+  type LoadedModel,
+  loadModel,
+  ModelNotCachedError,
+  type ModelPorts,
+} from './studio_model.ts';
 import { heldAs, predictStudioRun } from './studio_prediction.ts';
-import type { DataLocation, StudioCommand, StudioEvent, TryAdapter } from './studio_protocol.ts';
+import type {
+  DataLocation,
+  ModelLocation,
+  StudioCommand,
+  StudioEvent,
+  TrainRequest,
+  TryAdapter,
+} from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
-import { type RunStage, trainInStudio } from './studio_train.ts';
+import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
+import type { StudioStore } from './studio_storage.ts';
+import type { RunStage } from './studio_train.ts';
 import { poolWidth, TokenizerPool } from './tokenizer_pool.ts';
 import type { CreateTokenizerWorker } from './tokenizer_protocol.ts';
 import { RunFailure } from './train_run.ts';
@@ -53,15 +70,17 @@ interface Work {
 const ZIP_CAP = 4 * 2 ** 30;
 
 /** What the session needs from where it runs. */
-interface StudioPorts extends Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'> {
+export interface StudioPorts extends Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'> {
   readonly createTokenizerWorker: CreateTokenizerWorker;
   /** How many processors there are. */
   readonly cores: number;
+  openStore(): Promise<StudioStore>;
 }
 
 export class StudioSession {
   readonly #emit: (event: StudioEvent) => void;
   readonly #requestGpu: StudioPorts['requestGpu'];
+  readonly #openStore: StudioPorts['openStore'];
   /** Where chat templates are rendered. */
   readonly #openChat: OpenChat;
   readonly #createTokenizerWorker: CreateTokenizerWorker;
@@ -72,10 +91,15 @@ export class StudioSession {
   #token: string | null = null;
   #inspected: InspectedModel | null = null;
   #model: LoadedModel | null = null;
+  /** Where the model came from. */
+  #origin: ModelLocation | null = null;
+  #store: Promise<StudioStore> | null = null;
   /** Cuts large datasets into the loaded model's tokens. */
   #pool: TokenizerPool | null = null;
   #read: ReadData | null = null;
   #data: LoadedData | null = null;
+  /** The key of the model whose tokens the data has. */
+  #dataModel: string | null = null;
   #adapter: PeftAdapter | null = null;
   /** The run that has the GPU's memory: a model being loaded, a training, texts being generated. */
   #exclusive: string | null = null;
@@ -91,6 +115,7 @@ export class StudioSession {
   constructor(emit: (event: StudioEvent) => void, ports: StudioPorts) {
     this.#emit = emit;
     this.#requestGpu = ports.requestGpu;
+    this.#openStore = ports.openStore;
     this.#openChat = containedChat(ports.createTemplateWorker);
     this.#createTokenizerWorker = ports.createTokenizerWorker;
     this.#cores = ports.cores;
@@ -147,7 +172,13 @@ export class StudioSession {
   async #execute(command: RunCommand, { gate, controller: { signal } }: Work): Promise<void> {
     const { runId } = command;
     const emit = this.#emit;
-    const ports: ModelPorts = { runId, emit, hubUrl: this.#hubUrl, token: () => this.#token, gate, signal };
+    const store = await this.#storage();
+    const ports: ModelPorts = { runId, emit, hubUrl: this.#hubUrl, token: () => this.#token, gate, signal, store };
+    const host: Omit<RunHost, 'intermission'> = {
+      ...{ runId, store, gate, signal, emit, openChat: this.#openChat },
+      device: () => this.#device(),
+      model: (details) => this.#modelFor(details, ports),
+    };
     switch (command.type) {
       case 'start': {
         this.#hubUrl = command.hubUrl;
@@ -182,7 +213,8 @@ export class StudioSession {
         this.#dropModel();
         const model = await loadModel(gpu, command.location, command.quantization, ports);
         this.#model = model;
-        this.#pool = new TokenizerPool(model.tokenizerFiles, this.#createTokenizerWorker, poolWidth(this.#cores));
+        this.#origin = command.location;
+        this.#openPool(model);
         emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
         return;
       }
@@ -218,6 +250,7 @@ export class StudioSession {
           signal,
           encoder: this.#pool ?? undefined,
         });
+        this.#dataModel = this.#model?.key ?? null;
         return;
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
@@ -231,20 +264,10 @@ export class StudioSession {
       case 'train': {
         this.#claim(runId);
         const [model, data] = [this.#needModel(), this.#needData()];
-        const { request } = command;
         const adapter = this.#adapter;
-        const gpu = await this.#device();
-        this.#dropText();
-        const intermission = new Intermission<RunStage>();
-        this.#intermission = intermission;
-        const openChat = this.#openChat;
-        const run = { runId, request, model, data, adapter, gate, signal, emit, openChat, intermission };
-        try {
-          this.#tuned = await trainInStudio(gpu, run);
-        } finally {
-          intermission.close();
-          this.#intermission = null;
-        }
+        await this.#trained((intermission) =>
+          startRun({ ...host, intermission }, this.#detailsOf(model, command.request), data, adapter),
+        );
         return;
       }
       case 'generate':
@@ -263,12 +286,46 @@ export class StudioSession {
         });
         return;
       }
+      case 'resume-run': {
+        this.#claim(runId);
+        const stored = await store.run(command.id);
+        if (!stored)
+          throw new StudioOrderError('This run is no longer there: it was deleted, or the browser evicted it.');
+        await this.#trained((intermission) =>
+          resumeRun({ ...host, intermission }, stored as StudioStoredRun, command.maxSteps),
+        );
+        return;
+      }
+      case 'list-storage':
+        emit({ type: 'storage', runId, facts: await storageFacts(store) });
+        return;
+      case 'delete-run':
+        await store.deleteRun(command.id);
+        emit({ type: 'storage', runId, facts: await storageFacts(store) });
+        return;
+      case 'delete-model':
+        await store.deleteModel(command.key);
+        emit({ type: 'storage', runId, facts: await storageFacts(store) });
+        return;
       case 'pause':
       case 'resume':
       case 'stop':
         return;
       default:
         command satisfies never;
+    }
+  }
+
+  /** A run, between whose steps texts can be asked for; what it trained can be tried when it has ended. */
+  async #trained(run: (intermission: Intermission<RunStage>) => Promise<TunedAdapter>): Promise<void> {
+    this.#dropText();
+    const intermission = new Intermission<RunStage>();
+    this.#intermission = intermission;
+    try {
+      this.#tuned = await run(intermission);
+    } finally {
+      intermission.close();
+      this.#intermission = null;
     }
   }
 
@@ -325,11 +382,45 @@ export class StudioSession {
       if (this.#gpu !== gpu) return;
       this.#gpu = null;
       this.#model = null;
-      this.#data = null;
       // Its buffers went with the device.
       this.#text = null;
     });
     return gpu;
+  }
+
+  #storage(): Promise<StudioStore> {
+    this.#store ??= this.#openStore();
+    return this.#store;
+  }
+
+  #detailsOf({ info, key }: LoadedModel, request: TrainRequest): RunDetails {
+    const origin =
+      this.#origin?.kind === 'hub' ? { ...this.#origin, revision: info.commit ?? this.#origin.revision } : null;
+    return { request, model: info, modelKey: key, origin };
+  }
+
+  /** The model that a run is of: the loaded one, else from the cache, else from where it came from. */
+  async #modelFor({ modelKey, model, origin, request }: RunDetails, ports: ModelPorts): Promise<LoadedModel> {
+    if (this.#model?.key === modelKey) return this.#model;
+    const gpu = await this.#device();
+    const data = this.#dataModel === modelKey ? this.#data : null;
+    this.#dropModel();
+    const cached: ModelLocation = { kind: 'cached', key: modelKey, name: model.name };
+    const again = this.#origin ?? origin;
+    const loaded = await loadModel(gpu, cached, request.quantization, ports).catch((error: unknown) => {
+      if (!(error instanceof ModelNotCachedError) || !again || again.kind === 'cached') throw error;
+      return loadModel(gpu, again, request.quantization, ports);
+    });
+    this.#model = loaded;
+    // The same model on another device: the rows' tokens are the host's, and good as they are.
+    this.#data = data;
+    this.#openPool(loaded);
+    ports.emit({ type: 'model-ready', runId: ports.runId, info: loaded.info, memory: gpu.ledger.byCategory() });
+    return loaded;
+  }
+
+  #openPool({ tokenizerFiles }: LoadedModel): void {
+    this.#pool = new TokenizerPool(tokenizerFiles, this.#createTokenizerWorker, poolWidth(this.#cores));
   }
 
   #claim(runId: string): void {

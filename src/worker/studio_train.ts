@@ -6,15 +6,20 @@ import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { MOST_SEQUENCES } from '../engine/generate/generator.ts';
 import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
+import type { PageVersion } from '../engine/page_store.ts';
 import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
-import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
+import { type LoopRecord, NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
+import type { LoraConfig } from '../formats/run_config.ts';
 import type { PauseGate } from '../hub/gate.ts';
+import { Checkpointer, type CheckpointStore, type RunCheckpoint, restoreCheckpoint } from './checkpointing.ts';
 import { continueTexts } from './generate_text.ts';
 import type { Intermission } from './intermission.ts';
+import { pinnedChoices } from './run_checkpoints.ts';
+import type { RunIdentity } from './run_identity.ts';
 import type { LoadedData } from './studio_data.ts';
 import { type AdapterSource, promptOf, TextModel, type TunedAdapter } from './studio_generate.ts';
 import type { LoadedModel } from './studio_model.ts';
@@ -32,14 +37,27 @@ export interface StudioRun {
   readonly runId: string;
   readonly request: TrainRequest;
   readonly model: LoadedModel;
-  readonly data: LoadedData;
+  readonly data: Pick<LoadedData, 'training' | 'validation' | 'longest'>;
   readonly adapter: PeftAdapter | null;
+  /** Where checkpoints go, and what to go on from. */
+  readonly checkpoints: StudioCheckpoints | null;
   readonly gate: PauseGate;
   readonly signal: AbortSignal;
   readonly emit: (event: StudioEvent) => void;
   readonly openChat: OpenChat;
   /** What waits for a pause between two steps; served with the run's model and adapter. */
   readonly intermission: Intermission<RunStage>;
+}
+
+export interface StudioCheckpoints {
+  readonly store: CheckpointStore;
+  /** Pages that every checkpoint lists: the data. */
+  readonly pages: readonly PageVersion[];
+  /** What to go on from. */
+  readonly from: RunCheckpoint | null;
+  readonly identity: RunIdentity;
+  readonly onSaved: (step: number, bytes: number, log: readonly LoopRecord[]) => void | Promise<void>;
+  readonly onFailed: (error: Error, step: number) => void;
 }
 
 /** What a run lends between two steps. */
@@ -49,33 +67,36 @@ export interface RunStage {
 }
 
 /**
- * Emits `memory`, `step`, `evaluation`, `sample` and `finished`, and resolves with what was trained; rejects with a named
- * error, with the adapter where there is one.
+ * Emits `memory`, `restored`, `step`, `evaluation`, `sample` and `finished`, and resolves with what was trained; rejects with a
+ * named error, with the adapter where there is one.
  */
 export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdapter> {
-  const { runId, request, model, data, adapter, gate, signal, emit, intermission } = run;
+  const { runId, request, model, data, adapter, checkpoints, signal, emit, intermission } = run;
   const { lora, training } = request;
   const adapters = adaptedLinears(model.spec, lora);
   if (adapter) checkAdapter(adapter, model.spec, lora);
   const batches = batchesOf(data.training, training);
   const evalBatches = validationBatches(data, training);
-  const capacity = Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0);
+  const from = checkpoints?.from ?? null;
+  if (from) gpu.matmulChoices.restore(from.pinned.matmuls);
   const settings = { lora, training, adapters, adapter };
-  const options = trainerOptions(model.weights, settings, { capacity, positions: Math.max(data.longest, 1) });
-  const precision = await precisionFor(gpu, options, data.training, (event) => emit({ ...event, runId }));
+  const options = trainerOptions(model.weights, settings, {
+    capacity: Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0),
+    positions: Math.max(data.longest, 1),
+    pageStore: checkpoints?.store,
+  });
+  const precision =
+    from?.pinned.precision ?? (await precisionFor(gpu, options, data.training, (event) => emit({ ...event, runId })));
   const trainer = await Trainer.create(gpu, {
     ...options,
     precision,
-    keepLayers: studioKeepLayers(gpu.capabilities, training),
+    keepLayers: from ? { layers: from.pinned.keptLayers } : studioKeepLayers(gpu.capabilities, training),
     tune: {
       onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
       onDone: () => emit({ type: 'preparing', runId, stage: 'compiling' }),
       signal,
     },
   });
-  await keepChoices(gpu);
-  const config = { ...lora, base_model_name_or_path: model.info.name };
-  const files = async () => writePeftAdapter({ tensors: await trainer.readAdapter(), config });
   const text = new TextModel(gpu, model, run.openChat);
   const stage = { text, source: { live: trainer.adapter } };
   const sample = async (step: number) => {
@@ -88,33 +109,51 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
     if (samples && step % samples.every === 0) await sample(step);
     await intermission.serve(stage);
   };
+  let checkpointer: Checkpointer | null = null;
   try {
+    await keepChoices(gpu);
     emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
     const totalSteps = training.max_steps;
     const every = training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch));
     const validation = evalBatches && new Validation(trainer, evalBatches, every, training);
+    const restored =
+      checkpoints && from
+        ? await restoreCheckpoint(checkpoints.store, trainer, validation, gpu.capabilities.name)
+        : null;
+    if (restored) {
+      const { step, checkpoint, notes } = restored;
+      emit({ type: 'restored', runId, step, records: checkpoint.log, evaluations: checkpoint.evaluations, notes });
+    }
+    if (checkpoints && training.save_strategy === 'steps') {
+      const pinned = restored?.checkpoint.pinned ?? pinnedChoices(gpu, trainer, precision);
+      const saving = { ...checkpoints, trainer, validation, pinned, every: training.save_steps };
+      checkpointer = new Checkpointer(saving, restored?.checkpoint);
+      // From the first moment on there is something to go back to, and whether there is room for it is known.
+      if (!restored) await checkpointer.save(0);
+    }
+    const first = restored?.step ?? 0;
     const { steps } = await runTraining({
       trainer,
-      windows: windows(batches, {
-        gate,
-        signal,
-        asked: () => intermission.asked(),
-        serve: () => intermission.serve(stage),
-      }),
+      first,
+      windows: windows(batches, first),
       between,
       steps: totalSteps,
       learningRate: (step) => learningRateAt(step, training, totalSteps),
       logEvery: LOG_EVERY,
       evaluation: validation ?? undefined,
+      checkpoint: checkpointer ?? undefined,
+      gate: attentive(run, stage),
       signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
       emit: (event) => {
         gpu.check();
+        checkpointer?.record(event);
         emit(event.type === 'step' ? { ...event, runId, totalSteps } : { ...event, runId });
       },
     }).catch(async (error: unknown) => {
       if (!(error instanceof NonFiniteLossError)) throw error;
-      throw new RunFailure(error, await files());
+      throw new RunFailure(error, filesOf(model, lora, await trainer.readAdapter()));
     });
+    await checkpointer?.settle();
     const kept = validation?.kept;
     const stopped = signal.aborted && steps < totalSteps;
     await sample(steps);
@@ -124,16 +163,22 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
       runId,
       steps,
       stopped,
-      files: writePeftAdapter({ tensors, config }),
+      files: filesOf(model, lora, tensors),
       ...(kept && { kept: kept.adapter }),
     });
     return { lora, tensors: ownBuffers(tensors) };
   } finally {
-    intermission.close();
+    await checkpointer?.settle();
     text.dispose();
     trainer.dispose();
   }
 }
+
+function filesOf({ info }: StudioRun['model'], lora: LoraConfig, tensors: Tensors) {
+  return writePeftAdapter({ tensors, config: { ...lora, base_model_name_or_path: info.name } });
+}
+
+type Tensors = Parameters<typeof writePeftAdapter>[0]['tensors'];
 
 /** Tokens of a row that f16 is tried on. */
 const TRIED_TOKENS = 256;
@@ -164,24 +209,28 @@ async function trainedRow({ lengths, load }: DatasetPart): Promise<Example | nul
   return null;
 }
 
-interface Pauses {
-  readonly gate: PauseGate;
-  readonly signal: AbortSignal;
-  /** Resolves when there is something to be done meanwhile, and does it. */
-  asked(): Promise<void>;
-  serve(): Promise<void>;
+/** From the step after `first` on, without end. */
+async function* windows(batches: Batches, first: number) {
+  for (let step = first; ; step++) yield (await batches.window(step)).map(flatten);
 }
 
-/** Waits where the user has paused, for what comes up meanwhile too; a stop while paused ends the run. */
-async function* windows(batches: Batches, { gate, signal, asked, serve }: Pauses) {
-  const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-  for (let step = 0; ; step++) {
-    while (gate.paused && !signal.aborted) {
-      await Promise.race([gate.wait(), stopped, asked()]);
-      await serve();
-    }
-    yield (await batches.window(step)).map(flatten);
-  }
+/** The run's gate, at which what comes up meanwhile is served. */
+function attentive(
+  { gate, signal, intermission }: Pick<StudioRun, 'gate' | 'signal' | 'intermission'>,
+  stage: RunStage,
+) {
+  return {
+    get paused() {
+      return gate.paused;
+    },
+    async wait() {
+      const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+      while (gate.paused && !signal.aborted) {
+        await Promise.race([gate.wait(), stopped, intermission.asked()]);
+        await intermission.serve(stage);
+      }
+    },
+  };
 }
 
 /** The sample prompts continued greedily, as many at a time as fit. */
@@ -212,7 +261,10 @@ async function sampleTexts({ text, source }: RunStage, samples: SampleSettings, 
   return texts;
 }
 
-function validationBatches({ validation }: LoadedData, training: TrainRequest['training']): Batches | null {
+function validationBatches(
+  { validation }: Pick<LoadedData, 'validation'>,
+  training: TrainRequest['training'],
+): Batches | null {
   if (validation.lengths.length === 0) return null;
   // In file order: evaluation visits each once.
   return batchesOf(validation, { ...training, train_sampling_strategy: 'sequential' });

@@ -3,6 +3,7 @@ import { createBrowserTemplateWorker } from './browser_template_worker.ts';
 import { createBrowserTokenizerWorker } from './browser_tokenizer_worker.ts';
 import type { StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
+import { openStudioStore } from './studio_store.ts';
 
 /** An adapter's bytes change hands instead of being copied: they can be hundreds of megabytes. */
 function emit(event: StudioEvent): void {
@@ -13,6 +14,7 @@ function emit(event: StudioEvent): void {
 const session = new StudioSession(emit, {
   requestGpu: async () => navigator.gpu,
   createTemplateWorker: createBrowserTemplateWorker,
+  openStore: openStudioStore,
   createTokenizerWorker: createBrowserTokenizerWorker,
   cores: navigator.hardwareConcurrency,
 });

@@ -3,6 +3,7 @@
  * fit a budget, there are fewer slots than layers, which then pass through them.
  */
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import { allocate } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readable } from '../device/ledger.ts';
 import { readBuffer } from '../device/readback.ts';
@@ -12,13 +13,17 @@ import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.
 import type { NormWeight } from '../kernels/rms_norm.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import { FINAL_NORM_SECTION, layerSection, type WeightCache, WeightCacheError } from '../weight_cache.ts';
 import type { WeightSource } from '../weight_source.ts';
-import { readSmallTensor } from './float_tensor.ts';
+import { readSmallTensor, writePadded } from './float_tensor.ts';
 import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
 import { LayerRing, type StreamingFigures } from './layer_ring.ts';
 import { type Quantization, Quantizer } from './quantizer.ts';
-import { allocateRowShards, loadRowShards, type RowShards } from './row_shards.ts';
+import { allocateRowShards, loadRowShards, type RowShards, tablePieces } from './row_shards.ts';
 import { HostSlabs, StoredSlabs } from './slabs.ts';
+
+/** Sections of a cache that are read and checked at a time: their hashes are computed beside each other. */
+const READ_AHEAD = 6;
 
 export interface LoadingProgress {
   readonly loadedBytes: number;
@@ -85,6 +90,8 @@ export class ModelWeights {
       /** NF4 by default. */
       readonly quantType?: QuantType;
       readonly doubleQuant: boolean;
+      /** Takes sections as they come, and gives those that an earlier load has left there. */
+      readonly cache?: WeightCache | null;
       /** Embedding and head in 8 bits, not in the checkpoint's dtype. */
       readonly tablesInBytes?: boolean;
       /** Bytes of GPU memory for all weights; without it all are there at once. */
@@ -93,6 +100,7 @@ export class ModelWeights {
       readonly signal?: AbortSignal;
     },
   ): Promise<ModelWeights> {
+    const cache = options.cache ?? null;
     const linears = layerLinears(spec);
     const linearNames = spec.layers.flatMap((_, i) =>
       linears.map(({ name }) => `${spec.tensors.layerPrefix}${i}.${name}.weight`),
@@ -115,7 +123,7 @@ export class ModelWeights {
     const quantizer = new Quantizer(gpu, quantization, Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)));
     try {
       const toBytes = options.tablesInBytes ? quantizer : null;
-      const rows = (name: string) => loadRowShards(gpu, source, name, toBytes, progress(name));
+      const rows = (name: string) => loadRowShards(gpu, source, name, toBytes, progress(name), cache);
       const embedding = await rows(spec.tensors.embedding);
       const head = spec.tiedHead ? embedding : await rows(spec.tensors.head);
       const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
@@ -123,17 +131,28 @@ export class ModelWeights {
         gpu.device.queue.writeBuffer(tensor.buffer, at * 4, values);
       const norm = async (name: string) =>
         (await readSmallTensor(source, name)).map((w) => w + spec.norm.weightOffset) as Float32Array<ArrayBuffer>;
-      write(finalNorm, 0, await norm(spec.tensors.finalNorm));
+      const lastNorm = await norm(spec.tensors.finalNorm);
+      write(finalNorm, 0, lastNorm);
+      await cache?.write(FINAL_NORM_SECTION, new Uint8Array(lastNorm.buffer));
       const slots = allocateSlots(gpu, spec, layout, options.budget);
       const kept = new HostSlabs();
       const held: (number | null)[] = slots.map(() => null);
       const streams = slots.length < spec.layers.length;
+      // What the checkpoint has in 4 bits is read from it when it is needed, unless a cache is to have all of it.
+      const stored = quantized && !cache ? quantized : null;
       for (let i = 0; i < spec.layers.length; i++) {
-        // What is in 4 bits already is read when it is needed.
-        if (streams && quantized && i >= slots.length) break;
+        if (streams && stored && i >= slots.length) break;
         const prefix = `${spec.tensors.layerPrefix}${i}.`;
         const slab = slots[i % slots.length];
         held[i % slots.length] = i;
+        const cached = await cache?.read(layerSection(i));
+        if (cached?.byteLength === layout.words * 4) {
+          gpu.device.queue.writeBuffer(slab.buffer, 0, cached);
+          if (streams) kept.keep(i, cached);
+          const name = `${prefix}${linears[0].name}.weight`;
+          progress(name)(sum(linears.map((linear) => linearBytes(`${prefix}${linear.name}.weight`))));
+          continue;
+        }
         write(slab, 0, CODEBOOKS[quantization.quantType]);
         write(slab, TABLE_WORDS - DYNAMIC_MAP.length, DYNAMIC_MAP);
         for (const [name, { at }] of layout.norms) write(slab, at, await norm(`${prefix}${name}.weight`));
@@ -144,13 +163,88 @@ export class ModelWeights {
           if (linear.biasAt !== null)
             write(slab, linear.biasAt, await readSmallTensor(source, `${prefix}${name}.bias`));
         }
-        if (streams && !quantized)
-          kept.keep(i, new Uint8Array(await readBuffer(gpu, slab.buffer, 0, layout.words * 4)));
+        if (!cache && !(streams && !stored)) continue;
+        // What is kept must be worth keeping.
+        if (cache) await quantizer.checkFinite();
+        const slabBytes = new Uint8Array(await readBuffer(gpu, slab.buffer, 0, layout.words * 4));
+        if (streams) kept.keep(i, slabBytes);
+        await cache?.write(layerSection(i), slabBytes);
       }
       await quantizer.checkFinite();
       quantizer.dispose();
-      const slabs = quantized ? new StoredSlabs(spec, layout, source, quantized) : kept;
+      const slabs = stored ? new StoredSlabs(spec, layout, source, stored) : kept;
       const ring = streams ? new LayerRing(gpu, slots, slabs, held) : null;
+      return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head });
+    } catch (error) {
+      for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
+      throw error;
+    }
+  }
+
+  /**
+   * Fills a model's buffers from a complete cache, as they were when it was written.
+   *
+   * @throws WeightCacheError where a section is not there or damaged, GpuMemoryError; nothing stays allocated then.
+   */
+  static async fromCache(
+    gpu: Gpu,
+    spec: ModelSpec,
+    cache: Pick<WeightCache, 'read'>,
+    options: {
+      readonly doubleQuant: boolean;
+      readonly tableDtype: TableDtype;
+      /** As of {@link load}; layers beyond it are kept in host memory. */
+      readonly budget?: number;
+      readonly onLoading?: (progress: LoadingProgress) => void;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<ModelWeights> {
+    const { doubleQuant, tableDtype, budget } = options;
+    const before = new Set(gpu.ledger.buffers());
+    try {
+      const model = await allocate(gpu, () => ModelWeights.blank(gpu, spec, doubleQuant, tableDtype, budget));
+      const { layout, embedding, head } = model;
+      const [slots, finalNorm] = [model.#slots, model.#finalNorm];
+      const { tensors } = spec;
+      const tables = [
+        ...tablePieces(tensors.embedding, embedding, spec.hiddenSize),
+        ...(spec.tiedHead ? [] : tablePieces(tensors.head, head, spec.hiddenSize)),
+      ].flat();
+      const place = (section: string, { buffer }: BufferTensor, bytes: number, layer: number | null) => {
+        return { section, buffer, offset: 0, bytes, layer };
+      };
+      const sections = [
+        ...tables.map((piece) => ({ ...piece, layer: null })),
+        place(FINAL_NORM_SECTION, finalNorm, spec.hiddenSize * 4, null),
+        ...spec.layers.map((_, i) => place(layerSection(i), slots[i % slots.length], layout.words * 4, i)),
+      ];
+      const kept = new HostSlabs();
+      const streams = slots.length < spec.layers.length;
+      const totalBytes = sections.reduce((sum, { bytes }) => sum + bytes, 0);
+      let loadedBytes = 0;
+      // The next ones are read and checked while one is uploaded.
+      const reading: Promise<Uint8Array<ArrayBuffer> | null>[] = [];
+      for (const [i, { section, buffer, offset, bytes, layer }] of sections.entries()) {
+        for (let ahead = reading.length; ahead < Math.min(sections.length, i + READ_AHEAD); ahead++) {
+          reading.push(cache.read(sections[ahead].section));
+          reading[ahead].catch(() => undefined);
+        }
+        options.signal?.throwIfAborted();
+        const read = await reading[i];
+        if (read?.byteLength !== bytes) throw new WeightCacheError(section);
+        writePadded(gpu, buffer, offset, read);
+        if (streams && layer !== null) kept.keep(layer, read);
+        reading[i] = Promise.resolve(null);
+        if (i % READ_AHEAD === 0) await gpu.device.queue.onSubmittedWorkDone();
+        loadedBytes += bytes;
+        options.onLoading?.({ loadedBytes, totalBytes, tensor: section });
+      }
+      await gpu.device.queue.onSubmittedWorkDone();
+      if (!streams) return model;
+      // The last layer that went through a slot is in it.
+      const last = spec.layers.length - 1;
+      const held = slots.map((_, slot) => last - ((last - slot) % slots.length));
+      const ring = new LayerRing(gpu, slots, kept, held);
       return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head });
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);

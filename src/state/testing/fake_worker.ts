@@ -9,6 +9,7 @@ import { droppedSources, type ReadData, rawRows, readData } from '../../worker/s
 import type { StudioWorker } from '../studio_client.ts';
 import { FAKE_MODELS, FAKE_RESULTS } from './fake_models.ts';
 import { showFakeRow, summarize } from './fake_rows.ts';
+import { fakeStorage } from './fake_storage.ts';
 import { fakeAnswer, fakeEvaluation, fakePrompt } from './fake_texts.ts';
 import { adapterFiles, DIVERGES_AT, evalLoss, stepRecord } from './fake_training.ts';
 
@@ -28,6 +29,7 @@ interface Job {
 }
 
 export class FakeWorker implements StudioWorker {
+  readonly #deleted = new Set<string>();
   onmessage: StudioWorker['onmessage'] = null;
   onerror: StudioWorker['onerror'] = null;
   readonly #options: FakeOptions;
@@ -86,6 +88,12 @@ export class FakeWorker implements StudioWorker {
       case 'open-adapter':
         await this.#wait(500);
         return this.#openAdapter(command);
+      case 'list-storage':
+      case 'delete-run':
+      case 'delete-model':
+        return this.#storage(command);
+      case 'resume-run':
+        return this.#fail(command.runId, 'CheckpointLostError', 'This worker keeps no runs.');
       case 'train':
         return this.#train(command);
       case 'pause':
@@ -101,6 +109,12 @@ export class FakeWorker implements StudioWorker {
       default:
         command satisfies never;
     }
+  }
+
+  #storage(command: Of<'list-storage' | 'delete-run' | 'delete-model'>): void {
+    if (command.type === 'delete-run') this.#deleted.add(command.id);
+    if (command.type === 'delete-model') this.#deleted.add(command.key);
+    this.#say({ type: 'storage', runId: command.runId, facts: fakeStorage(this.#deleted) });
   }
 
   async #start({ runId }: Of<'start'>): Promise<void> {

@@ -1,5 +1,6 @@
 import { DeviceButton } from './device_button.tsx';
 import { Logo } from './logo.tsx';
+import { RunsLink } from './runs_link.tsx';
 import { StepsNav } from './steps_nav.tsx';
 import { ThemeToggle } from './theme_toggle.tsx';
 import styles from './top_bar.module.css';
@@ -14,6 +15,7 @@ export function TopBar({ steps }: { readonly steps: boolean }) {
         </a>
         {steps && <StepsNav />}
         <div className={styles.tools}>
+          {steps && <RunsLink />}
           {steps && <DeviceButton />}
           <ThemeToggle />
         </div>

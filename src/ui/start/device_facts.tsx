@@ -3,6 +3,7 @@ import { Button } from '../primitives/button.tsx';
 import { Notice } from '../primitives/notice.tsx';
 import { Progress } from '../primitives/progress.tsx';
 import styles from './device_facts.module.css';
+import { StorageUse } from './storage_use.tsx';
 
 /** What a feature means for training, where it means something. */
 const FEATURES: readonly { readonly feature: string; readonly name: string; readonly text: string }[] = [
@@ -16,6 +17,7 @@ export function DeviceFacts() {
   return (
     <div className={styles.facts}>
       <Facts device={device} />
+      <StorageUse />
       {device.status === 'ready' && (
         <a href="#self-test" className={styles.check}>
           Check this GPU against PyTorch

@@ -5,6 +5,7 @@ import { MemoryBar } from '../primitives/memory_bar.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import { loadCharts } from './load_charts.ts';
 import { PagingFigures } from './paging_figures.tsx';
+import { RunNotices } from './run_notices.tsx';
 import { RunOutcome } from './run_outcome.tsx';
 import { RunProgress } from './run_progress.tsx';
 import { RunSettings } from './run_settings.tsx';
@@ -19,6 +20,7 @@ export const RunView = memo(function RunView() {
   return (
     <div className={styles.view}>
       <RunOutcome />
+      <RunNotices />
       <RunProgress />
       <Suspense fallback={<div className={styles.waiting} aria-busy="true" />}>
         <Charts />
