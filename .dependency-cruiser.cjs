@@ -10,12 +10,16 @@ const MAY_IMPORT = {
   worker: ['engine', 'data', 'hub', 'storage', 'formats'],
   state: ['formats'],
   ui: ['state', 'formats'],
-  // hub: the headers that the page is served with.
-  cli: ['worker', 'hub', 'formats'],
+  // hub: the headers that the page is served with. storage: its page disk, on files.
+  cli: ['worker', 'hub', 'storage', 'formats'],
 };
 
 /** Of the worker's room, the page's side sees the protocol only. */
 const SEES_PROTOCOL = ['state', 'ui'];
+
+/** What the engine wants others to implement: they see these files of it and no others. */
+const PORTS = '^src/engine/(page_store|weight_source)\\.ts$';
+const IMPLEMENT_PORTS = ['storage', 'cli'];
 
 /** Tests and what only they use: no bundle holds them. */
 const TESTS = '\\.(test|cases|reference|mutants)\\.ts$|/testing(\\.ts$|/)|/fixtures/';
@@ -30,6 +34,7 @@ const rooms = Object.entries(MAY_IMPORT).map(([room, allowed]) => ({
     pathNot: [
       `^src/(${[room, ...allowed].join('|')})/`,
       ...(SEES_PROTOCOL.includes(room) ? ['^src/worker/(studio_)?protocol\\.ts$'] : []),
+      ...(IMPLEMENT_PORTS.includes(room) ? [PORTS] : []),
       // The shaders are the engine's own files.
       '^shaders/',
     ],

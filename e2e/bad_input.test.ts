@@ -121,5 +121,5 @@ it('a command line that is not understood: exit code 2', async () => {
   expect(stderr).toMatch(/^UsageError: .*--steps/m);
   expect(stderr).toContain('Usage:');
   expect(exitCode).toBe(2);
-  expect((await run('train', 'run.json', '--resume')).stderr).toMatch(/^UsageError: --resume is not there yet/m);
+  expect((await run('parity', 'case', '--resume')).stderr).toMatch(/^UsageError: parity has no option --resume/m);
 });

@@ -2,7 +2,7 @@
  * `npm run kernels`: every kernel case, and quantization against bitsandbytes' vectors, in Node on Dawn: what the tests do
  * in Chromium on the software adapter, on a real GPU.
  *
- *   npm run kernels -- [--adapter system|nvidia-f16|swiftshader] [--only NAME] [--vectors FOLDER] [--seed N]
+ *   npm run kernels -- [--adapter system|nvidia-f16|swiftshader] [--only NAME] [--vectors FOLDER] [--seed N] [--verbose]
  *
  * The vectors' folder is one that scripts/reference/bnb_vectors.py has written.
  */
@@ -27,6 +27,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       adapter: { type: 'string', default: 'system' },
       only: { type: 'string', default: '' },
       vectors: { type: 'string', default: 'e2e/golden/bnb-vectors' },
+      verbose: { type: 'boolean', default: false },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 32)) },
     },
   });
@@ -35,7 +36,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const gpu = await acquireGpu(await requestDawn(adapter, []));
   console.log(`adapter: ${gpu.capabilities.name}`);
   const failed = [
-    ...(await runCases(gpu, values.only, Number(values.seed))),
+    ...(await runCases(gpu, values.only, Number(values.seed), values.verbose)),
     ...('bnb_vectors'.includes(values.only) ? await runVectors(gpu, values.vectors) : []),
   ];
   for (const line of failed) console.log(`FAILED ${line}`);
@@ -43,7 +44,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   return failed.length === 0 ? 0 : 1;
 }
 
-async function runCases(gpu: Gpu, only: string, seed: number): Promise<string[]> {
+async function runCases(gpu: Gpu, only: string, seed: number, verbose: boolean): Promise<string[]> {
   const failed: string[] = [];
   const worst = new Map<string, { cases: number; share: number }>();
   let skipped = 0;
@@ -53,6 +54,8 @@ async function runCases(gpu: Gpu, only: string, seed: number): Promise<string[]>
       skipped++;
       continue;
     }
+    // Before it runs: a GPU that hangs says which case it was.
+    if (verbose) console.error(one.name);
     const { error, tolerance } = await one.run(gpu, seed).catch((thrown: Error) => {
       console.log(`${one.name}: ${thrown.message.slice(0, 600)}`);
       return { error: Number.NaN, tolerance: 0 };

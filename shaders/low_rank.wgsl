@@ -1,20 +1,23 @@
 // The narrow side of LoRA: u = s·x·Mᵀ, tokens by ranks. Forward M is A [rank, depth]; TRANSPOSED takes M = Bᵀ from B
 // [depth, rank], the gradient of u. SEGMENTS products side by side, each from its own columns of x, with its own s and M in
 // `lora`, to its own columns of u [T, u_stride].
-// A workgroup makes 16 tokens × 16 ranks: an invocation 4 × 4 of them over its share of the depth (SLICES shares), summed
-// at the end: outputs are too few to fill a GPU otherwise. Operands come straight from memory, where neighbours read the
-// same or adjacent vectors: there is too little to multiply for staging and its barriers to pay. UNROLL vectors of the
-// depth are on their way at once.
+// A workgroup makes 4·ROWS tokens × 16 ranks: an invocation 4 × 4 of them over its share of the depth (SLICES shares),
+// summed at the end: outputs are too few to fill a GPU otherwise. Operands come straight from memory, where neighbours
+// read the same or adjacent vectors: there is too little to multiply for staging and its barriers to pay. UNROLL vectors
+// of the depth are on their way at once.
 // ALIGNED: strides, offsets and depths are whole groups of four, and x is bound as vectors; LORA_VECTORS: M's rows too,
 // TRANSPOSED its ranks.
-const SLICES = 16u;
-const WIDTH = 4u; // vectors of tokens, and of ranks
+const THREADS = 256u;
+const WIDTH = 4u; // vectors of ranks
+const SLICES = THREADS / (WIDTH * ROWS);
 const STRIDE = 4u * SLICES; // depth that the slices take at a time
+const OUTPUTS = 4u * ROWS * WIDTH; // vectors of ranks that the workgroup makes
+const ADDERS = THREADS / OUTPUTS; // invocations that sum one
 
 struct Segment { x_at: u32, depth: u32, lora_at: u32, u_at: u32, rank: u32, tile: u32, scale: f32 }
 
-// Four rows of 4 × 4 ranks, by token, slice and vector of ranks.
-var<workgroup> sums: array<vec4<f32>, 16u * SLICES * WIDTH>;
+// By slice and output.
+var<workgroup> sums: array<vec4<f32>, SLICES * OUTPUTS>;
 
 var<private> segment: Segment;
 
@@ -65,7 +68,7 @@ fn m_vector(j: u32, k: u32) -> vec4<f32> {
 }
 #endif
 
-@compute @workgroup_size(16u * SLICES)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   // Found in a variable of the function's own: the compiler must see that all invocations agree on it.
   var found: Segment;
@@ -75,11 +78,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 #endfor
   segment = found;
-  let token = group.x * 16u;
+  let token = group.x * 4u * ROWS;
   let j0 = (group.y - found.tile) * 16u;
   let tx = lane % WIDTH;
-  let ty = lane / WIDTH % 4u;
-  let slice = lane / 16u;
+  let ty = lane / WIDTH % ROWS;
+  let slice = lane / (WIDTH * ROWS);
   let j = j0 + 4u * tx;
 #for c 4
   let row_{c} = min(token + 4u * ty + {c}u, step.tokens - 1u) * params.x_stride + found.x_at;
@@ -107,13 +110,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #endfor
   }
 #for c 4
-  sums[(slice * 16u + 4u * ty + {c}u) * WIDTH + tx] = acc_{c};
+  sums[slice * OUTPUTS + (4u * ty + {c}u) * WIDTH + tx] = acc_{c};
 #endfor
   workgroupBarrier();
-  if (lane >= 16u * WIDTH) { return; }
+  var sum = vec4<f32>(0.0);
+  for (var other = lane / OUTPUTS; other < SLICES; other += ADDERS) { sum += sums[other * OUTPUTS + lane % OUTPUTS]; }
+  workgroupBarrier();
+  sums[lane] = sum;
+  workgroupBarrier();
+  if (lane >= OUTPUTS) { return; }
+  for (var other = 1u; other < ADDERS; other++) { sum += sums[other * OUTPUTS + lane]; }
   let t = token + lane / WIDTH;
-  var sum = sums[lane];
-  for (var other = 1u; other < SLICES; other++) { sum += sums[other * 16u * WIDTH + lane]; }
   if (t >= step.tokens) { return; }
   for (var e = 0u; e < 4u; e++) {
     let rank = j0 + lane % WIDTH * 4u + e;

@@ -52,6 +52,7 @@ const DENSE_PREFETCH = 'matmul_dense SMALL F32 33 of 33 × 68 → 20 transposed 
 const LOW_RANK = 'low_rank 65 of 65, 64+20+20×100 rank 16 columns';
 const LOW_RANK_ODD = 'low_rank 7 of 9, 33×65 rank 3';
 const LOW_RANK_TURNED = 'low_rank_dx 100 of 101, 40+36+68×64 rank 8 not on 1';
+const LOW_RANK_ROWS = 'low_rank 4 rows 37 of 37, 132+44×300 rank 12 adapter at 4';
 const LOW_RANK_WHOLE = 'low_rank 33 of 33, 260+68×452 rank 20 adapter at 8';
 const LOW_RANK_TURNED_WHOLE = 'low_rank_dx 33 of 33, 260+68×452 rank 20 adapter at 8';
 const LOW_RANK_SUM = 'low_rank_gradient 65 of 65, 64+20+20×100 rank 16 columns';
@@ -79,10 +80,45 @@ export const mutants: readonly Mutant[] = [
     ADAMW,
     ['step.one_minus_beta2 * g * g', 'step.one_minus_beta2 * g'],
     ['gradients[i] * clip[0]', 'gradients[i]'],
-    ['decay - step_size', 'decay + step_size'],
   ),
+  ...inFile('common/adamw.wgsl', ADAMW, ['decay - step_size', 'decay + step_size']),
   ...inFile(
     'adamw.wgsl',
+    'adamw 1000, step 5, clip 0.7, decay 0.1, gradients of 1, pages of 256 from 0',
+    ['i / PAGE * 2u', 'i / PAGE'],
+    ['+ i % PAGE', '+ i'],
+  ),
+  ...inFile(
+    'common/adamw.wgsl',
+    'adamw 700, step 3, clip 1, decay 0.2, gradients of 1, borders 0 100 600 601 1000 1300, pages of 512 from 512',
+    ['params.first + i', 'i'],
+  ),
+  ...inFile(
+    'adamw_8bit.wgsl',
+    'adamw in 8 bits 4096, pages of 1024, step 40, clip 0.7',
+    ['step.one_minus_beta2 * g * g', 'step.one_minus_beta2 * g'],
+    ['gradients[first + j] * clip[0]', 'gradients[first + j]'],
+    ['(2u * CODES + 2u * BLOCKS)', '(2u * CODES)'],
+    ['word1 + CODES', 'word1 + BLOCKS'],
+    ['(codes1, j, 0u)', '(codes1, 0u, 0u)'],
+    ['(codes2, j, 1u)', '(codes2, j, 0u)'],
+    ['v[j] * inverse2, 1u', 'v[j] * inverse2, 0u'],
+    ['m[j] * inverse1', 'm[j]'],
+    ['max(abs(m.z), abs(m.w))', 'abs(m.z)'],
+    ['x > tables', 'x < tables'],
+    ['high = 255u', 'high = 127u'],
+  ),
+  ...inFile('adamw_8bit.wgsl', 'adamw in 8 bits 1000, pages of 512, step 1, clip 0.3, from zero', [
+    'select(0.0, 1.0 / largest, largest > 0.0)',
+    'select(1.0, 1.0 / largest, largest < 0.0)',
+  ]),
+  ...inFile('adamw_8bit.wgsl', 'adamw in 8 bits 65, pages of 256, step 7, clip 1', [
+    'first + j >= params.elements',
+    'first + j >= params.elements + 64u',
+  ]),
+  ...inFile('adamw_8bit.wgsl', 'adamw 300 in 8 bits, skipped', ['clip[0] < 0.0', 'clip[0] < -1.0']),
+  ...inFile(
+    'common/adamw.wgsl',
     'adamw 700, step 3, clip 1, decay 0.2, gradients of 1, borders 0 64 65 66 300 301 512 700',
     ['borders[middle] <= i', 'borders[middle] < i'],
     ['high = middle', 'high = middle - 1u'],
@@ -90,7 +126,7 @@ export const mutants: readonly Mutant[] = [
     ['decay = step.second_decay', 'decay = step.decay'],
     ['step_size = step.second_step_size', 'step_size = step.step_size'],
   ),
-  ...inFile('adamw.wgsl', ADAMW_TINY, ['+ step.epsilon', '- step.epsilon']),
+  ...inFile('common/adamw.wgsl', ADAMW_TINY, ['+ step.epsilon', '- step.epsilon']),
   ...inFile(
     'common/philox.wgsl',
     'dropout 40 of 40 × 100, p 0.05, rank 16 columns',
@@ -285,7 +321,7 @@ export const mutants: readonly Mutant[] = [
     '0x7f800000u) != 0x7f800000u',
     '0x7f800000u) != 0u',
   ]),
-  ...inFile('adamw.wgsl', 'adamw 300, skipped', ['clip[0] < 0.0', 'clip[0] < -1.0']),
+  ...inFile('adamw.wgsl', 'adamw 300 in 32 bits, skipped', ['clip[0] < 0.0', 'clip[0] < -1.0']),
   ...inFile(
     'grad_norm_partials.wgsl',
     GRAD_NORM,
@@ -322,23 +358,23 @@ export const mutants: readonly Mutant[] = [
     'low_rank.wgsl',
     LOW_RANK,
     ['min(k, segment.depth - 4u)) >> 2u];', 'k) >> 2u];'],
-    ['token + 4u * ty + {c}u, step', 'token + {c}u, step'],
     ['let j = j0 + 4u * tx', 'let j = j0'],
     ['m_vector(j + {c}u, k0 + {i}u * STRIDE)', 'm_vector(j, k0 + {i}u * STRIDE)'],
-    ['x_vector(row_{c}, k0 + {i}u * STRIDE)', 'x_vector(row_{c}, k0)'],
-    ['lane / 16u', 'lane / 32u'],
   ),
+  ...inFile('low_rank.wgsl', LOW_RANK_WHOLE, [
+    'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k < segment.depth',
+    'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k <= segment.depth',
+  ]),
   ...inFile(
     'low_rank.wgsl',
-    LOW_RANK_WHOLE,
+    LOW_RANK_ROWS,
+    ['token + 4u * ty + {c}u, step', 'token + {c}u, step'],
+    ['x_vector(row_{c}, k0 + {i}u * STRIDE)', 'x_vector(row_{c}, k0)'],
     ['k0 += UNROLL * STRIDE', 'k0 += 2u * UNROLL * STRIDE'],
-    ['let slice = lane / 16u', 'let slice = lane / 16u % 8u'],
-    ['other < SLICES', 'other < SLICES - 1u'],
-    [
-      'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k < segment.depth',
-      'lora[m_index(row, min(k, segment.depth - 4u)) >> 2u], k <= segment.depth',
-    ],
-    ['sums[other * 16u * WIDTH + lane]', 'sums[other * 16u + lane]'],
+    ['let slice = lane / (WIDTH * ROWS)', 'let slice = lane / (WIDTH * ROWS) % 8u'],
+    ['sum += sums[other * OUTPUTS + lane % OUTPUTS]', 'sum += sums[other * OUTPUTS + lane / OUTPUTS]'],
+    ['var other = lane / OUTPUTS; other < SLICES', 'var other = lane / OUTPUTS; other < SLICES - 1u'],
+    ['other < ADDERS', 'other < ADDERS - 1u'],
   ),
   ...inFile(
     'low_rank.wgsl',
@@ -358,7 +394,6 @@ export const mutants: readonly Mutant[] = [
     ['(group.y - found.tile) * 16u', 'group.y * 16u'],
     ['params.u_stride + found.u_at + rank', 'params.u_stride + rank'],
     ['found.scale * sum[e]', 'sum[e]'],
-    ['value, k < segment.depth', 'value, k <= segment.depth'],
     ['x_{i}_{c}.z * m_{i}_2', 'x_{i}_{c}.w * m_{i}_2'],
   ),
   ...inFile(
@@ -371,8 +406,9 @@ export const mutants: readonly Mutant[] = [
     'low_rank_gradient.wgsl',
     LOW_RANK_SUM,
     ['params.u_stride + job.narrow_at', 'params.u_stride'],
-    ['job.wide_at + min(c, job.wide - 4u)', 'min(c, job.wide - 4u)'],
+    ['params.wide_stride_{w} + job.wide_at', 'params.wide_stride_{w}'],
     ['at + min(c, job.narrow - 4u)', 'at'],
+    ['job.of_a == ({w}u == 0u)', 'job.of_a == ({w}u != 0u)'],
     ['group.x >= params.tile_{s}', 'group.x > params.tile_{s}'],
     ['group.x - params.tile_{s}', 'group.x'],
     ['(job.wide + WIDE * 4u - 1u)', 'job.wide'],
@@ -387,7 +423,8 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'low_rank_gradient.wgsl',
     LOW_RANK_SUM_ODD,
-    ['c + 2u, c + 3u), vec4<u32>(job.narrow', 'c + 1u, c + 3u), vec4<u32>(job.narrow'],
+    ['vec4<u32>(c, c + 1u, c + 2u, c + 3u)', 'vec4<u32>(c, c + 1u, c + 1u, c + 3u)'],
+    ['vec4<u32>(count - 1u)', 'vec4<u32>(count - 2u)'],
     ['m >= job.narrow', 'm > job.narrow'],
     ['n + e >= job.wide', 'n + e > job.wide'],
     ['(n + e) * job.narrow + m', 'm * job.wide + n + e'],
@@ -400,7 +437,7 @@ export const mutants: readonly Mutant[] = [
     ['token + {i}u * SLICES < end', 'token + {i}u * SLICES <= end'],
     ['min(step.tokens, begin + params.split_tokens)', 'step.tokens'],
     ['+ at - params.a_at', '+ at'],
-    ['token * params.dy_stride)', 'token * params.x_stride)'],
+    ['params.wide_stride_{w}', 'params.wide_stride_0'],
   ),
   ...inFile(
     'low_rank_gradient_sum.wgsl',

@@ -79,6 +79,13 @@ def rows_of(shape):
             rows.append({'prompt': template.format(instruction=ask, input=after[0]), 'completion': answer})
         elif shape == 'question':
             rows.append({'messages': [{'role': 'user', 'content': ask}, {'role': 'assistant', 'content': answer}]})
+        elif shape == 'prompt messages':
+            system = [{'role': 'system', 'content': after[0]}] if i % 5 == 0 else []
+            more = [{'role': 'user', 'content': after[0]}, {'role': 'assistant', 'content': after[1]}] if i % 3 == 0 else []
+            turns = [*system, *more, {'role': 'user', 'content': ask}]
+            # Now and then the completion goes on with another exchange, whose question is trained too.
+            last = [{'role': 'assistant', 'content': answer}, *(more if i % 2 else [])]
+            rows.append({'prompt': turns, 'completion': last})
         else:
             system = [{'role': 'system', 'content': after[0]}] if i % 5 == 0 else []
             more = [{'role': 'user', 'content': after[0]}, {'role': 'assistant', 'content': after[1]}] if i % 3 == 0 else []
@@ -129,6 +136,8 @@ def main(out):
         ('messages', 'qwen2-chat', {'max_length': 160, 'assistant_only_loss': True}),
         ('sharegpt', 'qwen2-template', {'max_length': 160, 'assistant_only_loss': True}),
         ('messages', 'qwen2-template', {'max_length': 160, 'assistant_only_loss': False}),
+        ('prompt messages', 'qwen2-chat', {'max_length': 160, 'assistant_only_loss': False}),
+        ('prompt messages', 'qwen2-template', {'max_length': 160, 'assistant_only_loss': True}),
     ]
     for shape, case, training in settings:
         examples = prepare(case, rows_of(shape), training)

@@ -40,6 +40,8 @@ const B_ROW = B_VECTORS + select(0u, 1u, B_VECTORS > 1u);
 const B_ROWS = select(TILE_K, MAT_N, B_ALONG_K);
 var<workgroup> a_tile: array<array<vec4<u32>, MAT_M * A_ROW>, TILE_M / MAT_M>;
 var<workgroup> b_tile: array<array<vec4<u32>, B_ROWS * B_ROW>, TILE_N / MAT_N>;
+// Runs of B a step; of a tall tile fewer than there are invocations.
+const B_RUNS = TILE_N * TILE_K / B_RUN;
 // From one block of the depth to the next, in vectors.
 const A_BLOCK = MAT_K / VECTOR;
 const B_BLOCK = select(MAT_K * B_ROW, A_BLOCK, B_ALONG_K);
@@ -96,7 +98,7 @@ fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
   }
 #endfor
 #for s B_STAGES
-  {
+  if (B_RUNS % THREADS == 0u || lane + {s}u * THREADS < B_RUNS) {
     let at = vec2<u32>(n0, k0) + place_b(lane + {s}u * THREADS);
     next_b_{s} = fetch_vectors(at.x, at.y);
   }
@@ -113,7 +115,7 @@ fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
   }
 #endfor
 #for s B_STAGES
-  {
+  if (B_RUNS % THREADS == 0u || lane + {s}u * THREADS < B_RUNS) {
     let own = place_b(lane + {s}u * THREADS);
     let at = vec2<u32>(n0, k0) + own;
     put_vectors(own, next_b_{s}, at.x, at.y);

@@ -27,7 +27,13 @@ export type Invocation =
       readonly cases: readonly string[];
       readonly variant: Readonly<Record<string, string>>;
     } & RuntimeOptions)
-  | ({ readonly command: 'train'; readonly config: string; readonly out: string | undefined } & RuntimeOptions)
+  | ({
+      readonly command: 'train';
+      readonly config: string;
+      readonly out: string | undefined;
+      /** Goes on from the newest checkpoint in `out`. */
+      readonly resume: boolean;
+    } & RuntimeOptions)
   | ({ readonly command: 'quantize'; readonly model: string; readonly against: string | undefined } & RuntimeOptions)
   | (BenchInvocation & RuntimeOptions)
   | {
@@ -45,8 +51,9 @@ export const USAGE = `Usage:
   npm run parity -- CASE_DIR… [--runtime chromium|node] [--adapter ADAPTER]
       Trains each golden case and compares it with PyTorch. Prints a JSON line a case; exit code 1 on a miss.
 
-  npm run train -- RUN.json [--out DIR] [--runtime chromium|node] [--adapter ADAPTER]
-      Trains headless. Writes DIR/log.jsonl and DIR/adapter/ (PEFT). Ctrl-C keeps what was trained, a second one quits at once.
+  npm run train -- RUN.json [--out DIR] [--resume] [--runtime chromium|node] [--adapter ADAPTER]
+      Trains headless. Writes DIR/log.jsonl, DIR/adapter/ (PEFT) and DIR/checkpoint/. Ctrl-C keeps what was trained, a second
+      one quits at once. --resume goes on from the newest checkpoint in DIR, whatever ended the run.
 
   npm run quantize -- MODEL_DIR [--against HASHES.json] [--runtime chromium|node] [--adapter ADAPTER]
       Quantizes a model's linears to NF4 and prints a SHA-256 a tensor; with --against (scripts/reference/bnb_vectors.py)
@@ -97,12 +104,7 @@ export function parseInvocation(argv: readonly string[]): Invocation {
     case 'train': {
       const [config, ...rest] = positionals;
       if (config === undefined || rest.length > 0) throw new UsageError('train needs one RUN.json.');
-      if (values.resume) {
-        throw new UsageError(
-          '--resume is not there yet: it comes with checkpoints. Start without it, or continue from an initial_adapter.',
-        );
-      }
-      return { command, config, out: values.out, ...runtimeOptions(values) };
+      return { command, config, out: values.out, resume: values.resume ?? false, ...runtimeOptions(values) };
     }
     case 'quantize': {
       const [model, ...rest] = positionals;

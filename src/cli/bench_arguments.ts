@@ -10,10 +10,13 @@ export interface BenchInvocation {
   readonly compare: string | undefined;
 }
 
-export const BENCH_USAGE = `  npm run bench -- [kernels|train|load|models]… [--json FILE] [--compare OLD.json] [--runtime …] [--adapter …]
+export const BENCH_USAGE = `  npm run bench -- [kernels|train|load|models|paging|streaming]… [--json FILE] [--compare OLD.json] [--runtime …] [--adapter …]
       Measures the device's ceilings, then kernels, training steps and loading against them; all three by default.
       models: loads each model of a published shape from made-up weights, does three steps of 1x512 (checkpointed) and compares
       memory with what was predicted; exit code 1 where losses do not fall or memory is off by more than 5 %
+      paging: SmolLM2-135M with LoRA r 256 on all linears, the moments within 100, 25 and 5 % of their size on the GPU, with and
+      without host memory, 1, 4 and 16 micro-batches a step, pages of several sizes, beside what each tier moves
+      streaming: a 1.7B shape with 600 MB for its weights, layers passing through, beside all of them on the GPU
       --size small|full       shapes (default: small where a CPU plays the GPU)
       --samples N             of a kernel (default 7)
       --only NAME,…           kernels whose name contains one of these

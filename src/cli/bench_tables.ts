@@ -6,7 +6,9 @@ import type {
   KernelLine,
   LoadLine,
   ModelLine,
+  PagingReport,
   Spread,
+  StreamingLine,
   TrainLine,
 } from '../worker/bench_report.ts';
 import { digits, percent, table } from './table.ts';
@@ -28,7 +30,20 @@ export interface BenchFile extends BenchReport {
 }
 
 export function describeBench(file: BenchFile): string[] {
-  const { device, environment, ceilings, kernels, train, load, models = [], failures, stopped, size } = file;
+  const {
+    device,
+    environment,
+    ceilings,
+    kernels,
+    train,
+    load,
+    models = [],
+    paging,
+    streaming = [],
+    failures,
+    stopped,
+    size,
+  } = file;
   return [
     ...describeDevice(device, environment),
     '',
@@ -37,6 +52,8 @@ export function describeBench(file: BenchFile): string[] {
     ...(train.length > 0 ? ['', 'train', ...trainTable(train), ...train.flatMap(describeTraining)] : []),
     ...(load.length > 0 ? ['', 'load', ...loadTable(load)] : []),
     ...(models.length > 0 ? ['', 'models', ...modelTable(models)] : []),
+    ...(paging ? ['', ...pagingTables(paging)] : []),
+    ...(streaming.length > 0 ? ['', 'layer streaming', ...streamingTable(streaming)] : []),
     ...(failures.length > 0 ? ['', 'failed', ...failures.map(({ name, error }) => `  ${name}: ${error}`)] : []),
     ...(stopped ? ['', 'stopped before everything was measured'] : []),
   ];
@@ -221,6 +238,98 @@ function modelTable(lines: readonly ModelLine[]): string[] {
       line.losses.map((loss) => loss.toFixed(3)).join(' '),
       ...categories.map((name) => megabytes(line.measured[name] ?? 0, line.predicted[name] ?? 0)),
       megabytes(line.measuredBytes, line.predictedBytes),
+    ]),
+  );
+}
+
+function pagingTables({ model, rank, parameters, rows, length, tiers, lines }: PagingReport): string[] {
+  const megabytes = (bytes: number) => digits(bytes / 1e6);
+  const rate = (value: number | null) => (value === null ? '' : digits(value));
+  return [
+    `paged optimizer: ${model}, LoRA r ${rank} on all linears, ${parameters.toLocaleString('en')} trainable parameters, ` +
+      `micro-batches of ${rows}×${length}`,
+    ...table(
+      ['what each tier moves, GB/s', 'to the GPU', 'from the GPU', 'there and back', 'disk write', 'disk read'],
+      tiers.map((tier) => [
+        `pages of ${digits(tier.pageBytes / 2 ** 20)} MiB`,
+        ...[tier.toGpu, tier.fromGpu, tier.roundTrip, tier.storeWrite, tier.storeRead].map(rate),
+      ]),
+    ),
+    '',
+    ...table(
+      [
+        'moments',
+        'ms a step',
+        'resident',
+        'stall',
+        'MB in',
+        'MB out',
+        'disk read',
+        'written',
+        'GB an hour',
+        'GPU tier ms',
+        'disk ms',
+        'of bound',
+        'of sum',
+        'GPU MB',
+        'budget',
+        'host MB',
+        'same numbers',
+      ],
+      lines.map((line) => [
+        line.name,
+        digits(line.ms),
+        digits(line.residentMs),
+        digits(line.stallMs),
+        megabytes(line.bytesIn),
+        megabytes(line.bytesOut),
+        megabytes(line.storeRead),
+        megabytes(line.storeWritten),
+        digits(line.writtenGbAnHour),
+        digits(line.gpuTierMs),
+        digits(line.storeMs),
+        digits(line.ofBound),
+        digits(line.ofSum),
+        megabytes(line.optimizerBytes),
+        megabytes(line.budgetBytes),
+        megabytes(line.hostBytes),
+        line.same ? 'yes' : 'NO',
+      ]),
+    ),
+  ];
+}
+
+function streamingTable(lines: readonly StreamingLine[]): string[] {
+  return table(
+    [
+      'model, rows × length',
+      'weights MB',
+      'resident',
+      'slots',
+      'layers',
+      'ms a step',
+      'resident',
+      'tok/s',
+      'resident',
+      'MB in a step',
+      'stall ms',
+      'writes GB/s',
+      'same losses',
+    ],
+    lines.map((line) => [
+      `${line.model} ${line.rows}×${line.length}`,
+      digits(line.weightBytes / 1e6),
+      digits(line.residentWeightBytes / 1e6),
+      String(line.slots),
+      String(line.layers),
+      digits(line.ms),
+      digits(line.residentMs),
+      digits(line.tokensPerSecond),
+      digits(line.residentTokensPerSecond),
+      digits(line.bytesIn / 1e6),
+      digits(line.stallMs),
+      digits(line.writeGbs),
+      line.same ? 'yes' : 'NO',
     ]),
   );
 }

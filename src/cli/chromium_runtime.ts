@@ -44,6 +44,7 @@ export async function chromiumRuntime(
   const post = (command: Command) => opened.page.evaluate((sent) => globalThis.nibblePost?.(sent), command);
   return {
     locate: (directory) => ({ kind: 'http', url: server.mount(directory) }),
+    serveDisk: (open) => ({ kind: 'http', url: server.serveDisk(open) }),
     run(command, onEvent, stop) {
       return new Promise((resolve, reject) => {
         const died = () => reject(new BrowserError('Chromium ended while the run was on. Is there enough memory?'));

@@ -34,7 +34,7 @@ describe('parseInvocation', () => {
     [['parity'], /at least one case/],
     [['train'], /needs one RUN\.json/],
     [['train', 'a', 'b'], /needs one RUN\.json/],
-    [['train', 'a', '--resume'], /--resume is not there yet/],
+    [['parity', 'a', '--resume'], /parity has no option --resume/],
     [['train', 'a', '--port', '1'], /train has no option --port/],
     [['parity', 'a', '--runtime', 'bun'], /--runtime is chromium or node, not "bun"/],
     [['parity', 'a', '--adapter', 'cuda'], /--adapter is swiftshader/],

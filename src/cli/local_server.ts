@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { DiskServer, type OpenDisk } from './disk_server.ts';
 import { plain, serveFile } from './static_files.ts';
 
 export class PortInUseError extends Error {
@@ -15,6 +16,7 @@ export class LocalServer {
   readonly #server: Server;
   readonly #mounts = new Map<string, string>();
   readonly #uploads = new Map<string, UploadHandler>();
+  readonly #disks = new Map<string, DiskServer>();
   #rootHeaders: Readonly<Record<string, string>> = {};
 
   private constructor() {
@@ -72,8 +74,16 @@ export class LocalServer {
     return `http://127.0.0.1:${this.port}/${key}/`;
   }
 
+  /** An address at which a page finds a page disk, which is opened when it asks for it. */
+  serveDisk(open: OpenDisk): string {
+    const key = randomBytes(16).toString('hex');
+    this.#disks.set(key, new DiskServer(open));
+    return `http://127.0.0.1:${this.port}/${key}/`;
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections();
+    for (const disk of this.#disks.values()) await disk.close();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
@@ -93,6 +103,13 @@ export class LocalServer {
     if (upload && request.method === 'PUT') {
       upload(rest.join('/'), await readBody(request));
       response.writeHead(204).end();
+      return;
+    }
+    const disk = this.#disks.get(key);
+    if (disk && request.method === 'POST') {
+      const { searchParams } = new URL(request.url ?? '/', 'http://localhost');
+      const { status, body } = await disk.answer(rest.join('/'), searchParams, await readBody(request));
+      response.writeHead(status).end(body);
       return;
     }
     const mounted = key === '' ? undefined : this.#mounts.get(key);

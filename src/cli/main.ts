@@ -66,7 +66,7 @@ async function execute(invocation: Invocation, environment: Environment): Promis
       const file = fromHere(invocation.config);
       const config = readRunConfig(file);
       const out = fromHere(invocation.out ?? path.join('runs', config.name.replace(/[^\w.-]+/g, '-')));
-      const run = { config, directory: path.dirname(file), out };
+      const run = { config, directory: path.dirname(file), out, resume: invocation.resume };
       return withRuntime(invocation, environment, (runtime, stop) => trainCommand(run, runtime, stop));
     }
     case 'quantize': {

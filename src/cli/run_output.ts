@@ -15,6 +15,10 @@ export class RunOutput {
     return path.join(this.directory, 'log.jsonl');
   }
 
+  get checkpointFolder(): string {
+    return path.join(this.directory, 'checkpoint');
+  }
+
   get adapterFolder(): string {
     return path.join(this.directory, 'adapter');
   }
@@ -23,7 +27,8 @@ export class RunOutput {
    * Makes the folder. What an earlier run left there is moved aside, never overwritten: returns where to, or null.
    */
   start(): string | null {
-    const left = [this.logFile, this.adapterFolder].filter(existsSync);
+    if (this.#started) return null;
+    const left = [this.logFile, this.adapterFolder, this.checkpointFolder].filter(existsSync);
     let aside: string | null = null;
     if (left.length > 0) {
       for (let n = 1; aside === null || existsSync(aside); n++) aside = path.join(this.directory, `previous-${n}`);
@@ -34,6 +39,13 @@ export class RunOutput {
     writeFileSync(this.logFile, '');
     this.#started = true;
     return aside;
+  }
+
+  /** Goes on with what an earlier run left there; the log becomes that of these steps. */
+  resume(records: readonly StepRecord[]): void {
+    this.#started = true;
+    writeFileSync(`${this.logFile}.part`, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    renameSync(`${this.logFile}.part`, this.logFile);
   }
 
   log(record: StepRecord): void {

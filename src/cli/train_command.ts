@@ -2,8 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseRunConfig, type RunConfig, RunConfigError } from '../formats/run_config.ts';
+import { CheckpointLostError } from '../storage/errors.ts';
 import { splitPath } from '../worker/locations.ts';
 import type { FolderLocation, WorkerEvent } from '../worker/protocol.ts';
+import { openFileDisk } from './file_disk.ts';
 import { INTERRUPTED } from './interrupts.ts';
 import { show } from './parity_command.ts';
 import { Progress } from './progress.ts';
@@ -35,25 +37,48 @@ export function readRunConfig(file: string): RunConfig {
 
 /** The exit code: 0 when all steps were done, 130 when Ctrl-C ended it, 1 when it failed. */
 export async function trainCommand(
-  run: { readonly config: RunConfig; readonly directory: string; readonly out: string },
+  run: { readonly config: RunConfig; readonly directory: string; readonly out: string; readonly resume: boolean },
   runtime: Runtime,
   stop: AbortSignal,
 ): Promise<number> {
   const progress = new Progress();
   const output = new RunOutput(run.out);
+  if (run.resume && !existsSync(output.checkpointFolder)) {
+    throw new CheckpointLostError(
+      `There is no checkpoint in ${run.out}. Give the --out of the run that is to go on, or start without --resume.`,
+    );
+  }
   let exitCode = 1;
   let finalLoss = Number.NaN;
   const announceStop = () => progress.note('Stopping after the step in flight; press Ctrl-C again to quit at once.');
   stop.addEventListener('abort', announceStop, { once: true });
 
+  const begin = () => {
+    const aside = run.resume ? null : output.start();
+    if (aside) progress.note(`moved what an earlier run left in ${run.out} to ${aside}`);
+  };
+  const checkpoints = {
+    location: runtime.serveDisk(async () => {
+      begin();
+      return openFileDisk(output.checkpointFolder);
+    }),
+    resume: run.resume,
+  };
+
   const onEvent = (event: WorkerEvent) => {
     switch (event.type) {
-      case 'device': {
+      case 'device':
         show(event, progress);
-        const aside = output.start();
-        if (aside) progress.note(`moved what an earlier run left in ${run.out} to ${aside}`);
+        begin();
         break;
-      }
+      case 'restored':
+        output.resume(event.records);
+        for (const note of event.notes) progress.note(note);
+        progress.note(`resumed from step ${event.step}`);
+        break;
+      case 'save-failed':
+        progress.note(`The checkpoint of step ${event.step} was not written. ${event.name}: ${event.message}`);
+        break;
       case 'step':
         output.log(event.record);
         finalLoss = event.record.loss;
@@ -90,6 +115,7 @@ export async function trainCommand(
     config: run.config,
     base: runtime.locate(run.directory),
     folders: locations(run.config, run.directory, runtime),
+    checkpoints,
   };
   await runtime.run(command, onEvent, stop);
   stop.removeEventListener('abort', announceStop);

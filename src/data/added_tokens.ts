@@ -34,6 +34,8 @@ const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 export class AddedTokenSplitter {
   /** Tokens by their first code unit, longest first. */
   readonly #byFirst = new Map<string, AddedToken[]>();
+  /** Finds the next code unit that one of them begins with; null where there are no tokens. */
+  readonly #first: RegExp | null;
 
   /** @param contentOf the text a token is looked for by: its content, or that content normalized. */
   constructor(tokens: Iterable<AddedToken>, contentOf = (token: AddedToken) => token.content) {
@@ -45,13 +47,15 @@ export class AddedTokenSplitter {
       this.#byFirst.set(content[0]!, group);
     }
     for (const group of this.#byFirst.values()) group.sort((a, b) => b.content.length - a.content.length);
+    const units = [...this.#byFirst.keys()].map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    this.#first = units.length === 0 ? null : new RegExp(`[${units.join('')}]`, 'g');
   }
 
   /** The parts of `text` in order; parts without characters are left out. */
   split(text: string): TextPart[] {
     const parts: TextPart[] = [];
     let from = 0;
-    for (let at = 0; at < text.length; ) {
+    for (let at = this.#next(text, 0); at < text.length; at = this.#next(text, at)) {
       const token = this.#byFirst.get(text[at]!)?.find((candidate) => text.startsWith(candidate.content, at));
       if (!token) {
         at++;
@@ -71,6 +75,13 @@ export class AddedTokenSplitter {
     }
     if (from < text.length) parts.push({ begin: from, end: text.length });
     return parts;
+  }
+
+  /** Where a token could begin, from `at` on. */
+  #next(text: string, at: number): number {
+    if (!this.#first) return text.length;
+    this.#first.lastIndex = at;
+    return this.#first.exec(text)?.index ?? text.length;
   }
 }
 

@@ -18,6 +18,11 @@ export interface ChatSetup {
   readonly now: number;
 }
 
+export interface RenderedChat extends ConversationSpans {
+  /** The first messages with a generation prompt, where their number was given. */
+  readonly prompt?: string;
+}
+
 export interface ChatRenderer {
   /** Rejects with ChatTemplateError when the template cannot be read. Once is enough; again costs nothing. */
   open(): Promise<void>;
@@ -25,7 +30,7 @@ export interface ChatRenderer {
    * The conversation as text and, if asked for, where the assistant wrote (no spans otherwise). Rejects with ChatTemplateError when the
    * template refuses it, with SpanError when the spans cannot be made sure of, or something of it would be left out in silence.
    */
-  render(messages: readonly Message[], spans: boolean): Promise<ConversationSpans>;
+  render(messages: readonly Message[], spans: boolean, promptMessages?: number): Promise<RenderedChat>;
 }
 
 export type OpenChat = (setup: ChatSetup) => ChatRenderer;
@@ -41,17 +46,23 @@ export function renderHere(setup: ChatSetup): ChatRenderer {
     async open() {
       opened();
     },
-    render: async (messages, spans) => opened()(messages, spans),
+    render: async (...conversation) => opened()(...conversation),
   };
 }
 
 /** @throws ChatTemplateError */
-export function compileChat(setup: ChatSetup): (messages: readonly Message[], spans: boolean) => ConversationSpans {
+export function compileChat(
+  setup: ChatSetup,
+): (messages: readonly Message[], spans: boolean, promptMessages?: number) => RenderedChat {
   const render = compileChatTemplate(setup.template, setup.specialTokens, { now: new Date(setup.now) });
   const finder = new SpanFinder(render, setup.turnTokens);
-  return (messages, spans) => {
+  const whole = (messages: readonly Message[], spans: boolean): ConversationSpans => {
     if (spans) return finder.find(messages);
     finder.checkThinking(messages);
     return { text: render(messages, false), spans: [], notes: [] };
+  };
+  return (messages, spans, promptMessages) => {
+    const chat = whole(messages, spans);
+    return promptMessages === undefined ? chat : { ...chat, prompt: render(messages.slice(0, promptMessages), true) };
   };
 }

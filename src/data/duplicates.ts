@@ -2,7 +2,6 @@
  * Which examples are the same, token by token and label by label, told by a 64-bit hash: among a million examples two
  * different ones are taken for the same with a chance of 3e-8.
  */
-import type { Example } from './batch.ts';
 import { GrowingUint32 } from './growing.ts';
 
 /** Stands for an empty place of the table. */
@@ -14,10 +13,10 @@ export class DuplicateFinder {
   /** Open addressing: example + 1, at most half full. */
   #table = new Uint32Array(2048);
 
-  /** Adds example number `count so far`; the number of the first one that equals it, its own where there is none. */
-  add(example: Example): number {
+  /** Adds the next example, packed as row_encoder.ts does; the number of the first one that equals it, its own where there is none. */
+  add(tokens: Uint32Array): number {
     const number = this.#low.length;
-    const [low, high] = hash(example);
+    const [low, high] = hash(tokens);
     this.#low.push(low);
     this.#high.push(high);
     if (2 * (number + 1) > this.#table.length) this.#grow();
@@ -46,11 +45,12 @@ export class DuplicateFinder {
 }
 
 /** Two multiplicative hashes with different constants, finished as MurmurHash3 does. */
-function hash({ ids, labels }: Example): [number, number] {
-  let low = 0x9e3779b9 ^ ids.length;
+function hash(tokens: Uint32Array): [number, number] {
+  let low = 0x9e3779b9 ^ tokens.length;
   let high = 0x85ebca6b;
-  for (let i = 0; i < ids.length; i++) {
-    const token = ids[i] * 2 + (labels[i] === ids[i] ? 1 : 0);
+  for (let i = 0; i < tokens.length; i++) {
+    // The label's bit first: a multiplication would carry it out of the word.
+    const token = (tokens[i] << 1) | (tokens[i] >>> 31);
     low = Math.imul(low ^ token, 0x01000193) ^ (low >>> 15);
     high = Math.imul(high + token, 0x27d4eb2f) ^ (high >>> 13);
   }

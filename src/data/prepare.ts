@@ -1,5 +1,5 @@
 /** Rows → examples, in file order, with an account of what became of every row. */
-import { type Example, IGNORE_INDEX } from './batch.ts';
+import type { Example } from './batch.ts';
 import type { OpenChat } from './chat_renderer.ts';
 import { DuplicateFinder } from './duplicates.ts';
 import { DataFileError, type Problem, type ProblemKind } from './files/problem.ts';
@@ -8,8 +8,17 @@ import type { RowSet } from './files/row_set.ts';
 import { Turns } from './files/turns.ts';
 import { GrowingUint32 } from './growing.ts';
 import { type LengthStatistics, lengthStatistics } from './length_statistics.ts';
-import { type DropCode, type MaskConfig, type Prepared, RowPreparer } from './masks.ts';
-import { parseRow, RowError, type RowKind, type RowOptions } from './rows.ts';
+import { type MaskConfig, RowPreparer } from './masks.ts';
+import { type DropCode, type ModelText, RowRenderer } from './model_text.ts';
+import {
+  type EncodedRow,
+  type EncodedRows,
+  encodeHere,
+  idOfToken,
+  isTrainedToken,
+  type RowEncoder,
+} from './row_encoder.ts';
+import { type DataRow, parseRow, RowError, type RowKind, type RowOptions } from './rows.ts';
 import { TokenStore } from './token_store.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -87,6 +96,8 @@ export interface PrepareOptions extends RowOptions {
   readonly strict?: boolean;
   /** Where the model's chat template is rendered. */
   readonly openChat: OpenChat;
+  /** Where rows are cut into tokens; in this thread when absent. The result is the same. */
+  readonly encoder?: RowEncoder;
   /** Tokens that are held at most. */
   readonly tokenBudget?: number;
   readonly signal?: AbortSignal;
@@ -103,10 +114,20 @@ interface Place {
   readonly line: number;
 }
 
-/** Rows that are prepared at once. */
-const ROWS_AHEAD = 16;
-/** Rows between two reports. */
-const REPORT_ROWS = 64;
+/** Rows that are cut into tokens together: so many, or fewer that are long. */
+const BATCH_ROWS = 64;
+const BATCH_CHARACTERS = 2 ** 18;
+
+/** A row on its way, or why it is none. */
+type Entry =
+  | { readonly number: number; readonly place: Place; readonly text: Promise<ModelText> }
+  | { readonly number: number; readonly place: Place; readonly error: unknown };
+
+interface Batch {
+  readonly entries: readonly Entry[];
+  /** Of those that are rows. */
+  readonly encoded: Promise<EncodedRows>;
+}
 
 /**
  * Checks, tokenizes and masks all rows.
@@ -119,7 +140,8 @@ const REPORT_ROWS = 64;
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
   const { rows, tokenizer, config, signal, onProgress, strict = false, removeDuplicates = false } = options;
-  const preparer = new RowPreparer(tokenizer, config, options.openChat);
+  const renderer = new RowRenderer(tokenizer, config.assistant_only_loss, options.openChat);
+  const encoder = options.encoder ?? encodeHere(tokenizer);
   const unreadable = options.problems ?? new ProblemLog<Problem>();
   const [bad] = unreadable.kept;
   if (strict && bad) throw new RowError(bad.line, bad.field, bad.kind, bad.reason);
@@ -141,13 +163,12 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
     const { field, kind, reason } = error instanceof DataFileError ? error.problem : error;
     dropped.add({ file, line, field, kind, reason });
   };
-  const keep = (number: number, { file, line }: Place, prepared: Prepared) => {
-    if (prepared.kind === 'dropped') {
-      dropped.add({ file, line, field: '', kind: prepared.code, reason: prepared.reason });
+  const keep = (number: number, { file, line }: Place, row: EncodedRow, tokens: Uint32Array) => {
+    if (row.kind === 'dropped') {
+      dropped.add({ file, line, field: '', kind: row.code, reason: row.reason });
       return;
     }
-    const { example } = prepared;
-    const first = finder.add(example);
+    const first = finder.add(tokens);
     const duplicate = first < exampleOf.length;
     if (duplicate) counts.duplicates++;
     if (duplicate && removeDuplicates) {
@@ -160,45 +181,73 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
     exampleOf.push(lengths.length);
     groups.push(exampleOf.at(first));
     rowOf.push(number);
-    lengths.push(example.ids.length);
-    fullLengths.push(example.ids.length + prepared.truncatedTokens);
-    store.add(example);
-    count(counts, example);
-    if (prepared.truncatedTokens > 0) counts.truncated++;
-    for (const text of prepared.notes) {
+    lengths.push(tokens.length);
+    fullLengths.push(tokens.length + row.truncatedTokens);
+    store.add(tokens);
+    count(counts, tokens);
+    if (row.truncatedTokens > 0) counts.truncated++;
+    for (const text of row.notes) {
       const note = notes.get(text) ?? { rows: 0, firstLine: line };
       notes.set(text, { ...note, rows: note.rows + 1 });
     }
   };
-  // Some rows are under way at once: while one is cut into tokens here, the next go through the template elsewhere.
-  const underWay: { readonly number: number; readonly place: Place; readonly prepared: Promise<Prepared> }[] = [];
+  // Some batches are under way at once, and are told of in their order: while some are cut into tokens, the next go through the template.
+  const underWay: Batch[] = [];
   const finish = async () => {
     const oldest = underWay.shift();
-    if (oldest) keep(oldest.number, oldest.place, await oldest.prepared);
+    if (!oldest) return;
+    const { tokens, rows: encodedRows } = await oldest.encoded;
+    let [row, begin] = [0, 0];
+    for (const entry of oldest.entries) {
+      if ('error' in entry) {
+        drop(entry.place, entry.error);
+        continue;
+      }
+      const encoded = encodedRows[row++];
+      const end = encoded.kind === 'example' ? begin + encoded.length : begin;
+      keep(entry.number, entry.place, encoded, tokens.subarray(begin, end));
+      begin = end;
+    }
+    const last = oldest.entries.at(-1);
+    if (last) onProgress?.({ rows: last.number + 1, totalRows: total });
   };
+  let entries: Entry[] = [];
+  let characters = 0;
+  const send = () => {
+    const texts = entries.flatMap((entry) => ('text' in entry ? [entry.text] : []));
+    const encoded = Promise.all(texts).then((all) => encoder.encode(all, config.max_length));
+    // Its turn comes; until then a failure is nobody's.
+    encoded.catch(() => undefined);
+    underWay.push({ entries, encoded });
+    entries = [];
+    characters = 0;
+  };
+  onProgress?.({ rows: 0, totalRows: total });
   for (let number = 0; number < total; number++) {
     if (turns.due) await turns.take();
-    if (number % REPORT_ROWS === 0) onProgress?.({ rows: number, totalRows: total });
     const place = rows.place(number);
     try {
       const row = parseRow(await rows.read(number), place.line, expected, options);
       expected ??= row.kind;
       kinds[row.kind]++;
-      const prepared = preparer.prepare(row);
-      // Its turn comes; until then a failure is nobody's.
-      prepared.catch(() => undefined);
-      underWay.push({ number, place, prepared });
+      const text = renderer.render(row);
+      text.catch(() => undefined);
+      entries.push({ number, place, text });
+      characters += charactersOf(row);
     } catch (error) {
-      // Rows are told of in their order.
-      while (underWay.length > 0) await finish();
-      drop(place, error);
+      entries.push({ number, place, error });
     }
-    if (underWay.length >= ROWS_AHEAD) await finish();
+    if (entries.length < BATCH_ROWS && characters < BATCH_CHARACTERS) continue;
+    send();
+    if (underWay.length > 2 * encoder.width) await finish();
   }
+  send();
   while (underWay.length > 0) await finish();
   signal?.throwIfAborted();
   onProgress?.({ rows: total, totalRows: total });
   if (lengths.length === 0) throw new EmptyDatasetError(rows, dropped);
+  /** For rows that are not held. */
+  let preparer: RowPreparer | undefined;
   return {
     lengths: lengths.view(),
     groups: groups.view(),
@@ -207,6 +256,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
       if (held) return held;
       const number = rowOf.at(example);
       const row = parseRow(await rows.read(number), rows.place(number).line, undefined, options);
+      preparer ??= new RowPreparer(tokenizer, config, options.openChat);
       const again = await preparer.prepare(row);
       if (again.kind === 'example' && again.example.ids.length === lengths.at(example)) return again.example;
       const { file, line } = rows.place(number);
@@ -226,15 +276,21 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
   };
 }
 
+function charactersOf(row: DataRow): number {
+  if (row.kind === 'text') return row.text.length;
+  if (row.kind === 'prompt') return row.prompt.length + row.completion.length;
+  return row.messages.reduce((sum, { content }) => sum + content.length, 0);
+}
+
 function count(
   counts: { tokens: number; trainedTokens: number; longest: number; highestId: number },
-  { ids, labels }: Example,
+  tokens: Uint32Array,
 ): void {
-  counts.tokens += ids.length;
-  counts.longest = Math.max(counts.longest, ids.length);
-  for (let i = 0; i < ids.length; i++) {
-    if (i > 0 && labels[i] !== IGNORE_INDEX) counts.trainedTokens++;
-    if (ids[i] > counts.highestId) counts.highestId = ids[i];
+  counts.tokens += tokens.length;
+  counts.longest = Math.max(counts.longest, tokens.length);
+  for (let i = 0; i < tokens.length; i++) {
+    if (i > 0 && isTrainedToken(tokens[i])) counts.trainedTokens++;
+    counts.highestId = Math.max(counts.highestId, idOfToken(tokens[i]));
   }
 }
 

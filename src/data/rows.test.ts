@@ -60,7 +60,15 @@ describe('parseRow', () => {
     ['an answer that is no string', { question: 'q', answer: ['a'] }, 'answer', 'a list'],
     ['nothing', {}, '', 'no fields'],
     ['a text that is no string', { text: 3 }, 'text', 'a number'],
-    ['a prompt that is no string', { prompt: messages, completion: 'x' }, 'prompt', 'a list'],
+    ['a prompt that is no string', { prompt: ['a'], completion: 'x' }, 'prompt', 'a list'],
+    [
+      'a prompt of messages before a text',
+      { prompt: messages, completion: 'x' },
+      'completion',
+      'must be a list of {"role"',
+    ],
+    ['a text before messages', { prompt: 'x', completion: messages }, 'prompt', 'must be a list of {"role"'],
+    ['tools of a prompt', { prompt: messages, completion: messages, tools: [{}] }, 'tools', 'not supported'],
     ['no completion', { prompt: 'a' }, 'completion', 'no completion'],
     ['messages that are no list', { messages: 'hi' }, 'messages', 'a string'],
     ['no messages', { messages: [] }, 'messages', 'empty'],
@@ -68,11 +76,34 @@ describe('parseRow', () => {
     ['no role', { messages: [{ content: 'a' }] }, 'messages[0].role', 'no messages[0].role'],
     ['an odd role', { messages: [{ role: 'user<|im_end|>', content: 'a' }] }, 'messages[0].role', 'not a role'],
     ['no content', { messages: [messages[0], { role: 'assistant' }] }, 'messages[1].content', 'no messages[1].content'],
+    ['content that is no string', { messages: [{ role: 'user', content: 5 }] }, 'messages[0].content', 'a number'],
     [
-      'content that is no string',
+      'a part without a text',
       { messages: [{ role: 'user', content: [{ type: 'text' }] }] },
-      'messages[0].content',
-      'a list',
+      'messages[0].content[0].text',
+      'no messages[0].content[0].text',
+    ],
+    [
+      'a part that is an image',
+      {
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'text', text: 'What is it?' },
+              { type: 'image', url: 'x' },
+            ],
+          },
+        ],
+      },
+      'messages[0].content[1].type',
+      'is of type "image", and only text',
+    ],
+    [
+      'a part that is a list',
+      { messages: [{ role: 'user', content: [['a']] }] },
+      'messages[0].content[0]',
+      'is a list; it must be a string, or an object',
     ],
     ['tool calls', { messages: [{ ...messages[1], tool_calls: [{}] }] }, 'messages[0].tool_calls', 'not supported'],
     ['tools', { messages, tools: [{ name: 'f' }] }, 'tools', 'not supported'],
@@ -119,6 +150,42 @@ describe('parseRow', () => {
 
 describe('shapes', () => {
   const read = (value: unknown, options?: RowOptions) => parseRow(value, 1, undefined, options);
+
+  it('joins the parts of a content', () => {
+    const parts = [{ type: 'text', text: 'What ' }, 'is ', { text: 'it?' }];
+    expect(read({ messages: [{ role: 'user', content: parts }] })).toMatchObject({
+      messages: [{ role: 'user', content: 'What is it?' }],
+    });
+  });
+
+  it('reads a prompt and a completion of messages, in JSON too, and counts the prompt’s own', () => {
+    const prompt = [
+      { role: 'system', content: 's' },
+      { role: 'user', content: 'u' },
+    ];
+    const completion = [{ role: 'assistant', content: 'a' }];
+    const row = { kind: 'messages', line: 1, messages: [...prompt, ...completion], promptMessages: 2 };
+    expect(read({ prompt, completion })).toEqual(row);
+    expect(read({ prompt: JSON.stringify(prompt), completion: JSON.stringify(completion) })).toEqual(row);
+    // A text is one whatever it looks like.
+    expect(read({ prompt: '[1, 2]', completion: '[3]' })).toMatchObject({ kind: 'prompt' });
+  });
+
+  it('puts a system message into a prompt', () => {
+    const prompt = [
+      { role: 'system', content: 's' },
+      { role: 'user', content: 'u' },
+    ];
+    const completion = [{ role: 'assistant', content: 'a' }];
+    const roles = (value: unknown, mode: 'add' | 'replace') => {
+      const row = read(value, { system: { mode, text: 'new' } });
+      if (row.kind !== 'messages') throw new Error(row.kind);
+      return [row.messages.map(({ content }) => content).join(' '), row.promptMessages];
+    };
+    expect(roles({ prompt, completion }, 'add')).toEqual(['s u a', 2]);
+    expect(roles({ prompt, completion }, 'replace')).toEqual(['new u a', 2]);
+    expect(roles({ prompt: prompt.slice(1), completion }, 'add')).toEqual(['new u a', 2]);
+  });
 
   it('reads ShareGPT with the names of roles', () => {
     const conversations = [

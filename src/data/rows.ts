@@ -16,7 +16,13 @@ export interface Message {
 export type DataRow =
   | { readonly kind: 'text'; readonly line: number; readonly text: string }
   | { readonly kind: 'prompt'; readonly line: number; readonly prompt: string; readonly completion: string }
-  | { readonly kind: 'messages'; readonly line: number; readonly messages: readonly Message[] };
+  | {
+      readonly kind: 'messages';
+      readonly line: number;
+      readonly messages: readonly Message[];
+      /** The first so many are the prompt, and only what follows them is trained; all of it where there is none. */
+      readonly promptMessages?: number;
+    };
 
 export type RowKind = DataRow['kind'];
 
@@ -61,7 +67,7 @@ export function parseRow(value: unknown, line: number, expected?: RowKind, optio
     throw new RowError(line, '', 'not-a-row', what);
   }
   const row = options.mapping ? readMapped(value, line, options.mapping) : readShaped(value, line, expected);
-  return row.kind === 'messages' ? { ...row, messages: withSystem(row.messages, options.system) } : row;
+  return row.kind === 'messages' ? withSystem(row, options.system) : row;
 }
 
 function readShaped(value: Record<string, unknown>, line: number, expected: RowKind | undefined): DataRow {
@@ -70,6 +76,7 @@ function readShaped(value: Record<string, unknown>, line: number, expected: RowK
     case 'text':
       return { kind: 'text', line, text: string(field(value, 'text'), line, 'text') };
     case 'prompt':
+      if (isConversation(value.prompt) || isConversation(value.completion)) return promptedConversation(value, line);
       return {
         kind: 'prompt',
         line,
@@ -156,11 +163,32 @@ function readMapped(value: Record<string, unknown>, line: number, { columns }: M
   return { kind: 'messages', line, messages };
 }
 
-function withSystem(messages: readonly Message[], system: SystemPrompt | undefined): readonly Message[] {
-  if (!system || system.text === '') return messages;
-  const own = messages.some(({ role }) => role === 'system');
-  if (system.mode === 'add' && own) return messages;
-  return [{ role: 'system', content: system.text }, ...messages.filter(({ role }) => role !== 'system')];
+type Conversation = DataRow & { readonly kind: 'messages' };
+
+function withSystem(row: Conversation, system: SystemPrompt | undefined): Conversation {
+  const { messages, promptMessages } = row;
+  if (!system || system.text === '') return row;
+  if (system.mode === 'add' && messages.some(isSystem)) return row;
+  const others = messages.filter((message) => !isSystem(message));
+  const added = { role: 'system', content: system.text };
+  if (promptMessages === undefined) return { ...row, messages: [added, ...others] };
+  const kept = messages.slice(0, promptMessages).filter((message) => !isSystem(message)).length;
+  return { ...row, messages: [added, ...others], promptMessages: kept + 1 };
+}
+
+const isSystem = ({ role }: Message) => role === 'system';
+
+/** Prompt and completion as messages each (TRL's conversational prompt-completion); in a table's cell they may be JSON. */
+function isConversation(value: unknown): boolean {
+  const list = fromText(value);
+  return Array.isArray(list) && list.length > 0 && list.every((one) => isObject(one) && Object.hasOwn(one, 'role'));
+}
+
+function promptedConversation(value: Record<string, unknown>, line: number): Conversation {
+  refuseTools(value, line, '');
+  const prompt = parseMessages(field(value, 'prompt'), line, 'prompt');
+  const completion = parseMessages(field(value, 'completion'), line, 'completion');
+  return { kind: 'messages', line, messages: [...prompt, ...completion], promptMessages: prompt.length };
 }
 
 /** Of a column that was mapped by hand: either way of writing conversations. */
@@ -184,10 +212,34 @@ function parseMessages(value: unknown, line: number, name = 'messages'): Message
     const thinking = parseThinking(message, role, line, at);
     return {
       role,
-      content: string(field(message, 'content'), line, `${at}.content`),
+      content: content(field(message, 'content'), line, `${at}.content`),
       ...(thinking !== undefined && { reasoning_content: thinking }),
     };
   });
+}
+
+/**
+ * A message's text, or its parts one after the other, as templates that know parts print them (Llama 4, SmolVLM): nothing stands
+ * between. What is no text has no place in what is trained here.
+ */
+function content(value: unknown, line: number, name: string): string {
+  if (!Array.isArray(value)) return string(value, line, name);
+  const texts = value.map((part: unknown, index) => {
+    const at = `${name}[${index}]`;
+    if (typeof part === 'string') return part;
+    if (!isObject(part)) {
+      const what = `${at} is ${describe(part)}; it must be a string, or an object with type and text.`;
+      throw new RowError(line, at, 'wrong-type', what);
+    }
+    const type = field(part, 'type') ?? 'text';
+    if (type !== 'text') {
+      const named = typeof type === 'string' ? JSON.stringify(type.slice(0, 40)) : describe(type);
+      const what = `${at} is of type ${named}, and only text is trained on; remove the part, or the row.`;
+      throw new RowError(line, `${at}.type`, 'unsupported', what);
+    }
+    return string(field(part, 'text'), line, `${at}.text`);
+  });
+  return texts.join('');
 }
 
 /**

@@ -10,18 +10,26 @@ const encoder = new TextEncoder();
 const BYTE_TOKEN = /^<0x([0-9A-F]{2})>$/;
 
 /**
- * GPT-2's `bytes_to_unicode`, reversed: printable Latin-1 characters stand for themselves, the other bytes for U+0100
+ * GPT-2's `bytes_to_unicode`: printable Latin-1 characters stand for themselves, the other bytes for U+0100
  * onwards, in order.
  */
-const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = (() => {
-  const map = new Map<string, number>();
+const CHARACTER_OF_BYTE: readonly string[] = (() => {
   let next = 0x100;
-  for (let byte = 0; byte < 256; byte++) {
+  return Array.from({ length: 256 }, (_, byte) => {
     const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    map.set(String.fromCharCode(printable ? byte : next++), byte);
-  }
-  return map;
+    return String.fromCharCode(printable ? byte : next++);
+  });
 })();
+const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = new Map(
+  CHARACTER_OF_BYTE.map((character, byte) => [character, byte]),
+);
+
+/** A text as byte-level models see it: a character of GPT-2's alphabet for each of its UTF-8 bytes. */
+export function byteLevelText(text: string): string {
+  let written = '';
+  for (const byte of encoder.encode(text)) written += CHARACTER_OF_BYTE[byte];
+  return written;
+}
 
 /** The bytes that a token of the model's vocabulary stands for, or undefined when it is not written in that style. */
 export function tokenBytes(token: string, style: TokenStyle): Uint8Array | undefined {

@@ -2,14 +2,14 @@
  * Prepared examples held compactly: four bytes a token, its label in the highest bit. What does not go into the budget is
  * not held, and is prepared again from its row when it is asked for.
  */
-import { type Example, IGNORE_INDEX } from './batch.ts';
+import type { Example } from './batch.ts';
 import { GrowingUint32 } from './growing.ts';
+import { unpackTokens } from './row_encoder.ts';
 
-/** 24 M tokens, 96 MiB. */
-const DEFAULT_TOKENS = 24 * 2 ** 20;
+/** 16 M tokens, 64 MiB. */
+const DEFAULT_TOKENS = 16 * 2 ** 20;
 /** Tokens of a block: blocks never grow, so nothing is copied and no room is held twice. */
 const BLOCK = 2 ** 20;
-const TRAINED = 2 ** 31;
 const NOT_HELD = 2 ** 32 - 1;
 
 export class TokenStore {
@@ -25,16 +25,19 @@ export class TokenStore {
     this.#budget = budget;
   }
 
-  /** Adds the next example; it is numbered from 0. */
-  add({ ids, labels }: Example): void {
-    const held = this.#held + ids.length <= this.#budget;
+  /** Adds the next example, packed as row_encoder.ts does; it is numbered from 0. */
+  add(tokens: Uint32Array): void {
+    const held = this.#held + tokens.length <= this.#budget;
     this.#begins.push(held ? this.#held : NOT_HELD);
-    this.#lengths.push(ids.length);
+    this.#lengths.push(tokens.length);
     if (!held) return;
-    for (const [i, id] of ids.entries()) {
-      const at = this.#held++;
-      if (at % BLOCK === 0) this.#blocks.push(new Uint32Array(BLOCK));
-      this.#blocks[this.#blocks.length - 1][at % BLOCK] = labels[i] === IGNORE_INDEX ? id : id + TRAINED;
+    for (let from = 0; from < tokens.length; ) {
+      const at = this.#held % BLOCK;
+      if (at === 0) this.#blocks.push(new Uint32Array(BLOCK));
+      const part = tokens.subarray(from, from + BLOCK - at);
+      this.#blocks[this.#blocks.length - 1].set(part, at);
+      this.#held += part.length;
+      from += part.length;
     }
   }
 
@@ -42,13 +45,10 @@ export class TokenStore {
   get(example: number): Example | undefined {
     const begin = this.#begins.at(example);
     if (begin === NOT_HELD) return undefined;
-    const tokens = Array.from({ length: this.#lengths.at(example) }, (_, i) => {
+    const tokens = Uint32Array.from({ length: this.#lengths.at(example) }, (_, i) => {
       const at = begin + i;
       return this.#blocks[Math.floor(at / BLOCK)][at % BLOCK];
     });
-    return {
-      ids: tokens.map((token) => token % TRAINED),
-      labels: tokens.map((token) => (token >= TRAINED ? token - TRAINED : IGNORE_INDEX)),
-    };
+    return unpackTokens(tokens);
   }
 }

@@ -10,14 +10,16 @@ import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import type { Folder } from '../formats/range_source.ts';
 import { AddedTokenSplitter, type TextPart } from './added_tokens.ts';
 import { type AlignedText, type NormalizerConfig, normalizeAligned, originOf } from './aligned_text.ts';
-import { rangesAlong, tokenBytes } from './token_offsets.ts';
+import { TextCutter } from './text_cutter.ts';
+import { byteLevelText, rangesAlong, tokenBytes } from './token_offsets.ts';
 import { mergeAddedTokens, readTokenizerFiles, type SpecialTokens, type TokenizerFiles } from './tokenizer_files.ts';
 import { type JsonObject, type Pipeline, readPipeline, TokenizerError } from './tokenizer_pipeline.ts';
 
 export interface Encoding {
   readonly ids: number[];
-  /** For each id the range of the text that it covers. */
-  readonly offsets: (readonly [number, number])[];
+  /** For each id the range of the text that it covers: where it begins, and where it ends. */
+  readonly begins: number[];
+  readonly ends: number[];
 }
 
 /** A text whose tokens cannot be laid along it; the row that holds it is refused. */
@@ -25,14 +27,17 @@ export class TokenizeError extends Error {
   override name = 'TokenizeError';
 }
 
+/** The tokens of a pre-token, and their ranges in it. */
 interface PieceTokens {
   readonly ids: readonly number[];
-  readonly bytes: readonly Uint8Array[];
+  readonly ranges: readonly (readonly [number, number])[];
 }
 
 /** Pre-tokens whose tokens are remembered: words, rarely anything longer. */
 const PIECES_KEPT = 50_000;
 const LONG_PIECE = 40;
+/** From this length on V8 makes a part of a string a reference into the whole, which would be kept with it. */
+const SLICED_LENGTH = 13;
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -57,6 +62,7 @@ export class Tokenizer {
 
   readonly #library: LibraryTokenizer;
   readonly #pipeline: Pipeline;
+  readonly #cutter: TextCutter;
   readonly #asWritten: AddedTokenSplitter;
   readonly #asNormalized: AddedTokenSplitter;
   readonly #bytes = new Map<string, Uint8Array | undefined>();
@@ -80,6 +86,7 @@ export class Tokenizer {
     } catch (error) {
       throw new TokenizerError(`tokenizer.json cannot be used (${messageOf(error)}). Download it again.`);
     }
+    this.#cutter = new TextCutter(this.#library.pre_tokenizer);
     this.#asWritten = new AddedTokenSplitter(added.filter((token) => !token.normalized));
     this.#asNormalized = new AddedTokenSplitter(
       added.filter((token) => token.normalized),
@@ -108,7 +115,7 @@ export class Tokenizer {
     if (LONE_SURROGATE.test(text)) {
       throw new TokenizeError('the text holds half of a surrogate pair, which is no character; correct the row');
     }
-    const encoding: Encoding = { ids: [], offsets: [] };
+    const encoding: Encoding = { ids: [], begins: [], ends: [] };
     for (const part of this.#asWritten.split(text)) {
       if (part.token) push(encoding, part.token.id, part.begin, part.end);
       else this.#encodeStretch(text, part, encoding);
@@ -130,22 +137,23 @@ export class Tokenizer {
 
   /** Plain text between added tokens: normalized, searched for the added tokens that are looked for there, tokenized. */
   #encodeStretch(text: string, stretch: TextPart, encoding: Encoding): void {
-    const written = text.slice(stretch.begin, stretch.end);
-    const aligned = this.#normalize(written);
-    const place = (begin: number, end: number): readonly [number, number] => {
-      const [from, to] = originOf(aligned, begin, end);
-      return [stretch.begin + from, stretch.begin + to];
-    };
+    const aligned = this.#normalize(text.slice(stretch.begin, stretch.end));
     for (const part of this.#asNormalized.split(aligned.text)) {
-      const [begin, end] = place(part.begin, part.end);
       if (part.token) {
-        push(encoding, part.token.id, begin, end);
+        const [begin, end] = originOf(aligned, part.begin, part.end);
+        push(encoding, part.token.id, stretch.begin + begin, stretch.begin + end);
         continue;
       }
-      const { ids, ranges } = this.#encodePlain(aligned.text.slice(part.begin, part.end), begin === 0);
-      for (const [index, id] of ids.entries()) {
-        const [from, to] = ranges[index]!;
-        push(encoding, id, ...place(part.begin + from, part.begin + to));
+      const first = encoding.ids.length;
+      const atBeginning = stretch.begin + originOf(aligned, part.begin, part.end)[0] === 0;
+      this.#encodePlain(aligned.text.slice(part.begin, part.end), atBeginning, encoding);
+      const { begins, ends } = encoding;
+      for (let i = first; i < begins.length; i++) {
+        const [begin, end] = aligned.origin
+          ? originOf(aligned, part.begin + begins[i], part.begin + ends[i])
+          : [part.begin + begins[i], part.begin + ends[i]];
+        begins[i] = stretch.begin + begin;
+        ends[i] = stretch.begin + end;
       }
     }
   }
@@ -160,37 +168,36 @@ export class Tokenizer {
     throw new TokenizeError("the tokenizer's normalizer changes this text in a way that is not supported");
   }
 
-  /** Tokens of normalized text without added tokens, with their ranges in it. */
-  #encodePlain(text: string, atBeginning: boolean): { ids: number[]; ranges: [number, number][] } {
+  /** Adds the tokens of normalized text without added tokens, with their ranges in it. */
+  #encodePlain(text: string, atBeginning: boolean, { ids, begins, ends }: Encoding): void {
     const { prefix, prefixScheme, replacesSpaces, style } = this.#pipeline;
     const spaced = replacesSpaces ? text.replaceAll(' ', '▁') : text;
     const prefixed =
       prefix !== '' && (prefixScheme === 'always' || atBeginning) && !spaced.startsWith(prefix) ? prefix : '';
     const input = prefixed + spaced;
-    const pieces = this.#library.pre_tokenizer?.pre_tokenize(input) ?? [input];
-    const ids: number[] = [];
-    const bytes: Uint8Array[] = [];
-    for (const piece of pieces) {
+    const first = ids.length;
+    let at = 0;
+    for (const piece of this.#cutter.cut(input)) {
       const known = this.#piece(piece);
       if (!known) throw unspelled();
       for (let i = 0; i < known.ids.length; i++) {
+        const range = known.ranges[i];
         ids.push(known.ids[i]);
-        bytes.push(known.bytes[i]);
+        begins.push(at + range[0]);
+        ends.push(at + range[1]);
       }
+      at += piece.length;
     }
-    const ranges = rangesAlong(input, bytes);
-    if (!ranges) throw unspelled();
+    // Pieces follow each other: what a piece does not spell, or what is in none, shows in the length.
+    if (at !== input.length) throw unspelled();
     if (prefixed) {
       // What is put in front belongs to the first character, as in Hugging Face tokenizers.
-      const first = Math.min(spaced.length, spaced.codePointAt(0)! > 0xffff ? 2 : 1);
-      for (const range of ranges) {
-        const ownBegin = range[0] - prefixed.length;
-        const ownEnd = range[1] - prefixed.length;
-        range[0] = Math.max(0, ownBegin);
-        range[1] = ownEnd <= 0 ? first : ownEnd;
+      const character = Math.min(spaced.length, spaced.codePointAt(0)! > 0xffff ? 2 : 1);
+      for (let i = first; i < ids.length; i++) {
+        begins[i] = Math.max(0, begins[i] - prefixed.length);
+        ends[i] = ends[i] <= prefixed.length ? character : ends[i] - prefixed.length;
       }
     }
-    return { ids, ranges };
 
     function unspelled(): TokenizeError {
       return new TokenizeError(
@@ -205,17 +212,21 @@ export class Tokenizer {
     if (known) return known;
     const ids: number[] = [];
     const bytes: Uint8Array[] = [];
-    for (const token of this.#library.model!._call([piece])) {
+    for (const token of this.#library.model!._call([
+      this.#pipeline.style === 'byte-level' ? byteLevelText(piece) : piece,
+    ])) {
       const id = this.#library.token_to_id(token);
       const spelled = this.#spell(token);
       if (id === undefined || !spelled) return undefined;
       ids.push(id);
       bytes.push(spelled);
     }
-    const tokens = { ids, bytes };
+    const ranges = rangesAlong(piece, bytes);
+    if (!ranges) return undefined;
+    const tokens = { ids, ranges };
     if (piece.length > LONG_PIECE) return tokens;
     if (this.#pieces.size >= PIECES_KEPT) this.#pieces.clear();
-    this.#pieces.set(piece, tokens);
+    this.#pieces.set(piece.length < SLICED_LENGTH ? piece : copyOf(piece), tokens);
     return tokens;
   }
 
@@ -246,8 +257,12 @@ export class Tokenizer {
 
 function push(encoding: Encoding, id: number, begin: number, end: number): void {
   encoding.ids.push(id);
-  encoding.offsets.push([begin, end]);
+  encoding.begins.push(begin);
+  encoding.ends.push(end);
 }
+
+/** The same text without the one that it is a part of. */
+const copyOf = (text: string): string => new TextDecoder().decode(new TextEncoder().encode(text));
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

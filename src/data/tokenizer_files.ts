@@ -10,6 +10,25 @@ const MIB = 2 ** 20;
 const TOKENIZER_CAP = 128 * MIB;
 const CONFIG_CAP = 16 * MIB;
 
+/** All that a tokenizer may be read from. */
+const PATHS = [
+  ...['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'config.json'],
+  ...['chat_template.jinja', 'chat_template.json'],
+];
+
+/** A tokenizer's files in memory, for others that read it again. Rejects as `Folder.open` does. */
+export async function copyTokenizerFiles(folder: Folder): Promise<{ path: string; file: Blob }[]> {
+  const files: { path: string; file: Blob }[] = [];
+  for (const path of PATHS) {
+    if (!(await folder.has(path))) continue;
+    const file = await folder.open(path);
+    const cap = path === 'tokenizer.json' ? TOKENIZER_CAP : CONFIG_CAP;
+    // One that is too large is refused where it is read.
+    if (file.size <= cap) files.push({ path, file: new Blob([await file.read(0, file.size)]) });
+  }
+  return files;
+}
+
 /** Special tokens by the names that chat templates know them by (`eos_token` …). */
 export type SpecialTokens = Readonly<Record<string, string>>;
 

@@ -14,8 +14,9 @@ export type JsonObject = Record<string, unknown>;
 
 /** What the rest of the tokenizer needs to know of its pipeline. */
 export interface Pipeline {
-  /** tokenizer.json with its pre-tokenizers rewritten. They only split: what follows is left to the caller. */
+  /** tokenizer.json with its pre-tokenizers rewritten. They only cut: what else they do to a text is left to the caller. */
   readonly json: JsonObject;
+  /** The last thing that happens to a piece before the model sees it. */
   readonly style: TokenStyle;
   /** Put before a stretch of text that does not begin with it: a space (byte-level), ▁ (Metaspace) or nothing. */
   readonly prefix: '' | ' ' | '▁';
@@ -129,6 +130,7 @@ class Rewriter {
   rewrite(config: unknown, first: boolean): JsonObject[] {
     if (config === null) return [];
     if (!isJsonObject(config)) throw new TokenizerError('tokenizer.json has a malformed pre_tokenizer.');
+    if (this.style === 'byte-level') throw unsupported('cuts text after writing it as bytes');
     switch (config.type) {
       case 'Sequence': {
         const stages = Array.isArray(config.pretokenizers) ? config.pretokenizers : [];
@@ -138,8 +140,7 @@ class Rewriter {
         this.style = 'byte-level';
         // As in Rust, absent means true.
         if (config.add_prefix_space ?? true) this.#setPrefix(' ', 'always', first);
-        const bytes = { ...config, add_prefix_space: false, use_regex: false };
-        return (config.use_regex ?? true) ? [isolate(GPT2_PATTERN), bytes] : [bytes];
+        return (config.use_regex ?? true) ? [isolate(GPT2_PATTERN)] : [];
       }
       case 'Metaspace': {
         if ((config.replacement ?? META) !== META)

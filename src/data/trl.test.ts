@@ -56,6 +56,18 @@ function rowsOf(shape: string): unknown[] {
     switch (shape) {
       case 'text':
         return { text: `${ask}\n${answer}` };
+      case 'prompt messages': {
+        const said = ([role, content]: readonly string[]) => ({ role, content });
+        const system = i % 5 === 0 ? [['system', after[0]]] : [];
+        const more = [
+          ['user', after[0]],
+          ['assistant', after[1]],
+        ];
+        return {
+          prompt: [...system, ...(i % 3 === 0 ? more : []), ['user', ask]].map(said),
+          completion: [['assistant', answer], ...(i % 3 === 0 && i % 2 ? more : [])].map(said),
+        };
+      }
       case 'prompt':
         return { prompt: ask, completion: `\n${answer}` };
       case 'alpaca':

@@ -11,10 +11,15 @@ const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 const layer = v.pipe(v.number(), v.integer(), v.minValue(0));
 const fraction = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
+/** What transformers calls them. */
+export const OPTIMIZERS = ['adamw_torch', 'adamw', 'adamw_8bit', 'paged_adamw_32bit', 'paged_adamw_8bit'] as const;
+
 const quantizationSchema = v.looseObject({
   load_in_4bit: v.optional(v.literal(true), true),
   bnb_4bit_quant_type: v.optional(v.picklist(['nf4', 'fp4']), 'nf4'),
   bnb_4bit_use_double_quant: v.optional(v.boolean(), true),
+  /** Bytes of GPU memory for the base model's weights; layers beyond it are streamed. Without it all are there at once. */
+  weight_memory_budget: v.optional(positiveInteger),
   bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
   /** Our own: embedding and output head as signed bytes with a scale for 64 of them (docs/decisions/0011). */
   embeddings_in_8bit: v.optional(v.boolean(), false),
@@ -76,7 +81,15 @@ const trainingSchema = v.looseObject({
   adam_beta1: v.optional(fraction, 0.9),
   adam_beta2: v.optional(fraction, 0.999),
   adam_epsilon: v.optional(v.pipe(v.number(), v.gtValue(0)), 1e-8),
-  optim: v.optional(v.picklist(['adamw']), 'adamw'),
+  /**
+   * AdamW: `adamw_torch` (also `adamw`) with moments in 32 bits, `adamw_8bit` in bitsandbytes' 8; `paged_…` lets them leave the
+   * GPU for host memory and disk.
+   */
+  optim: v.optional(v.picklist(OPTIMIZERS), 'adamw_torch'),
+  /** Bytes of GPU memory for the moments of a paged optimizer; without it they leave the GPU when it has no more room. */
+  optimizer_memory_budget: v.optional(positiveInteger),
+  /** Bytes of host memory for them; without it all that leave the GPU stay there. */
+  optimizer_host_memory_budget: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   train_sampling_strategy: v.optional(v.picklist(['sequential', 'random', 'group_by_length']), 'random'),
   packing: v.optional(v.boolean(), false),
   assistant_only_loss: v.optional(v.boolean(), false),
@@ -89,6 +102,11 @@ const trainingSchema = v.looseObject({
   activation_memory_budget: v.optional(positiveInteger),
   seed: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff)), 42),
   logging_steps: v.optional(positiveInteger, 1),
+  /** `no` writes no checkpoints, `steps` one every save_steps, at each pause and at the end. */
+  save_strategy: v.optional(v.picklist(['no', 'steps']), 'steps'),
+  save_steps: v.optional(positiveInteger, 20),
+  /** Checkpoints that are kept; the one before the newest is needed for the day that the newest is damaged. */
+  save_total_limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(2)), 2),
   eval_steps: v.optional(positiveInteger),
   /** Ends the run when the validation loss has not fallen for so many evaluations. */
   early_stopping_patience: v.optional(positiveInteger),

@@ -2,7 +2,7 @@
 
 import type { Precision } from '../engine/kernels/matmul_tile.ts';
 
-export const BENCH_KINDS = ['kernels', 'train', 'load', 'models'] as const;
+export const BENCH_KINDS = ['kernels', 'train', 'load', 'models', 'paging', 'streaming'] as const;
 export type BenchKind = (typeof BENCH_KINDS)[number];
 
 /** Rows of one length each. */
@@ -198,6 +198,85 @@ export interface ModelLine {
   readonly predictedBytes: number;
 }
 
+/** A paged optimizer's steps within one pair of budgets. */
+export interface PagingLine {
+  readonly name: string;
+  readonly bits: 8 | 32;
+  /** Of the moments. */
+  readonly gpuShare: number;
+  /** Whether all that does not fit the GPU stays in host memory; else it goes to the disk. */
+  readonly host: boolean;
+  readonly pageBytes: number;
+  readonly accumulation: number;
+  /** Milliseconds a step, one enqueued behind the other. */
+  readonly ms: number;
+  /** Of the same steps with all moments on the GPU. */
+  readonly residentMs: number;
+  /** Milliseconds a step that the GPU had nothing to do because a page was not there. */
+  readonly stallMs: number;
+  /** A step. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly storeRead: number;
+  readonly storeWritten: number;
+  readonly writtenGbAnHour: number;
+  /** Milliseconds that each tier takes for those bytes at the rate measured beside it: through the GPU's slots, and the disk. */
+  readonly gpuTierMs: number;
+  readonly storeMs: number;
+  /** ms / max(residentMs, gpuTierMs, storeMs), and ms / their sum. */
+  readonly ofBound: number;
+  readonly ofSum: number;
+  /** Of the ledger's optimizer category, at most, and its budget. */
+  readonly optimizerBytes: number;
+  readonly budgetBytes: number;
+  readonly hostBytes: number;
+  /** Whether all losses and gradient norms equal those of the resident run. */
+  readonly same: boolean;
+}
+
+/** GB/s, as `src/engine/bench/page_traffic.ts` measures them. */
+export interface TierLine {
+  readonly pageBytes: number;
+  readonly toGpu: number;
+  readonly fromGpu: number;
+  readonly roundTrip: number;
+  readonly storeWrite: number | null;
+  readonly storeRead: number | null;
+}
+
+export interface PagingReport {
+  readonly model: string;
+  readonly rank: number;
+  readonly parameters: number;
+  readonly rows: number;
+  readonly length: number;
+  readonly tiers: readonly TierLine[];
+  readonly lines: readonly PagingLine[];
+}
+
+/** A model's steps with its layers' weights passing through a few slots. */
+export interface StreamingLine {
+  readonly model: string;
+  readonly rows: number;
+  readonly length: number;
+  readonly budgetBytes: number;
+  readonly residentWeightBytes: number;
+  readonly weightBytes: number;
+  readonly slots: number;
+  readonly layers: number;
+  readonly residentMs: number;
+  readonly ms: number;
+  readonly residentTokensPerSecond: number;
+  readonly tokensPerSecond: number;
+  /** A step. */
+  readonly bytesIn: number;
+  readonly stallMs: number;
+  /** Writing those bytes to the GPU and nothing else, GB/s. */
+  readonly writeGbs: number;
+  readonly losses: readonly number[];
+  readonly same: boolean;
+}
+
 export interface BenchReport {
   readonly format: 'nibble-bench';
   readonly version: 1;
@@ -210,6 +289,8 @@ export interface BenchReport {
   readonly load: readonly LoadLine[];
   /** Absent in older reports. */
   readonly models?: readonly ModelLine[];
+  readonly paging?: PagingReport;
+  readonly streaming?: readonly StreamingLine[];
   readonly failures: readonly BenchFailure[];
   /** Ctrl-C came before all was measured. */
   readonly stopped: boolean;

@@ -4,8 +4,10 @@ import type { Gpu } from '../engine/device/gpu.ts';
 import type { BenchContext } from './bench_context.ts';
 import { benchKernels } from './bench_kernels.ts';
 import { benchLoading } from './bench_load.ts';
+import { benchPaging } from './bench_paging.ts';
 import type { BenchDevice, BenchFailure, BenchReport, BenchRequest } from './bench_report.ts';
 import { benchShapes } from './bench_shapes.ts';
+import { benchStreaming } from './bench_streaming.ts';
 import { benchTraining } from './bench_train.ts';
 import { withGpu } from './gpu_session.ts';
 import type { WorkerPorts } from './ports.ts';
@@ -35,6 +37,7 @@ export async function benchRun(
         size,
         ceilings,
         signal,
+        openDisk: ports.openScratchDisk ? () => ports.openScratchDisk!() : null,
         say,
         attempt: (name, measure) => attempt(gpu, failures, name, measure),
       };
@@ -43,6 +46,8 @@ export async function benchRun(
       const train = wants('train') ? await benchTraining(context) : [];
       const load = wants('load') ? await benchLoading(context) : [];
       const models = wants('models') ? await benchShapes(context) : [];
+      const paging = wants('paging') ? await benchPaging(context) : null;
+      const streaming = wants('streaming') ? await benchStreaming(context) : [];
       const report: BenchReport = {
         format: 'nibble-bench',
         version: 1,
@@ -54,6 +59,8 @@ export async function benchRun(
         train,
         load,
         models,
+        ...(paging ? { paging } : {}),
+        streaming,
         failures,
         stopped: signal.aborted,
       };

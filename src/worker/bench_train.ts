@@ -1,4 +1,5 @@
 /** Training steps of whole models with made-up weights: speed, memory, and where the time goes. */
+
 import { type ClockProbe, withClockProbe } from '../engine/bench/ceilings.ts';
 import { groupOf, KERNEL_GROUPS } from '../engine/bench/kernel_groups.ts';
 import { summarize } from '../engine/bench/statistics.ts';
@@ -8,6 +9,7 @@ import { ModelWeights } from '../engine/model/weights.ts';
 import type { DispatchTime } from '../engine/plan/profile.ts';
 import type { TokenBatch } from '../engine/token_batch.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
+import { RESIDENT } from '../engine/train/paging/moments.ts';
 import { type StepLog, Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import { forcedShape } from '../engine/tuning/matmul_choices.ts';
 import { adaptedLinears } from '../formats/lora.ts';
@@ -222,6 +224,7 @@ export function trainerOptions(
     keepLayers: keep,
     precision,
     tune: tune ? {} : null,
+    moments: RESIDENT,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
   };
 }

@@ -1,5 +1,8 @@
 /** The Web Worker's entry: commands in, events out. */
 import { httpFolder } from '../hub/http_folder.ts';
+import { openBrowserDisk, removeBrowserDisk } from '../storage/browser_disk.ts';
+import { openStudioDatabase } from '../storage/database.ts';
+import { openHttpDisk } from '../storage/http_disk.ts';
 import { createBrowserTemplateWorker } from './browser_template_worker.ts';
 import { createOpfsScratch } from './opfs_scratch.ts';
 import type { WorkerPorts } from './ports.ts';
@@ -12,6 +15,22 @@ const ports: WorkerPorts = {
     throw new Error('A page cannot open a folder by its path on disk. Drop the folder, or serve it over HTTP.');
   },
   createScratch: createOpfsScratch,
+  async openRunDisk(location) {
+    if (location.kind === 'http') return openHttpDisk(location.url);
+    throw new Error('A page cannot write to a folder by its path on disk.');
+  },
+  async openScratchDisk() {
+    const run = `bench-${crypto.randomUUID()}`;
+    const database = await openStudioDatabase('nibble-bench');
+    const disk = await openBrowserDisk(database, run);
+    const close = disk.close.bind(disk);
+    disk.close = async () => {
+      await close();
+      await removeBrowserDisk(database, run);
+      database.close();
+    };
+    return disk;
+  },
   requestGpu: async () => navigator.gpu,
   createTemplateWorker: createBrowserTemplateWorker,
 };

@@ -2,8 +2,7 @@
  * A chat template in a worker of its own. A template that does not end in time, or takes the worker down, costs the row and the
  * worker; a fresh one takes the next row. A worker lives as long as it is asked, and is let go when it has not been for a while.
  */
-import type { ConversationSpans } from '../data/assistant_spans.ts';
-import type { ChatRenderer, OpenChat } from '../data/chat_renderer.ts';
+import type { ChatRenderer, OpenChat, RenderedChat } from '../data/chat_renderer.ts';
 import type { Message } from '../data/rows.ts';
 import { type ChatLimits, type Client, refusal, TemplateHost } from './template_host.ts';
 import type { CreateTemplateWorker } from './template_protocol.ts';
@@ -40,8 +39,8 @@ class ContainedChat implements ChatRenderer {
     return this.#host.open();
   }
 
-  async render(messages: readonly Message[], spans: boolean): Promise<ConversationSpans> {
-    const reply = await this.#host.ask({ type: 'render', messages, spans }, this.#client);
+  async render(messages: readonly Message[], spans: boolean, promptMessages?: number): Promise<RenderedChat> {
+    const reply = await this.#host.ask({ type: 'render', messages, spans, promptMessages }, this.#client);
     if (reply.type === 'rendered') return reply.conversation;
     throw refusal(reply);
   }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { diskFolder } from '../cli/disk_folder.ts';
 import { createDiskScratch } from '../cli/disk_scratch.ts';
 import { parseRunConfig } from '../formats/run_config.ts';
+import { MemoryDisk } from '../storage/memory_disk.ts';
 import { Locator } from './locations.ts';
 import type { WorkerPorts } from './ports.ts';
 import { prepareRun } from './prepare_run.ts';
@@ -27,6 +28,7 @@ function prepare(change: object) {
     openFolder: (location) => diskFolder(location.kind === 'disk' ? location.path : ''),
     createScratch: createDiskScratch,
     requestGpu: async () => undefined,
+    openRunDisk: async () => new MemoryDisk(),
     createTemplateWorker: () => {
       throw new Error('Rows without conversations need no template.');
     },

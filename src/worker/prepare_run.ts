@@ -26,6 +26,8 @@ export class VocabularyMismatchError extends Error {
 
 export interface PreparedRun {
   readonly config: RunConfig;
+  /** Of the data as it was read, how it was split, and of the validation files: what tells it from other data. */
+  readonly exampleLengths: readonly (Uint32Array | null)[];
   readonly spec: ModelSpec;
   readonly checkpoint: Checkpoint;
   readonly tokenizer: Tokenizer;
@@ -99,6 +101,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
       : batchesOf(validation, { ...config.training, train_sampling_strategy: 'sequential' });
   return {
     config,
+    exampleLengths: [dataset.lengths, split.training, evaluation?.lengths ?? null],
     spec,
     checkpoint,
     tokenizer,

@@ -19,6 +19,8 @@ export type Command =
       config: RunConfig;
       base: FolderLocation;
       folders?: Readonly<Record<string, FolderLocation>>;
+      /** Where checkpoints go; with `resume` the run goes on from the newest one there. */
+      checkpoints?: { readonly location: FolderLocation; readonly resume: boolean };
     }
   /** Ends the run after the step in flight and keeps what was trained: `finished` follows with the adapter. */
   | { type: 'stop'; runId: string }
@@ -129,6 +131,12 @@ export type WorkerEvent =
   | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept?: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
+  /** The run goes on after `step`; `records` are the steps up to there, `notes` what to know of it. */
+  | { type: 'restored'; runId: string; step: number; records: readonly StepRecord[]; notes: readonly string[] }
+  /** A checkpoint of so many bytes is on the disk. */
+  | { type: 'saved'; runId: string; step: number; bytes: number }
+  /** A checkpoint could not be written; the one before is intact, and the run goes on. */
+  | { type: 'save-failed'; runId: string; step: number; name: string; message: string }
   /** The run ended, at max_steps or by `stop`; `files` is the adapter folder (PEFT). */
   | {
       type: 'finished';

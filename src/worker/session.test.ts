@@ -2,12 +2,14 @@ import { expect, it } from 'vitest';
 import { memoryScratch } from '../data/files/gzip.ts';
 import { parseRunConfig } from '../formats/run_config.ts';
 import { memoryFolder } from '../formats/testing.ts';
+import { MemoryDisk } from '../storage/memory_disk.ts';
 import { Locator, splitPath } from './locations.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { FolderLocation, WorkerEvent } from './protocol.ts';
 import { runCommand } from './session.ts';
 
 const noGpu = async () => undefined;
+const openRunDisk = async () => new MemoryDisk();
 const createTemplateWorker = () => {
   throw new Error('No conversation gets this far.');
 };
@@ -27,6 +29,7 @@ it('ends a run that cannot begin with one named event', async () => {
     createScratch: memoryScratch(),
     requestGpu: noGpu,
     createTemplateWorker,
+    openRunDisk,
   });
   expect(rest).toEqual([]);
   expect(event).toMatchObject({ type: 'failed', runId: 'r1', name: 'UnknownArchitectureError' });
@@ -36,9 +39,9 @@ it('survives what is thrown without being an error', async () => {
   const openFolder = () => {
     throw 'a string';
   };
-  expect(await events({ openFolder, createScratch: memoryScratch(), requestGpu: noGpu, createTemplateWorker })).toEqual(
-    [{ type: 'failed', runId: 'r1', name: 'Error', message: 'a string' }],
-  );
+  expect(
+    await events({ openFolder, createScratch: memoryScratch(), requestGpu: noGpu, createTemplateWorker, openRunDisk }),
+  ).toEqual([{ type: 'failed', runId: 'r1', name: 'Error', message: 'a string' }]);
 });
 
 it('says that it was stopped, not that something was aborted', async () => {
@@ -51,7 +54,7 @@ it('says that it was stopped, not that something was aborted', async () => {
   await runCommand(
     { type: 'parity', runId: 'r2', base },
     (e) => seen.push(e),
-    { openFolder, createScratch: memoryScratch(), requestGpu: noGpu, createTemplateWorker },
+    { openFolder, createScratch: memoryScratch(), requestGpu: noGpu, createTemplateWorker, openRunDisk },
     signal,
   );
   expect(seen).toMatchObject([{ type: 'failed', runId: 'r2', name: 'StoppedError' }]);
@@ -67,6 +70,7 @@ it('finds folders below the base, elsewhere and by full address', () => {
     createScratch: memoryScratch(),
     requestGpu: noGpu,
     createTemplateWorker,
+    openRunDisk,
   };
   const disk = new Locator(ports, { kind: 'disk', path: '/runs/a' }, { '../b': { kind: 'disk', path: '/elsewhere' } });
   for (const path of ['model', '/models/x', 'C:\\models', '../b']) disk.folder(path);

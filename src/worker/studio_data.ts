@@ -4,6 +4,7 @@ import type { OpenChat } from '../data/chat_renderer.ts';
 import type { RowSet } from '../data/files/row_set.ts';
 import { RowPreparer } from '../data/masks.ts';
 import { type PreparedDataset, type PrepareOptions, prepareDataset } from '../data/prepare.ts';
+import type { RowEncoder } from '../data/row_encoder.ts';
 import { parseRow, RowError, type RowOptions } from '../data/rows.ts';
 import { splitExamples } from '../data/split.ts';
 import { checkVocabulary } from './prepare_run.ts';
@@ -20,6 +21,7 @@ export interface LoadedData {
 }
 
 const REPORT_MS = 100;
+const ROWS_FOR_WORKERS = 2000;
 
 /** Tokenizes what was read, with the model's tokenizer and template. Rejects with the named errors of `data`. */
 export async function prepareData(
@@ -27,7 +29,7 @@ export async function prepareData(
   read: ReadData,
   settings: DataSettings,
   openChat: OpenChat,
-  { runId, emit, signal }: DataPorts,
+  { runId, emit, signal, encoder }: DataPorts & { readonly encoder?: RowEncoder | undefined },
 ): Promise<LoadedData> {
   const { tokenizer, spec } = model;
   let reported = performance.now();
@@ -39,6 +41,8 @@ export async function prepareData(
       tokenizer,
       config: settings,
       openChat,
+      // A few rows are done before a worker has read the tokenizer.
+      ...(encoder && rows.length >= ROWS_FOR_WORKERS && { encoder }),
       removeDuplicates: settings.remove_duplicates,
       signal,
       onProgress: ({ rows: done, totalRows }) => {

@@ -1,5 +1,6 @@
 /** The studio's model: what it is before a byte of weights is read, and its weights on the GPU. */
 import { Tokenizer } from '../data/tokenizer.ts';
+import { copyTokenizerFiles } from '../data/tokenizer_files.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { ModelWeights } from '../engine/model/weights.ts';
 import type { ModelMemory } from '../engine/train/predict_memory.ts';
@@ -9,7 +10,7 @@ import { readModelConfig } from '../formats/model_config.ts';
 import { layerLinears, type ModelSpec } from '../formats/model_spec.ts';
 import type { Folder } from '../formats/range_source.ts';
 import type { QuantizationConfig } from '../formats/run_config.ts';
-import { droppedFolder } from '../hub/dropped_folder.ts';
+import { type DroppedFile, droppedFolder } from '../hub/dropped_folder.ts';
 import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
 import { type HubFolder, openHubFolder } from '../hub/model_folder.ts';
@@ -20,6 +21,8 @@ export interface LoadedModel {
   readonly info: ModelInfo;
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
+  /** What the tokenizer was read from. */
+  readonly tokenizerFiles: readonly DroppedFile[];
   readonly weights: ModelWeights;
   readonly quantization: QuantizationConfig;
   readonly memory: ModelMemory;
@@ -154,7 +157,8 @@ async function loadOnce(
   const opened = await openFolder(location, ports);
   try {
     const { info, spec } = await describe(opened);
-    const tokenizer = await Tokenizer.load(opened.folder);
+    const tokenizerFiles = await copyTokenizerFiles(opened.folder);
+    const tokenizer = await Tokenizer.load(droppedFolder(opened.folder.name, tokenizerFiles));
     const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
     let reported = Number.NEGATIVE_INFINITY;
@@ -173,7 +177,7 @@ async function loadOnce(
     gpu.check();
     const { doubleQuant } = weights.layout;
     const memory = { spec, doubleQuant, tableDtype: weights.embedding.dtype };
-    return { info, spec, tokenizer, weights, quantization, memory };
+    return { info, spec, tokenizer, tokenizerFiles, weights, quantization, memory };
   } finally {
     opened.close();
   }

@@ -5,7 +5,7 @@ import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { type ModelMemory, type PredictedMemory, predictMemory } from '../engine/train/predict_memory.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import type { LoraConfig, QuantizationConfig, TrainingConfig } from '../formats/run_config.ts';
-import { keepLayers } from './trainer_options.ts';
+import { keepLayers, momentsOptions } from './trainer_options.ts';
 
 /** The memory of a model that is to be loaded with these settings. */
 export function heldAs(model: ModelMemory, quantization: QuantizationConfig): ModelMemory {
@@ -33,6 +33,7 @@ export function predictStudioRun(
     precision: 'f32',
     keep: studioKeepLayers(capabilities, training),
     loraPlusRatio: training.loraplus_lr_ratio,
+    moments: momentsOptions(training, null),
   });
 }
 

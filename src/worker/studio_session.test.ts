@@ -33,6 +33,8 @@ it.each([
   const session = new StudioSession((event) => events.push(event), {
     requestGpu: async () => undefined,
     createTemplateWorker: () => ({ post() {}, terminate() {} }),
+    createTokenizerWorker: () => ({ post() {}, terminate() {} }),
+    cores: 1,
   });
   await session.handle({ type: 'open-adapter', runId: 'a', files: adapterFiles(target_modules) });
   expect(events).toMatchObject([{ type: 'adapter-ready', lora: { target_modules: paths }, modules: told, tensors: 4 }]);

@@ -17,6 +17,8 @@ import { heldAs, predictStudioRun } from './studio_prediction.ts';
 import type { DataLocation, StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { trainInStudio } from './studio_train.ts';
+import { poolWidth, TokenizerPool } from './tokenizer_pool.ts';
+import type { CreateTokenizerWorker } from './tokenizer_protocol.ts';
 import { RunFailure } from './train_run.ts';
 import { restoreChoices } from './tuning_store.ts';
 
@@ -40,19 +42,27 @@ interface Work {
 const ZIP_CAP = 4 * 2 ** 30;
 
 /** What the session needs from where it runs. */
-type StudioPorts = Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'>;
+interface StudioPorts extends Pick<WorkerPorts, 'requestGpu' | 'createTemplateWorker'> {
+  readonly createTokenizerWorker: CreateTokenizerWorker;
+  /** How many processors there are. */
+  readonly cores: number;
+}
 
 export class StudioSession {
   readonly #emit: (event: StudioEvent) => void;
   readonly #requestGpu: StudioPorts['requestGpu'];
   /** Where chat templates are rendered. */
   readonly #openChat: OpenChat;
+  readonly #createTokenizerWorker: CreateTokenizerWorker;
+  readonly #cores: number;
   readonly #work = new Map<string, Work>();
   #gpu: Gpu | null = null;
   #hubUrl = HUB_URL;
   #token: string | null = null;
   #inspected: InspectedModel | null = null;
   #model: LoadedModel | null = null;
+  /** Cuts large datasets into the loaded model's tokens. */
+  #pool: TokenizerPool | null = null;
   #read: ReadData | null = null;
   #data: LoadedData | null = null;
   #adapter: PeftAdapter | null = null;
@@ -63,6 +73,8 @@ export class StudioSession {
     this.#emit = emit;
     this.#requestGpu = ports.requestGpu;
     this.#openChat = containedChat(ports.createTemplateWorker);
+    this.#createTokenizerWorker = ports.createTokenizerWorker;
+    this.#cores = ports.cores;
   }
 
   async handle(command: StudioCommand): Promise<void> {
@@ -151,6 +163,7 @@ export class StudioSession {
         this.#dropModel();
         const model = await loadModel(gpu, command.location, command.quantization, ports);
         this.#model = model;
+        this.#pool = new TokenizerPool(model.tokenizerFiles, this.#createTokenizerWorker, poolWidth(this.#cores));
         emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
         return;
       }
@@ -184,6 +197,7 @@ export class StudioSession {
           runId,
           emit,
           signal,
+          encoder: this.#pool ?? undefined,
         });
         return;
       case 'open-adapter': {
@@ -236,6 +250,8 @@ export class StudioSession {
 
   #dropModel(): void {
     this.#model?.weights.dispose();
+    this.#pool?.close();
+    this.#pool = null;
     this.#model = null;
     // Its tokens are of the old model's vocabulary.
     this.#data = null;

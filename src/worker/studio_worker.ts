@@ -1,5 +1,6 @@
 /** The studio's Web Worker: commands in, events out. */
 import { createBrowserTemplateWorker } from './browser_template_worker.ts';
+import { createBrowserTokenizerWorker } from './browser_tokenizer_worker.ts';
 import type { StudioCommand, StudioEvent } from './studio_protocol.ts';
 import { StudioSession } from './studio_session.ts';
 
@@ -12,6 +13,8 @@ function emit(event: StudioEvent): void {
 const session = new StudioSession(emit, {
   requestGpu: async () => navigator.gpu,
   createTemplateWorker: createBrowserTemplateWorker,
+  createTokenizerWorker: createBrowserTokenizerWorker,
+  cores: navigator.hardwareConcurrency,
 });
 
 self.addEventListener('message', ({ data }: MessageEvent<StudioCommand>) => void session.handle(data));

@@ -1,17 +1,21 @@
 /** What goes to and from the worker that renders chat templates, and that worker as its user sees it. */
-import type { ConversationSpans } from '../data/assistant_spans.ts';
-import type { ChatSetup } from '../data/chat_renderer.ts';
+import type { ChatSetup, RenderedChat } from '../data/chat_renderer.ts';
 import type { Message } from '../data/rows.ts';
 
 export type TemplateRequest =
   | { readonly type: 'open'; readonly setup: ChatSetup }
-  | { readonly type: 'render'; readonly messages: readonly Message[]; readonly spans: boolean };
+  | {
+      readonly type: 'render';
+      readonly messages: readonly Message[];
+      readonly spans: boolean;
+      readonly promptMessages: number | undefined;
+    };
 
 /** One for each request, in order, and `ready` before them all. */
 export type TemplateReply =
   | { readonly type: 'ready' }
   | { readonly type: 'opened' }
-  | { readonly type: 'rendered'; readonly conversation: ConversationSpans }
+  | { readonly type: 'rendered'; readonly conversation: RenderedChat }
   /** By its class, which does not survive being posted. */
   | {
       readonly type: 'refused';

@@ -13,7 +13,7 @@ export function serveTemplates(post: (reply: TemplateReply) => void): (request: 
         chat = compileChat(request.setup);
         return { type: 'opened' };
       }
-      return { type: 'rendered', conversation: chat!(request.messages, request.spans) };
+      return { type: 'rendered', conversation: chat!(request.messages, request.spans, request.promptMessages) };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (error instanceof SpanError) return { type: 'refused', error: 'spans', message, detail: message };

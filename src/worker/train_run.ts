@@ -1,17 +1,23 @@
 /** A training run: from a RunConfig to the files of the trained adapter. */
 import { flatten } from '../data/batching.ts';
+import type { Gpu } from '../engine/device/gpu.ts';
 import type { LoadingProgress } from '../engine/model/weights.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import type { Trainer } from '../engine/train/trainer.ts';
 import { writePeftAdapter } from '../formats/peft.ts';
+import { Checkpointer, restoreCheckpoint } from './checkpointing.ts';
 import { withGpu } from './gpu_session.ts';
 import { Locator } from './locations.ts';
 import type { WorkerPorts } from './ports.ts';
 import { type PreparedRun, prepareRun } from './prepare_run.ts';
 import type { AdapterFile, RunCommand, WorkerEvent } from './protocol.ts';
+import { type OpenCheckpoints, openCheckpoints, pinnedChoices } from './run_checkpoints.ts';
+import { type RunIdentity, runIdentity } from './run_identity.ts';
 import { withTrainer } from './trainer_options.ts';
 import { Validation } from './validation.ts';
+
+type TrainCommand = Extract<RunCommand, { type: 'train' }>;
 
 /** Most steps between two read-backs of the log. */
 export const LOG_EVERY = 8;
@@ -27,11 +33,11 @@ export class RunFailure extends Error {
 }
 
 /**
- * Emits `data`, `device`, `loading`, `memory`, `step`, `evaluation` and at last `finished`. An abort ends the run after the
- * step in flight and keeps what was trained; before the first step it rejects with the signal's reason.
+ * Emits `data`, `device`, `loading`, `memory`, `restored`, `step`, `evaluation`, `saved` and at last `finished`. An abort ends
+ * the run after the step in flight and keeps what was trained; before the first step it rejects with the signal's reason.
  */
 export async function trainRun(
-  command: Extract<RunCommand, { type: 'train' }>,
+  command: TrainCommand,
   emit: (event: WorkerEvent) => void,
   ports: WorkerPorts,
   signal: AbortSignal,
@@ -39,43 +45,95 @@ export async function trainRun(
   const { runId, config, base, folders } = command;
   const run = await prepareRun(config, new Locator(ports, base, folders), signal);
   emit({ type: 'data', runId, summary: run.summary });
-  await withGpu(
-    ports,
-    (adapter) => emit({ type: 'device', runId, adapter }),
-    (gpu) => {
-      const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
-      return withTrainer(gpu, run, run, hooks, async (trainer) => {
-        emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
-        const totalSteps = config.training.max_steps;
-        const validation = validationOf(run, trainer);
-        const { steps } = await runTraining({
-          trainer,
-          windows: windows(run),
-          steps: totalSteps,
-          learningRate: (step) => learningRateAt(step, config.training, totalSteps),
-          logEvery: LOG_EVERY,
-          evaluation: validation ?? undefined,
-          signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
-          emit: (event) => {
-            gpu.check();
-            emit(event.type === 'step' ? { ...event, runId, totalSteps } : { ...event, runId });
-          },
-        }).catch(async (error: unknown) => {
-          throw error instanceof NonFiniteLossError ? await withKeptAdapter(error, run, trainer) : error;
-        });
-        const kept = validation?.kept;
-        const files = adapterFiles(run, kept?.tensors ?? (await trainer.readAdapter()));
-        const stopped = signal.aborted && steps < totalSteps;
-        const dispatches = Object.fromEntries(trainer.dispatchCounts);
-        emit({ type: 'finished', runId, steps, stopped, files, dispatches, ...(kept && { kept: kept.adapter }) });
-      });
-    },
-  );
+  const identity = await runIdentity(config.model, config, run.exampleLengths);
+  const checkpoints = await openCheckpoints(command, identity, ports);
+  try {
+    await withGpu(
+      ports,
+      (adapter) => emit({ type: 'device', runId, adapter }),
+      (gpu) => trainOn(gpu, command, run, checkpoints && { ...checkpoints, identity }, emit, signal),
+    );
+  } finally {
+    await checkpoints?.store.close();
+  }
 }
 
-/** The accumulation windows without end: the loop decides when it has seen enough. */
-async function* windows({ batches }: PreparedRun) {
-  for (let step = 0; ; step++) yield (await batches.window(step)).map(flatten);
+async function trainOn(
+  gpu: Gpu,
+  { runId, config }: TrainCommand,
+  run: PreparedRun,
+  checkpoints: (OpenCheckpoints & { readonly identity: RunIdentity }) | null,
+  emit: (event: WorkerEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const from = checkpoints?.from ?? null;
+  if (from) gpu.matmulChoices.restore(from.pinned.matmuls);
+  const precision = from?.pinned.precision ?? 'f32';
+  const sizes = {
+    ...run,
+    precision,
+    pageStore: checkpoints?.store,
+    ...(from && { keepLayers: { layers: from.pinned.keptLayers } }),
+  };
+  const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
+  await withTrainer(gpu, run, sizes, hooks, async (trainer) => {
+    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
+    const totalSteps = config.training.max_steps;
+    const validation = validationOf(run, trainer);
+    const { store } = checkpoints ?? {};
+    const restored = store && from ? await restoreCheckpoint(store, trainer, validation, gpu.capabilities.name) : null;
+    const first = restored?.step ?? 0;
+    if (restored) {
+      const { checkpoint, step, notes } = restored;
+      emit({ type: 'restored', runId, step, records: checkpoint.log, notes });
+    }
+    const checkpointer =
+      store && config.training.save_strategy === 'steps'
+        ? new Checkpointer(
+            {
+              store,
+              trainer,
+              validation,
+              pinned: restored?.checkpoint.pinned ?? pinnedChoices(gpu, trainer, precision),
+              identity: checkpoints!.identity,
+              every: config.training.save_steps,
+              onSaved: (step, bytes) => emit({ type: 'saved', runId, step, bytes }),
+              onFailed: ({ name, message }, step) => emit({ type: 'save-failed', runId, step, name, message }),
+            },
+            restored?.checkpoint,
+          )
+        : null;
+    const { steps } = await runTraining({
+      trainer,
+      first,
+      windows: windows(run, first),
+      steps: totalSteps,
+      learningRate: (step) => learningRateAt(step, config.training, totalSteps),
+      logEvery: LOG_EVERY,
+      evaluation: validation ?? undefined,
+      checkpoint: checkpointer ?? undefined,
+      signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
+      emit: (event) => {
+        gpu.check();
+        checkpointer?.record(event);
+        emit(event.type === 'step' ? { ...event, runId, totalSteps } : { ...event, runId });
+      },
+    })
+      .finally(() => checkpointer?.settle())
+      .catch(async (error: unknown) => {
+        throw error instanceof NonFiniteLossError ? await withKeptAdapter(error, run, trainer) : error;
+      });
+    const kept = validation?.kept;
+    const files = adapterFiles(run, kept?.tensors ?? (await trainer.readAdapter()));
+    const stopped = signal.aborted && steps < totalSteps;
+    const dispatches = Object.fromEntries(trainer.dispatchCounts);
+    emit({ type: 'finished', runId, steps, stopped, files, dispatches, ...(kept && { kept: kept.adapter }) });
+  });
+}
+
+/** The accumulation windows after `first` steps, without end: the loop decides when it has seen enough. */
+async function* windows({ batches }: PreparedRun, first: number) {
+  for (let step = first; ; step++) yield (await batches.window(step)).map(flatten);
 }
 
 function validationOf({ config: { training }, evalBatches }: PreparedRun, trainer: Trainer): Validation | null {

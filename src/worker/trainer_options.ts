@@ -2,7 +2,9 @@
 import type { Gpu } from '../engine/device/gpu.ts';
 import type { Precision } from '../engine/kernels/matmul_tile.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
+import type { PageStore } from '../engine/page_store.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
+import type { MomentsOptions } from '../engine/train/paging/moments.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import type { AdaptedLinear } from '../formats/lora.ts';
 import type { AdapterTensor, PeftAdapter } from '../formats/peft.ts';
@@ -16,6 +18,8 @@ export interface RunSizes {
   readonly keepLayers?: KeepLayers;
   /** f32 unless given. */
   readonly precision?: Precision;
+  /** Where pages of a paged optimizer go that fit neither GPU nor host memory. */
+  readonly pageStore?: PageStore;
 }
 
 export interface TrainerSettings {
@@ -37,6 +41,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
     positions: sizes.positions,
     keepLayers: sizes.keepLayers ?? keepLayers(training),
     precision: sizes.precision ?? 'f32',
+    moments: momentsOptions(training, sizes.pageStore ?? null),
     // A run from the command line computes the same whatever was measured before.
     tune: null,
     optimizer: {
@@ -50,6 +55,20 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
   };
 }
 
+/** Bytes of a page: docs/paged-optimizer.md has how larger and smaller ones do. */
+const PAGE_BYTES = 4 * 2 ** 20;
+
+/** How `optim` says that the moments are kept. */
+export function momentsOptions(training: TrainingConfig, store: PageStore | null): MomentsOptions {
+  const { optim, optimizer_memory_budget: gpuBytes, optimizer_host_memory_budget: hostBytes } = training;
+  const bits = optim.endsWith('8bit') ? 8 : 32;
+  if (!optim.startsWith('paged')) return { bits, paging: null };
+  const all = Number.POSITIVE_INFINITY;
+  // Some pages at least fit any budget.
+  const pageBytes = Math.min(PAGE_BYTES, Math.floor((gpuBytes ?? all) / 4));
+  return { bits, paging: { pageBytes, gpuBytes: gpuBytes ?? all, hostBytes: hostBytes ?? all, store } };
+}
+
 /** As the settings say. */
 export function keepLayers({ gradient_checkpointing, activation_memory_budget }: TrainingConfig): KeepLayers {
   if (gradient_checkpointing) return KEEP_NONE;
@@ -60,6 +79,7 @@ export const quantizationOptions = (quantization: QuantizationConfig) => ({
   quantType: quantization.bnb_4bit_quant_type,
   doubleQuant: quantization.bnb_4bit_use_double_quant,
   tablesInBytes: quantization.embeddings_in_8bit,
+  budget: quantization.weight_memory_budget,
 });
 
 /** Loads the model, makes the trainer, runs `use` and disposes of both. */

@@ -26,6 +26,15 @@ export interface KeptAdapter {
   readonly loss: number;
 }
 
+/** What a checkpoint keeps of it, as JSON; the best adapter's values go beside it. */
+export interface ValidationState {
+  readonly evaluations: number;
+  readonly worse: number;
+  readonly best: KeptAdapter | null;
+  /** Names and shapes of the best adapter's tensors, where it is kept. */
+  readonly tensors: readonly (readonly [name: string, shape: readonly number[]])[] | null;
+}
+
 export class Validation {
   /** Steps between two evaluations. */
   readonly every: number;
@@ -65,6 +74,29 @@ export class Validation {
     }
     return result;
   };
+
+  state(): ValidationState {
+    const tensors = this.#tensors && [...this.#tensors].map(([name, { shape }]) => [name, shape] as const);
+    return { evaluations: this.#evaluations, worse: this.#worse, best: this.#best, tensors };
+  }
+
+  /** Goes on from a state; `values` are those of its tensors, one behind the other. */
+  restore({ evaluations, worse, best, tensors }: ValidationState, values: Uint8Array<ArrayBuffer> | null): void {
+    this.#evaluations = evaluations;
+    this.#worse = worse;
+    this.#best = best;
+    this.#tensors = null;
+    if (!tensors || !values) return;
+    const floats = new Float32Array(values.buffer, values.byteOffset, values.byteLength / 4);
+    let at = 0;
+    this.#tensors = new Map(
+      tensors.map(([name, shape]) => {
+        const begin = at;
+        at += shape.reduce((a, b) => a * b, 1);
+        return [name, { shape: [...shape], data: floats.slice(begin, at) }];
+      }),
+    );
+  }
 
   /** The best adapter, where it is to be kept and there was one. */
   get kept(): { readonly tensors: Tensors; readonly adapter: KeptAdapter } | null {

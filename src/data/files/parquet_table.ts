@@ -2,7 +2,7 @@
  * A Parquet file, read with hyparquet: the footer says where the row groups lie, and rows are unpacked some hundreds at a
  * time, the last such stretches held. What the file declares is checked before it is believed.
  */
-import { type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { decompressBrotli, decompressLz4, decompressLz4Raw, decompressZstd, gunzip } from 'hyparquet-compressors';
 import type { RangeSource } from '../../formats/range_source.ts';
 import { checkPages } from './parquet_pages.ts';
@@ -23,7 +23,9 @@ const FOOTER_CAP = 64 * 2 ** 20;
 const COLUMN_CAP = 4096;
 /** Of a row group. */
 const ROWS_CAP = 10_000_000;
-const VALUES_CAP = 100_000_000;
+/** Of a column of a row group, and of all of them: a page of a few bytes can say that there are a hundred million. */
+const VALUES_CAP = 20_000_000;
+const GROUP_VALUES_CAP = 64_000_000;
 const UNPACKED_CAP = 2 ** 30;
 const PAGE_CAP = 256 * 2 ** 20;
 
@@ -157,11 +159,19 @@ export class ParquetTable implements Table {
   async #checkGroup(metadata: FileMetaData, index: number): Promise<void> {
     const { num_rows, columns } = metadata.row_groups[index];
     if (num_rows < 0n || num_rows > BigInt(ROWS_CAP)) throw new RangeError(`it claims ${num_rows} rows`);
+    const leaves = new Set(leafPaths(parquetSchema(metadata)));
     let unpacked = 0;
+    let allValues = 0;
     for (const { meta_data: column } of columns) {
       if (!column) throw new RangeError('it has a column in another file');
+      // hyparquet starts reading its columns before it misses one, and nobody would hear what becomes of them.
+      if (!leaves.delete(JSON.stringify(column.path_in_schema)))
+        throw new RangeError('its columns are not the schema’s');
       const values = Number(column.num_values);
-      if (!(values >= 0 && values <= VALUES_CAP)) throw new RangeError(`a column claims ${values} values`);
+      allValues += values;
+      if (!(values >= 0 && values <= VALUES_CAP && allValues <= GROUP_VALUES_CAP)) {
+        throw new RangeError(`a column claims ${values} values; write the file with smaller row groups`);
+      }
       unpacked += Number(column.total_uncompressed_size);
       if (!(unpacked >= 0 && unpacked <= UNPACKED_CAP)) throw tooMuch(unpacked);
       const begin = Number(column.dictionary_page_offset || column.data_page_offset);
@@ -181,6 +191,10 @@ export class ParquetTable implements Table {
   #unusable(reason: string): DataFileError {
     return new DataFileError(this.#problem(1, `${reason} Download it again, or write it with pyarrow.`));
   }
+}
+
+function leafPaths({ children, path }: ReturnType<typeof parquetSchema>): string[] {
+  return children.length === 0 ? [JSON.stringify(path)] : children.flatMap(leafPaths);
 }
 
 function tooMuch(bytes: number): RangeError {

@@ -1,26 +1,33 @@
 import type { BenchSize, KernelBench } from '../bench/kernel_bench.ts';
-import { adamw, gradNormPartials, NORM_SPAN } from './adamw.ts';
+import { adamw, gradNormPartials, type MomentBits, momentPageBytes, momentTables, NORM_SPAN } from './adamw.ts';
 
-function update(size: BenchSize, elements: number): KernelBench {
-  return {
-    name: `adamw ${elements}`,
-    size,
-    tokens: 1,
-    flops: 12 * elements,
-    // Parameters and both moments are read and written, gradients read.
-    bytes: 4 * 7 * elements,
-    record(plan, buffers) {
-      adamw(plan, {
-        parameters: buffers.floats('parameters', elements),
-        gradients: buffers.floats('gradients', elements, 1e-3),
-        moment1: buffers.floats('moment 1', elements, 1e-3),
-        moment2: buffers.words('moment 2', elements, 0x007fffff, 0x37000000),
-        clip: buffers.values('clip', Float32Array.of(1)),
-        elements,
-      });
-    },
+const PAGE = 16384;
+
+const update =
+  (bits: MomentBits) =>
+  (size: BenchSize, elements: number): KernelBench => {
+    const pages = Math.ceil(elements / PAGE);
+    const pageBytes = momentPageBytes(bits, PAGE);
+    return {
+      name: `adamw in ${bits} bits ${elements}`,
+      size,
+      tokens: 1,
+      flops: 12 * elements,
+      // Parameters and both moments are read and written, gradients read.
+      bytes: 4 * 3 * elements + 2 * pages * pageBytes,
+      record(plan, buffers) {
+        adamw(plan, {
+          parameters: buffers.floats('parameters', elements),
+          gradients: buffers.floats('gradients', elements, 1e-3),
+          // Small positive floats, and any codes.
+          moments: buffers.words('moments', (pages * pageBytes) / 4, 0x007fffff, 0x37000000),
+          layout: { bits, pageElements: PAGE, tables: bits === 8 ? buffers.values('tables', momentTables()) : null },
+          clip: buffers.values('clip', Float32Array.of(1)),
+          elements,
+        });
+      },
+    };
   };
-}
 
 function norm(size: BenchSize, elements: number): KernelBench {
   return {
@@ -41,7 +48,7 @@ function norm(size: BenchSize, elements: number): KernelBench {
 }
 
 /** LoRA r 16 on all linears of SmolLM2-135M and of Llama-3.2-1B. */
-export const benches: readonly KernelBench[] = [update, norm].flatMap((bench) => [
+export const benches: readonly KernelBench[] = [update(32), update(8), norm].flatMap((bench) => [
   bench('full', 4_884_480),
   bench('full', 11_272_192),
   bench('small', 65_536),

@@ -1,3 +1,5 @@
+import { DYNAMIC_MAP, midpoints, UNSIGNED_DYNAMIC_MAP } from './nf4_codebook.ts';
+
 /** √Σ g² over all gradients, and torch's clip_grad_norm_ coefficient min(1, c / (norm + 1e-6)). */
 export function gradNormReference(gradients: ArrayLike<number>, maxGradNorm: number): { norm: number; clip: number } {
   let squares = 0;
@@ -35,4 +37,52 @@ export function adamwReference(state: AdamwState, gradients: ArrayLike<number>, 
     return p * (1 - learningRate * weightDecay) - (learningRate * m) / (Math.sqrt(v) + epsilon);
   });
   return { parameters, moment1, moment2 };
+}
+
+/** Moments in 8 bits: a code an element, the largest of each block of 256. */
+export interface CodedMoments {
+  readonly codes: Uint8Array<ArrayBuffer>;
+  readonly largest: Float32Array<ArrayBuffer>;
+}
+
+const BLOCK = 256;
+const TABLES = { moment1: DYNAMIC_MAP, moment2: UNSIGNED_DYNAMIC_MAP } as const;
+export type Moment = keyof typeof TABLES;
+
+export const decodeMoments = ({ codes, largest }: CodedMoments, moment: Moment): Float64Array<ArrayBuffer> =>
+  Float64Array.from(codes, (code, i) => TABLES[moment][code] * largest[Math.floor(i / BLOCK)]);
+
+/** The nearest codes of the dynamic map, the lower one of two; the largest of each block in f32. */
+export function codeMoments(values: Float64Array, moment: Moment): CodedMoments {
+  const thresholds = midpoints(TABLES[moment]);
+  const largest = new Float32Array(Math.ceil(values.length / BLOCK));
+  values.forEach((value, i) => {
+    const block = Math.floor(i / BLOCK);
+    largest[block] = Math.max(largest[block], Math.abs(value));
+  });
+  const codes = Uint8Array.from(values, (value, i) => {
+    const scale = largest[Math.floor(i / BLOCK)];
+    const x = scale > 0 ? value / scale : 0;
+    return thresholds.filter((threshold) => x > threshold).length;
+  });
+  return { codes, largest };
+}
+
+/** {@link adamwReference} from moments in 8 bits, and their codes afterwards (bitsandbytes' AdamW8bit on a CPU). */
+export function adamw8bitReference(
+  state: { readonly parameters: Float64Array<ArrayBuffer> } & Record<Moment, CodedMoments>,
+  gradients: ArrayLike<number>,
+  options: AdamwOptions,
+): AdamwState & { readonly coded: Record<Moment, CodedMoments> } {
+  const decoded = {
+    parameters: state.parameters,
+    moment1: decodeMoments(state.moment1, 'moment1'),
+    moment2: decodeMoments(state.moment2, 'moment2'),
+  };
+  const after = adamwReference(decoded, gradients, options);
+  const coded = {
+    moment1: codeMoments(after.moment1, 'moment1'),
+    moment2: codeMoments(after.moment2, 'moment2'),
+  };
+  return { ...after, coded };
 }

@@ -1,7 +1,8 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor } from '../plan/tensor.ts';
+import type { Tensor, TensorView } from '../plan/tensor.ts';
 import { LOG_FIELDS } from './cross_entropy.ts';
-import { type Binding, defineKernel, grid, inout, input, output } from './kernel.ts';
+import { type Binding, type Constants, defineKernel, grid, inout, input, output } from './kernel.ts';
+import { DYNAMIC_MAP, midpoints, UNSIGNED_DYNAMIC_MAP } from './nf4_codebook.ts';
 
 /** Gradients a workgroup sums for the norm. */
 export const NORM_SPAN = 4096;
@@ -58,43 +59,86 @@ export function gradNorm(plan: PlanBuilder, { partials, count, clip, logRing }: 
   });
 }
 
+/** Bits that a moment is kept in. */
+export type MomentBits = 8 | 32;
+
+/** Parameters that share a scale where moments are in 8 bits; bitsandbytes' block. */
+export const MOMENT_BLOCK = 256;
+
+/** Bytes of a page: the moments of so many parameters (a multiple of {@link MOMENT_BLOCK}), in the order kernels have them. */
+export const momentPageBytes = (bits: MomentBits, pageElements: number) =>
+  bits === 32 ? 8 * pageElements : 2 * pageElements + (8 * pageElements) / MOMENT_BLOCK;
+
+/** Values of signed and unsigned 8-bit codes, then the midpoints of neighbours of either, 256 words each. */
+export function momentTables(): Float32Array<ArrayBuffer> {
+  const tables = new Float32Array(4 * 256);
+  tables.set(DYNAMIC_MAP);
+  tables.set(UNSIGNED_DYNAMIC_MAP, 256);
+  tables.set(midpoints(DYNAMIC_MAP), 512);
+  tables.set(midpoints(UNSIGNED_DYNAMIC_MAP), 768);
+  return tables;
+}
+
 /**
  * One AdamW update of `elements` parameters with the gradient times clip[0], decay first (Loshchilov & Hutter 2019,
  * torch.optim.AdamW); rates and bias corrections come from the step. f32. Relative error ≤ 1e-5. With two rates, LoRA+'s
  * (arXiv 2402.12354), the second one begins and ends at the borders.
+ *
+ * In 8 bits the moments are bitsandbytes' block-wise ones (Dettmers et al. 2022), its CPU form: the nearest code of the
+ * dynamic maps, the update from moments that are not yet coded. A page of zeros stands for moments of zero.
  */
-const adamwKernelFor = (twoRates: boolean) =>
+const adamwKernelFor = (bits: MomentBits, pageElements: number, twoRates: boolean) =>
   defineKernel({
-    name: 'adamw',
-    shader: 'adamw.wgsl',
+    name: bits === 32 ? 'adamw' : 'adamw_8bit',
+    shader: bits === 32 ? 'adamw.wgsl' : 'adamw_8bit.wgsl',
     bindings: {
       parameters: inout('f32'),
       gradients: input('f32'),
-      moment1: inout('f32'),
-      moment2: inout('f32'),
+      moments: inout(bits === 32 ? 'f32' : 'u32'),
       clip: input('f32'),
+      ...(bits === 8 ? { tables: input('f32') } : {}),
       ...(twoRates ? { borders: input('u32') } : {}),
     } as Record<string, Binding>,
-    params: { elements: 'u32', borders: 'u32' },
-    constants: { TWO_RATES: twoRates },
+    params: { elements: 'u32', first: 'u32', borders: 'u32' },
+    constants: {
+      PAGE: pageElements,
+      TWO_RATES: twoRates,
+      ...(bits === 8 ? { GROUP: MOMENT_BLOCK / 4 } : {}),
+    } as Constants,
   });
 
+/** How moments lie in the pages that {@link adamw} updates. */
+export interface MomentLayout {
+  readonly bits: MomentBits;
+  readonly pageElements: number;
+  /** {@link momentTables}, for 8 bits. */
+  readonly tables: Tensor | null;
+}
+
 export interface AdamwOptions {
-  readonly parameters: Tensor;
-  readonly gradients: Tensor;
-  readonly moment1: Tensor;
-  readonly moment2: Tensor;
+  readonly parameters: Tensor | TensorView;
+  readonly gradients: Tensor | TensorView;
+  /** Whole pages, for the parameters in order. */
+  readonly moments: Tensor | TensorView;
+  readonly layout: MomentLayout;
   readonly clip: Tensor;
   readonly elements: number;
   /** Ascending elements at which the learning rate changes between the first and the second; null: the first for all. */
   readonly borders?: { readonly tensor: Tensor; readonly count: number } | null;
+  /** What the borders count the first of these parameters as. */
+  readonly first?: number;
 }
 
 export function adamw(plan: PlanBuilder, options: AdamwOptions): void {
-  const { parameters, gradients, moment1, moment2, clip, elements, borders = null } = options;
-  plan.dispatch(adamwKernelFor(borders !== null), {
-    bindings: { parameters, gradients, moment1, moment2, clip, ...(borders ? { borders: borders.tensor } : {}) },
-    params: { elements, borders: borders?.count ?? 0 },
+  const { parameters, gradients, moments, layout, clip, elements, borders = null, first = 0 } = options;
+  const { bits, pageElements, tables } = layout;
+  plan.dispatch(adamwKernelFor(bits, pageElements, borders !== null), {
+    bindings: {
+      ...{ parameters, gradients, moments, clip },
+      ...(tables ? { tables } : {}),
+      ...(borders ? { borders: borders.tensor } : {}),
+    },
+    params: { elements, first, borders: borders?.count ?? 0 },
     workgroups: () => grid(Math.ceil(elements / GROUP)),
     // The optimizer's plan runs for one token.
     flopsPerToken: 16 * elements,

@@ -19,14 +19,28 @@ interface Shape {
   readonly margins?: readonly [number, number];
   /** Where the adapter begins; 3 unless given. */
   readonly adapterAt?: number;
+  /** Vectors of tokens a workgroup of the narrow products. */
+  readonly rows?: number;
 }
 
 /** Rank and s of the i-th linear's adapter. */
 const strength = ({ rank }: Shape, i: number) =>
   typeof rank === 'number' ? { rank, scale: 1.5 } : { rank: rank[i], scale: 1.5 + i };
 
-const title = ({ tokens, inFeatures, outFeatures, rank, bare, capacity = tokens, splits, margins, adapterAt }: Shape) =>
+const title = ({
+  tokens,
+  inFeatures,
+  outFeatures,
+  rank,
+  bare,
+  capacity = tokens,
+  splits,
+  margins,
+  adapterAt,
+  rows,
+}: Shape) =>
   [
+    ...(rows ? [`${rows} rows`] : []),
     ...(splits ? [`split ${splits}`] : []),
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${[rank].flat().join('+')}`,
     ...(bare ? [`not on ${bare.join(' and ')}`] : []),
@@ -87,6 +101,7 @@ const forwardCase = (shape: Shape): KernelCase => ({
         inFeatures,
         adapter: { ...adapter, parameters: bound, gradients: bound },
         u,
+        rows: shape.rows,
       });
       await bench.run();
       const a = parameters.subarray(adapter.aAt, adapter.aAt + adapter.columns * inFeatures);
@@ -116,6 +131,7 @@ const backwardCase = (shape: Shape): KernelCase => ({
         outFeatures,
         adapter: { ...adapter, parameters: bound, gradients: bound },
         du,
+        rows: shape.rows,
       });
       await bench.run();
       const reference = new Float64Array(tokens * adapter.columns);
@@ -189,9 +205,15 @@ const SHAPES: readonly Shape[] = [
   { tokens: 19, inFeatures: 36, outFeatures: [20, 8, 12, 24], rank: [5, 1, 17, 3], bare: [1] },
 ];
 
+/** More tokens a workgroup, as long batches have them. */
+const ROWS: readonly Shape[] = [
+  { rows: 2, tokens: 37, inFeatures: 300, outFeatures: [132, 44], rank: 12, adapterAt: 4 },
+  { rows: 4, tokens: 37, inFeatures: 300, outFeatures: [132, 44], rank: 12, adapterAt: 4 },
+];
+
 export const cases: KernelCase[] = [
-  ...SHAPES.map(forwardCase),
-  ...SHAPES.map(backwardCase),
+  ...[...SHAPES, ...ROWS].map(forwardCase),
+  ...[...SHAPES, ...ROWS].map(backwardCase),
   gradientCase({ tokens: 150, inFeatures: 65, outFeatures: [33, 9], rank: 3, capacity: 160, splits: 3 }),
   // Parts without a token.
   gradientCase({ tokens: 60, inFeatures: 64, outFeatures: [68], rank: 8, capacity: 130, splits: 4 }),

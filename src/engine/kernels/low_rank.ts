@@ -4,8 +4,7 @@ import { type Binding, defineKernel, grid, inout, input, output, type ParamType 
 import type { GroupAdapter } from './matmul_nf4.ts';
 import type { Columns } from './matmul_reduce.ts';
 
-/** Tokens, and ranks, a workgroup of shaders/low_rank.wgsl. */
-const TOKENS = 16;
+/** Ranks a workgroup of shaders/low_rank.wgsl. */
 const RANKS = 16;
 
 const uniforms = (fields: readonly string[], segments: number, type: ParamType = 'u32'): Record<string, ParamType> =>
@@ -25,16 +24,20 @@ interface LowRankVariant {
   readonly aligned: boolean;
   /** Whether rows of M, transposed its ranks, lie in whole groups of four. */
   readonly loraVectors: boolean;
+  /** Vectors of tokens a workgroup: 1, 2 or 4, which no measured shape wants. */
+  readonly rows: number;
 }
 
 /** Vectors of the depth that an invocation of shaders/low_rank.wgsl reads before it multiplies them. */
-const DEPTH_UNROLL = 3;
+const DEPTH_UNROLL = 2;
+/** As many as keep a large GPU busy, if need be of fewer tokens each. */
+const WORKGROUPS = 256;
 
 /**
  * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth]; transposed the gradient
  * s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
  */
-export function lowRankKernel({ segments, transposed, aligned, loraVectors }: LowRankVariant) {
+export function lowRankKernel({ segments, transposed, aligned, loraVectors, rows }: LowRankVariant) {
   return defineKernel({
     name: transposed ? 'low_rank_dx' : 'low_rank',
     shader: 'low_rank.wgsl',
@@ -50,6 +53,7 @@ export function lowRankKernel({ segments, transposed, aligned, loraVectors }: Lo
       TRANSPOSED: transposed,
       ALIGNED: aligned,
       LORA_VECTORS: loraVectors,
+      ROWS: rows,
       UNROLL: DEPTH_UNROLL,
     },
   });
@@ -71,9 +75,11 @@ interface LowRankOptions {
   readonly columns: number;
   readonly transposed: boolean;
   readonly products: readonly Product[];
+  readonly rows?: number;
 }
 
-function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products }: LowRankOptions): void {
+function lowRank(plan: PlanBuilder, options: LowRankOptions): void {
+  const { x, lora, u, columns, transposed, products } = options;
   const aligned = wholeGroups([x.stride, ...products.flatMap(({ xAt, depth }) => [xAt, depth])]);
   const loraVectors = wholeGroups(products.flatMap((p) => [p.loraAt, transposed ? p.rank : p.depth]));
   let tiles = 0;
@@ -83,10 +89,11 @@ function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products 
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += Math.ceil(rank / RANKS);
   }
-  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned, loraVectors }), {
+  const rows = options.rows ?? (Math.ceil(plan.capacity / 8) * tiles >= WORKGROUPS ? 2 : 1);
+  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned, loraVectors, rows }), {
     bindings: { x: x.tensor, lora, u },
     params,
-    workgroups: (tokens) => [Math.ceil(tokens / TOKENS), tiles, 1],
+    workgroups: (tokens) => [Math.ceil(tokens / (4 * rows)), tiles, 1],
     flopsPerToken: products.reduce((sum, { depth, rank }) => sum + 2 * depth * rank, 0),
   });
 }
@@ -120,16 +127,19 @@ export interface LowRankForwardOptions {
   readonly adapter: GroupAdapter;
   /** [T, columns]. */
   readonly u: Tensor;
+  /** Vectors of tokens a workgroup; overrides the choice. */
+  readonly rows?: number;
 }
 
 /** u = s · A·x of all adapted linears of a group; those with the same s lie one below the other and are one product. */
-export function lowRankForward(plan: PlanBuilder, { x, inFeatures, adapter, u }: LowRankForwardOptions): void {
+export function lowRankForward(plan: PlanBuilder, { x, inFeatures, adapter, u, rows }: LowRankForwardOptions): void {
   lowRank(plan, {
     x,
     lora: adapter.parameters,
     u,
     columns: adapter.columns,
     transposed: false,
+    rows,
     products: sameScale(adapter).map(({ uAt, rank, scale }) => ({
       xAt: x.at,
       depth: inFeatures,
@@ -149,17 +159,20 @@ export interface LowRankBackwardOptions {
   readonly adapter: GroupAdapter;
   /** [T, columns]. */
   readonly du: Tensor;
+  /** Vectors of tokens a workgroup; overrides the choice. */
+  readonly rows?: number;
 }
 
 /** du = s · dy·B of all adapted linears of a group. */
 export function lowRankBackward(plan: PlanBuilder, options: LowRankBackwardOptions): void {
-  const { dy, outFeatures, adapter, du } = options;
+  const { dy, outFeatures, adapter, du, rows } = options;
   lowRank(plan, {
     x: dy,
     lora: adapter.parameters,
     u: du,
     columns: adapter.columns,
     transposed: true,
+    rows,
     products: adapted(adapter, outFeatures).map(({ begin, width, bAt, uAt, rank, scale }) => ({
       xAt: dy.at + begin,
       depth: width,
@@ -175,7 +188,7 @@ export function lowRankBackward(plan: PlanBuilder, options: LowRankBackwardOptio
 const NARROW = 16;
 const WIDE = 64;
 /** Tokens that an invocation reads before it multiplies them. */
-const TOKEN_UNROLL = 2;
+const TOKEN_UNROLL = 4;
 
 interface LowRankGradientVariant {
   readonly segments: number;
@@ -194,17 +207,17 @@ export function lowRankGradientKernel({ segments, aligned, narrowVectors, split 
     name: 'low_rank_gradient',
     shader: 'low_rank_gradient.wgsl',
     bindings: {
-      x: vectorInput(aligned),
-      dy: vectorInput(aligned),
-      u: vectorInput(narrowVectors),
-      du: vectorInput(narrowVectors),
+      wide_0: vectorInput(aligned),
+      narrow_0: vectorInput(narrowVectors),
+      wide_1: vectorInput(aligned),
+      narrow_1: vectorInput(narrowVectors),
       ...(split ? { partials: output('f32') } : { gradients: inout('f32') }),
     } as Record<string, Binding>,
     params: {
-      x_stride: 'u32',
+      wide_stride_0: 'u32',
       x_at: 'u32',
       in_features: 'u32',
-      dy_stride: 'u32',
+      wide_stride_1: 'u32',
       u_stride: 'u32',
       a_at: 'u32',
       a_u_at: 'u32',
@@ -232,9 +245,15 @@ const lowRankGradientSumKernel = defineKernel({
   constants: {},
 });
 
-/** Tokens that a workgroup sums at most while others would stand idle. */
-const SPLIT_TOKENS = 512;
-const MOST_SPLITS = 8;
+/**
+ * Parts of the tokens: as many as make enough workgroups for a large GPU, of 512 tokens at least; two where there are as
+ * many, since a part's sums wait for memory more than they add. Shorter parts gain less than adding them costs.
+ */
+function chooseSplits(tiles: number, { capacity, capabilities }: PlanBuilder): number {
+  if (capabilities.software) return 1;
+  const most = Math.min(4, Math.floor(capacity / 512));
+  return Math.max(1, Math.min(most, Math.max(2, Math.ceil(160 / tiles))));
+}
 
 export interface LowRankGradientOptions {
   readonly x: Columns;
@@ -263,22 +282,15 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
   const tilesOf = (narrow: number, wide: number) => Math.ceil(narrow / NARROW) * Math.ceil(wide / WIDE);
   let tiles = tilesOf(aRank, inFeatures);
   const count = aRank * inFeatures + parts.reduce((sum, { rank, width }) => sum + rank * width, 0);
-  const wanted =
-    // Partial sums lie as the gradients do, and a linear's A and B need not lie together.
-    options.splits ??
-    (alone ? 1 : plan.capabilities.software ? 1 : Math.min(MOST_SPLITS, plan.capacity / SPLIT_TOKENS));
-  const splitTokens = Math.ceil(plan.capacity / Math.max(1, wanted));
-  const splits = Math.ceil(plan.capacity / splitTokens);
   const params: Record<string, number> = {
-    x_stride: x.stride,
+    wide_stride_0: x.stride,
     x_at: x.at,
     in_features: inFeatures,
-    dy_stride: dy.stride,
+    wide_stride_1: dy.stride,
     u_stride: adapter.columns,
     a_at: aAt,
     a_u_at: alone?.uAt ?? 0,
     a_rank: aRank,
-    split_tokens: splitTokens,
     plane: count,
   };
   for (const [s, { uAt, rank, begin, width, bAt }] of parts.entries()) {
@@ -286,6 +298,9 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += tilesOf(rank, width);
   }
+  // Of one linear alone there are none: partial sums lie as the gradients do, and its A and B need not lie together.
+  params.split_tokens = Math.ceil(plan.capacity / (options.splits ?? (alone ? 1 : chooseSplits(tiles, plan))));
+  const splits = Math.ceil(plan.capacity / params.split_tokens);
   const aligned = wholeGroups(sizes);
   const narrowVectors = wholeGroups([
     adapter.columns,
@@ -296,7 +311,13 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
   const split = splits > 1;
   const partials = split ? plan.tensor('partial gradients', splits * count * 4) : null;
   plan.dispatch(lowRankGradientKernel({ segments: parts.length, aligned, narrowVectors, split }), {
-    bindings: { x: x.tensor, dy: dy.tensor, u, du, ...(partials ? { partials } : { gradients: adapter.gradients }) },
+    bindings: {
+      wide_0: x.tensor,
+      narrow_0: du,
+      wide_1: dy.tensor,
+      narrow_1: u,
+      ...(partials ? { partials } : { gradients: adapter.gradients }),
+    },
     params,
     workgroups: () => [tiles, splits, 1],
     flopsPerToken: 2 * aRank * inFeatures + parts.reduce((sum, p) => sum + 2 * p.rank * p.width, 0),

@@ -8,6 +8,7 @@ import {
   MATRIX_LARGE,
   MATRIX_MEDIUM,
   MATRIX_SMALL,
+  MATRIX_TALL,
   MEDIUM,
   SMALL,
   SOFTWARE,
@@ -163,6 +164,7 @@ export const cases: KernelCase[] = (
     { tile: MATRIX_MEDIUM, dtype: 'I8', tokens: 65, depth: 136, width: 72, transposed: true },
     { tile: MATRIX_LARGE, dtype: 'BF16', tokens: 130, depth: 104, width: 136, margins: [4, 0], capacity: 132 },
     { tile: MATRIX_LARGE, dtype: 'F32', tokens: 65, depth: 136, width: 72, transposed: true, accumulate: true },
+    { tile: MATRIX_TALL, dtype: 'BF16', tokens: 260, depth: 104, width: 136, transposed: true },
     {
       tile: MATRIX_MEDIUM,
       dtype: 'F16',

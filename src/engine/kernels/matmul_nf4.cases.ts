@@ -8,6 +8,7 @@ import {
   MATRIX_LARGE,
   MATRIX_MEDIUM,
   MATRIX_SMALL,
+  MATRIX_TALL,
   MEDIUM,
   SMALL,
   SOFTWARE,
@@ -284,6 +285,8 @@ export const cases: KernelCase[] = (
       transposed: true,
     },
     { tile: MATRIX_LARGE, tokens: 33, inFeatures: 128, outFeatures: [64], transposed: true, splits: 2 },
+    { tile: MATRIX_TALL, tokens: 270, inFeatures: 96, outFeatures: [136, 40], lora: 16, bias: true, residual: true },
+    { tile: MATRIX_TALL, tokens: 300, inFeatures: 160, outFeatures: [72], transposed: true, lora: 8, splits: 2 },
     { tile: MATRIX_MEDIUM, tokens: 65, inFeatures: 352, outFeatures: [76], residual: true, lora: 16, splits: 3 },
     {
       tile: MATRIX_MEDIUM,

@@ -47,6 +47,8 @@ export const SOFTWARE: RegisterTile = { TILE_M: 64, TILE_N: 64, TILE_K: 16, RM: 
 
 const SQUARE = { MAT_M: 16, MAT_N: 16, MAT_K: 16, WIDE: false } as const;
 export const MATRIX_LARGE: MatrixTile = { ...SQUARE, TILE_M: 128, TILE_N: 128, TILE_K: 32, SUB_M: 4, SUB_N: 4 };
+/** Half as many reads of weights, with more workgroup memory than {@link MATRIX_BYTES}: chosen where it was measured. */
+export const MATRIX_TALL: MatrixTile = { ...SQUARE, TILE_M: 256, TILE_N: 128, TILE_K: 32, SUB_M: 4, SUB_N: 4 };
 export const MATRIX_MEDIUM: MatrixTile = { ...SQUARE, TILE_M: 64, TILE_N: 64, TILE_K: 64, SUB_M: 2, SUB_N: 2 };
 export const MATRIX_SMALL: MatrixTile = { ...SQUARE, TILE_M: 64, TILE_N: 64, TILE_K: 32, SUB_M: 4, SUB_N: 2 };
 /** MATRIX_LARGE of blocks half as wide, for devices that have no others; never chosen where there are. */
@@ -63,6 +65,7 @@ export const ALL_TILES = {
   MEDIUM,
   SMALL,
   SOFTWARE,
+  MATRIX_TALL,
   MATRIX_LARGE,
   MATRIX_MEDIUM,
   MATRIX_SMALL,
@@ -128,7 +131,7 @@ export function tileConstants(tile: Tile, { software }: Capabilities, run: numbe
       K_STEPS: tile.TILE_K / tile.MAT_K,
       LOW_STEPS: 16 / tile.MAT_K,
       A_STAGES: (tile.TILE_M * tile.TILE_K) / 8 / tileThreads(tile),
-      B_STAGES: (tile.TILE_N * tile.TILE_K) / run / tileThreads(tile),
+      B_STAGES: Math.ceil((tile.TILE_N * tile.TILE_K) / run / tileThreads(tile)),
       B_RUN: run,
     };
   }

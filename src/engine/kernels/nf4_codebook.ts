@@ -1,4 +1,4 @@
-/** The tables of 4-bit quantization, as bitsandbytes has them, in f32. Source: REFERENCE.md §1. */
+/** The tables of 4-bit and 8-bit quantization, as bitsandbytes has them, in f32. Source: REFERENCE.md §1. */
 
 /** NF4's 16 values (Dettmers et al. 2023, appendix E). */
 export const NF4_CODEBOOK = new Float32Array([
@@ -41,22 +41,28 @@ export function midpoints(table: Float32Array): Float32Array<ArrayBuffer> {
 }
 
 /**
- * bitsandbytes' signed dynamic map for 8-bit absmax: for i = 0 … 6 the 2^i midpoints of linspace(0.1, 1, 2^i + 1)
- * times 10^(i−6), both signs, with 0 and 1; rounded as torch does (linspace and midpoints in f32, the product with a
- * power of ten in f32).
+ * bitsandbytes' dynamic map for 8 bits: for i = 0 … 6 the 2^i midpoints of linspace(0.1, 1, 2^i + 1) times 10^(i−6), both
+ * signs, or unsigned twice as many of one; with 0 and 1; rounded as torch does (linspace and midpoints in f32, the product
+ * with a power of ten in f32).
  */
-export const DYNAMIC_MAP: Float32Array<ArrayBuffer> = (() => {
+function dynamicMap(signed: boolean): Float32Array<ArrayBuffer> {
   const values = [0, 1];
   const f = Math.fround;
   for (let i = 0; i < 7; i++) {
-    const count = 2 ** i + 1;
+    const count = 2 ** (signed ? i : i + 1) + 1;
     const step = f(f(1 - f(0.1)) / (count - 1));
     // torch.linspace computes the lower half from the start and the upper half from the end.
     const edge = (k: number) => (k < count / 2 ? f(f(0.1) + f(step * k)) : f(1 - f(step * (count - 1 - k))));
     for (let k = 0; k + 1 < count; k++) {
       const value = f(f(10 ** (i - 6)) * f(f(edge(k) + edge(k + 1)) / 2));
-      values.push(value, -value);
+      values.push(value);
+      if (signed) values.push(-value);
     }
   }
   return Float32Array.from(values).sort();
-})();
+}
+
+/** Of absmax in double quantization, and of first moments in 8 bits. */
+export const DYNAMIC_MAP = dynamicMap(true);
+/** Of second moments, which have no sign. */
+export const UNSIGNED_DYNAMIC_MAP = dynamicMap(false);

@@ -24,7 +24,9 @@ export function createDoraNorms(gpu: Gpu, { adapters, dora }: LoraOptions): Dora
 /** ‖W + s·B·A‖ of every output of every adapted linear, from A and B as they are then. Nothing without DoRA. */
 export function recordDoraNorms(plan: PlanBuilder, d: Decoder): void {
   if (!d.doraNorms) return;
+  const enter = d.weights.visits(plan, [...d.spec.layers.keys()]);
   for (const layer of d.spec.layers.keys()) {
+    enter();
     for (const linears of linearGroups(d.spec)) {
       const { weights, adapter } = groupOf(d, layer, linears);
       if (adapter) doraNorms(plan, { group: weights, adapter, norms: d.doraNorms.tensor });

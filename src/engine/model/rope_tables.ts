@@ -71,6 +71,17 @@ export class LengthRope implements RopeTables {
     if (frequencies.some((value, i) => value !== same[i])) this.#write(frequencies);
   }
 
+  /** All that a batch leaves behind: the length that the tables were last made for. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Makes the tables those of a run whose {@link length} this was. */
+  remember(length: number): void {
+    this.#length = length;
+    this.#write(inverseFrequenciesAt(this.#spec, length));
+  }
+
   dispose(): void {
     for (const { buffer } of [this.cosines, this.sines]) this.#gpu.ledger.destroy(buffer);
   }

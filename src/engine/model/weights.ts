@@ -1,17 +1,24 @@
-/** A model's frozen weights on the GPU: one slab a layer slot, embedding, head, final norm. */
+/**
+ * A model's frozen weights on the GPU: a slab in a slot for each layer, embedding, head, final norm. Where the layers do not
+ * fit a budget, there are fewer slots than layers, which then pass through them.
+ */
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import type { Gpu } from '../device/gpu.ts';
+import { readable } from '../device/ledger.ts';
 import { readBuffer } from '../device/readback.ts';
 import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { LinearGroup } from '../kernels/matmul_nf4.ts';
 import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.ts';
 import type { NormWeight } from '../kernels/rms_norm.ts';
+import type { PlanBuilder } from '../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { WeightSource } from '../weight_source.ts';
 import { readSmallTensor } from './float_tensor.ts';
 import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
+import { LayerRing, type StreamingFigures } from './layer_ring.ts';
 import { type Quantization, Quantizer } from './quantizer.ts';
 import { allocateRowShards, loadRowShards, type RowShards } from './row_shards.ts';
+import { HostSlabs, StoredSlabs } from './slabs.ts';
 
 export interface LoadingProgress {
   readonly loadedBytes: number;
@@ -36,19 +43,28 @@ export class ModelWeights {
   readonly embedding: RowShards;
   readonly head: RowShards;
   readonly #gpu: Gpu;
+  /** As many as layers, or fewer: then layer i is in slot i modulo their number when a plan has entered it. */
   readonly #slots: readonly BufferTensor[];
+  readonly #ring: LayerRing | null;
   readonly #finalNorm: BufferTensor;
 
   private constructor(
     gpu: Gpu,
     spec: ModelSpec,
     layout: LayerLayout,
-    parts: { slots: readonly BufferTensor[]; finalNorm: BufferTensor; embedding: RowShards; head: RowShards },
+    parts: {
+      slots: readonly BufferTensor[];
+      ring: LayerRing | null;
+      finalNorm: BufferTensor;
+      embedding: RowShards;
+      head: RowShards;
+    },
   ) {
     this.#gpu = gpu;
     this.spec = spec;
     this.layout = layout;
     this.#slots = parts.slots;
+    this.#ring = parts.ring;
     this.#finalNorm = parts.finalNorm;
     this.embedding = parts.embedding;
     this.head = parts.head;
@@ -56,9 +72,10 @@ export class ModelWeights {
 
   /**
    * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to 4 bits, or as the checkpoint has
-   * them already: then as it is, whatever the options say.
+   * them already: then as it is, whatever the options say. Layers beyond the budget are kept in host memory, or read from
+   * the source whenever they are needed where it has them in 4 bits.
    *
-   * @throws NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
+   * @throws WeightBudgetError, NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
    */
   static async load(
     gpu: Gpu,
@@ -70,6 +87,8 @@ export class ModelWeights {
       readonly doubleQuant: boolean;
       /** Embedding and head in 8 bits, not in the checkpoint's dtype. */
       readonly tablesInBytes?: boolean;
+      /** Bytes of GPU memory for all weights; without it all are there at once. */
+      readonly budget?: number;
       readonly onLoading?: (progress: LoadingProgress) => void;
       readonly signal?: AbortSignal;
     },
@@ -105,10 +124,16 @@ export class ModelWeights {
       const norm = async (name: string) =>
         (await readSmallTensor(source, name)).map((w) => w + spec.norm.weightOffset) as Float32Array<ArrayBuffer>;
       write(finalNorm, 0, await norm(spec.tensors.finalNorm));
-      const slots: BufferTensor[] = [];
+      const slots = allocateSlots(gpu, spec, layout, options.budget);
+      const kept = new HostSlabs();
+      const held: (number | null)[] = slots.map(() => null);
+      const streams = slots.length < spec.layers.length;
       for (let i = 0; i < spec.layers.length; i++) {
+        // What is in 4 bits already is read when it is needed.
+        if (streams && quantized && i >= slots.length) break;
         const prefix = `${spec.tensors.layerPrefix}${i}.`;
-        const slab = weightBuffer(gpu, `layer slot ${i}`, layout.words * 4);
+        const slab = slots[i % slots.length];
+        held[i % slots.length] = i;
         write(slab, 0, CODEBOOKS[quantization.quantType]);
         write(slab, TABLE_WORDS - DYNAMIC_MAP.length, DYNAMIC_MAP);
         for (const [name, { at }] of layout.norms) write(slab, at, await norm(`${prefix}${name}.weight`));
@@ -119,11 +144,14 @@ export class ModelWeights {
           if (linear.biasAt !== null)
             write(slab, linear.biasAt, await readSmallTensor(source, `${prefix}${name}.bias`));
         }
-        slots.push(slab);
+        if (streams && !quantized)
+          kept.keep(i, new Uint8Array(await readBuffer(gpu, slab.buffer, 0, layout.words * 4)));
       }
       await quantizer.checkFinite();
       quantizer.dispose();
-      return new ModelWeights(gpu, spec, layout, { slots, finalNorm, embedding, head });
+      const slabs = quantized ? new StoredSlabs(spec, layout, source, quantized) : kept;
+      const ring = streams ? new LayerRing(gpu, slots, slabs, held) : null;
+      return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head });
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
@@ -131,22 +159,38 @@ export class ModelWeights {
   }
 
   /** The buffers without their contents: what a model needs, on a device that only counts. */
-  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: TableDtype): ModelWeights {
+  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: TableDtype, budget?: number): ModelWeights {
     const layout = layerLayout(spec, doubleQuant);
     const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
     const embedding = table(spec.tensors.embedding);
-    return new ModelWeights(gpu, spec, layout, {
-      slots: spec.layers.map((_, i) => weightBuffer(gpu, `layer slot ${i}`, layout.words * 4)),
-      finalNorm: weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4),
-      embedding,
-      head: spec.tiedHead ? embedding : table(spec.tensors.head),
-    });
+    const head = spec.tiedHead ? embedding : table(spec.tensors.head);
+    const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
+    const slots = allocateSlots(gpu, spec, layout, budget);
+    return new ModelWeights(gpu, spec, layout, { slots, ring: null, finalNorm, embedding, head });
+  }
+
+  /** Slots for layers, and how many layers there are. */
+  get slots(): { readonly count: number; readonly of: number } {
+    return { count: this.#slots.length, of: this.spec.layers.length };
+  }
+
+  /** What was streamed so far; null where all layers are on the GPU. */
+  get streaming(): StreamingFigures | null {
+    return this.#ring?.figures ?? null;
+  }
+
+  /**
+   * For a plan that visits layers in this order: each call of what comes back goes before the recording of the next visit,
+   * and sees that the layer is in its slot by then.
+   */
+  visits(plan: PlanBuilder, order: readonly number[]): () => void {
+    return this.#ring?.visits(plan, order) ?? (() => {});
   }
 
   /** Linears of a layer that share an input. */
   group(layer: number, linears: readonly LinearSpec[]): LinearGroup {
     return {
-      slab: this.#slots[layer],
+      slab: this.#slot(layer),
       doubleQuant: this.layout.doubleQuant,
       linears: linears.map(({ name, inFeatures, outFeatures }) => {
         const { codesAt, absmaxAt, nestedAt, biasAt } = this.layout.linears.get(name)!;
@@ -159,7 +203,7 @@ export class ModelWeights {
 
   norm(layer: number, name: string): NormWeight {
     const { at, width } = this.layout.norms.get(name)!;
-    return { tensor: this.#slots[layer], at, width, epsilon: this.spec.norm.epsilon };
+    return { tensor: this.#slot(layer), at, width, epsilon: this.spec.norm.epsilon };
   }
 
   get finalNorm(): NormWeight {
@@ -168,9 +212,12 @@ export class ModelWeights {
 
   /** Reads every quantized linear back, as bitsandbytes' bytes. */
   async *quantized(): AsyncGenerator<QuantizedTensor> {
-    for (let i = 0; i < this.#slots.length; i++) {
+    for (let i = 0; i < this.spec.layers.length; i++) {
+      const slab = await this.#ring?.read(i);
       for (const [name, l] of this.layout.linears) {
-        const read = (at: number, words: number) => readBuffer(this.#gpu, this.#slots[i].buffer, at * 4, words * 4);
+        const read = async (at: number, words: number) =>
+          slab?.buffer.slice(at * 4, (at + words) * 4) ??
+          (await readBuffer(this.#gpu, this.#slot(i).buffer, at * 4, words * 4));
         const packed = new Uint8Array(await read(l.codesAt, l.codesWords), 0, Math.ceil(l.elements / 2));
         const scales = await read(l.absmaxAt, l.absmaxWords);
         const nested = l.nestedWords > 0 ? new Float32Array(await read(l.nestedAt, l.nestedWords)) : null;
@@ -183,6 +230,10 @@ export class ModelWeights {
         };
       }
     }
+  }
+
+  #slot(layer: number): BufferTensor {
+    return this.#slots[layer % this.#slots.length];
   }
 
   dispose(): void {
@@ -212,6 +263,27 @@ function quantizationOf(source: WeightSource, names: readonly string[]): Quantiz
     );
   }
   return first?.quantization ?? null;
+}
+
+/** Weights that do not fit their budget even if layers pass through two slots. */
+export class WeightBudgetError extends Error {
+  override name = 'WeightBudgetError';
+}
+
+/** A slot a layer, or as many as the budget leaves beside the weights that are allocated already. */
+function allocateSlots(gpu: Gpu, spec: ModelSpec, layout: LayerLayout, budget?: number): BufferTensor[] {
+  const bytes = layout.words * 4;
+  const layers = spec.layers.length;
+  const room = budget === undefined ? layers : Math.floor((budget - gpu.ledger.byCategory().weights) / bytes);
+  const least = Math.min(2, layers);
+  if (room < least) {
+    const needed = gpu.ledger.byCategory().weights + least * bytes;
+    throw new WeightBudgetError(
+      `The weights may take ${readable(budget ?? 0)}; embedding, head and two layers need ${readable(needed)}. Raise ` +
+        'weight_memory_budget, or pick a smaller model.',
+    );
+  }
+  return Array.from({ length: Math.min(layers, room) }, (_, i) => weightBuffer(gpu, `layer slot ${i}`, bytes));
 }
 
 function weightBuffer(gpu: Gpu, label: string, size: number): BufferTensor {

@@ -30,18 +30,45 @@ export interface PlanCommand {
   readonly flopsPerToken: number;
 }
 
+/**
+ * What happens between two dispatches of a plan; what follows is encoded when it is done.
+ *
+ * @param flush submits the dispatches before it: to be called before a copy that must come after them
+ */
+export type Interlude = (flush: () => void) => Promise<void> | void;
+
 type Place = (v: TensorView) => { buffer: GPUBuffer; offset: number; size: number };
+
+interface PacedCommand {
+  readonly command: PlanCommand;
+  readonly size: Grid;
+  readonly job: Job;
+}
 
 export class Plan {
   readonly #gpu: Gpu;
   readonly #commands: readonly (PlanCommand & { readonly key: string })[];
   readonly #uniforms: GPUBuffer;
   readonly #place: Place;
+  readonly #interludes: ReadonlyMap<number, readonly Interlude[]>;
   readonly #parts: PartSlots;
   /** Dispatches of each kernel so far; parts of one count each. */
   readonly dispatchCounts = new Map<string, number>();
 
-  constructor(gpu: Gpu, commands: readonly PlanCommand[], uniforms: GPUBuffer, place: Place) {
+  /** `interludes` by the command that they come before; those behind the last one by its number + 1. */
+  constructor(
+    gpu: Gpu,
+    commands: readonly PlanCommand[],
+    {
+      uniforms,
+      place,
+      interludes,
+    }: {
+      readonly uniforms: GPUBuffer;
+      readonly place: Place;
+      readonly interludes: ReadonlyMap<number, readonly Interlude[]>;
+    },
+  ) {
     this.#gpu = gpu;
     this.#commands = commands.map((command) => ({
       ...command,
@@ -49,6 +76,7 @@ export class Plan {
     }));
     this.#uniforms = uniforms;
     this.#place = place;
+    this.#interludes = interludes;
     this.#parts = new PartSlots(gpu);
   }
 
@@ -65,7 +93,13 @@ export class Plan {
     const { pacing } = this.#gpu;
     const submitter = new Submitter(this.#gpu);
     this.#parts.recycle();
-    for (const { command, size, job } of this.#jobs(tokens)) {
+    for (const step of this.#jobs(tokens)) {
+      if ('interlude' in step) {
+        const waiting = step.interlude(() => submitter.flush());
+        if (waiting) await waiting;
+        continue;
+      }
+      const { command, size, job } = step;
       if (pacing.mustProbe(job)) await this.#probe(command, size, job, submitter);
       const { parts, partMs, timed } = pacing.pace(job);
       // Waiting costs more than encoding: nearly every dispatch is whole.
@@ -84,10 +118,12 @@ export class Plan {
    * Runs the plan with every dispatch timed: one entry a dispatch, in order, the parts of one added up. Slower than
    * {@link run}, and where a device has no timestamps the dispatches are repeated, so that what the tensors hold
    * afterwards means nothing.
+   *
+   * @throws Error for a plan with interludes: without them its dispatches do not have their data.
    */
   async profile(tokens: number): Promise<DispatchTime[]> {
     const commands: TimedCommand[] = [];
-    for (const { command, size, job } of this.#jobs(tokens)) {
+    for (const { command, size, job } of this.#dispatches(tokens)) {
       const { parts, partMs } = this.#gpu.pacing.pace(job);
       const dispatches = await this.#inParts(command, size, parts);
       const flops = command.flopsPerToken * tokens;
@@ -98,7 +134,7 @@ export class Plan {
 
   /** Runs the plan in one pass of one submit and times it as a whole: for plans of well under a second. */
   time(tokens: number): Promise<PlanTime> {
-    const dispatches = [...this.#jobs(tokens)].map(({ command, size }) => whole(command, size));
+    const dispatches = [...this.#dispatches(tokens)].map(({ command, size }) => whole(command, size));
     return timeCommands(this.#gpu, dispatches);
   }
 
@@ -108,14 +144,23 @@ export class Plan {
   }
 
   /** What there is to do for so many tokens. */
-  *#jobs(tokens: number): Generator<{ command: PlanCommand; size: Grid; job: Job }> {
-    for (const command of this.#commands) {
+  *#jobs(tokens: number): Generator<PacedCommand | { readonly interlude: Interlude }> {
+    for (const [at, command] of this.#commands.entries()) {
+      for (const interlude of this.#interludes.get(at) ?? []) yield { interlude };
       const size = command.workgroups(tokens);
       const workgroups = size ? workgroupsOf(size) : 0;
       if (!size || workgroups === 0) continue;
       const counted = command.flopsPerToken > 0;
       const work = counted ? command.flopsPerToken * tokens : workgroups;
       yield { command, size, job: { key: command.key, work, counted, workgroups } };
+    }
+    for (const interlude of this.#interludes.get(this.#commands.length) ?? []) yield { interlude };
+  }
+
+  *#dispatches(tokens: number): Generator<PacedCommand> {
+    for (const step of this.#jobs(tokens)) {
+      if ('interlude' in step) throw new Error('a plan that moves data between its dispatches cannot be timed');
+      yield step;
     }
   }
 

@@ -17,7 +17,7 @@ import {
 import type { MatmulShape, Precision } from '../kernels/matmul_tile.ts';
 import type { MatmulProblem } from '../tuning/matmul_choices.ts';
 import { type Arena, type Layout, type Lifetime, placeTensors } from './arena.ts';
-import { Plan, type Workgroups } from './execution.ts';
+import { type Interlude, Plan, type Workgroups } from './execution.ts';
 import { ALIGNMENT, type ArenaTensor, align, type Tensor, type TensorView, view } from './tensor.ts';
 
 interface Dispatch {
@@ -43,6 +43,8 @@ export class PlanBuilder {
   readonly #gpu: Gpu;
   readonly #dispatches: Dispatch[] = [];
   readonly #kept = new Set<ArenaTensor>();
+  /** By the number of dispatches before them. */
+  readonly #interludes = new Map<number, Interlude[]>();
   #layout: Layout | null = null;
 
   /** The most tokens a micro-batch may have. */
@@ -98,6 +100,15 @@ export class PlanBuilder {
       workgroups: options.workgroups,
       flopsPerToken: options.flopsPerToken ?? 0,
     });
+  }
+
+  /**
+   * Something that happens between what is recorded before and what is recorded after, each time the plan runs: a copy in
+   * or out of a buffer that dispatches of this plan share.
+   */
+  interlude(interlude: Interlude): void {
+    const at = this.#dispatches.length;
+    this.#interludes.set(at, [...(this.#interludes.get(at) ?? []), interlude]);
   }
 
   /** Decides where each arena tensor lies. */
@@ -185,6 +196,6 @@ export class PlanBuilder {
       const { kernel, workgroups, flopsPerToken } = dispatch;
       return { kernel, workgroups, flopsPerToken, pipeline: compiled[i].pipeline, bindGroup };
     });
-    return new Plan(gpu, commands, uniforms, place);
+    return new Plan(gpu, commands, { uniforms, place, interludes: this.#interludes });
   }
 }

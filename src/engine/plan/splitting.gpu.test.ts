@@ -1,4 +1,5 @@
 /** Dispatches in parts: the same bits as whole ones, and short enough where the GPU is slow (FAULTS 36). */
+
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { adaptedLinears } from '../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
@@ -10,6 +11,7 @@ import { shaderFiles, shaderSource } from '../kernels/shader_sources.ts';
 import { allCases } from '../kernels/testing/all_cases.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { KEEP_ALL } from '../train/kept_layers.ts';
+import { RESIDENT } from '../train/paging/moments.ts';
 import { randomBatch, randomWeights, tinySpec } from '../train/testing.ts';
 import { Trainer } from '../train/trainer.ts';
 import { Arena } from './arena.ts';
@@ -103,8 +105,10 @@ describe('where the GPU is slow', () => {
       rows: { first: 0, count: ROWS },
       gradient: true,
     });
-    const [parameters, gradients, moment1, moment2] = ['p', 'g', 'm', 'v'].map((name) => buffer(name, ELEMENTS));
-    adamw(builder, { parameters, gradients, moment1, moment2, clip: buffer('clip', 1), elements: ELEMENTS });
+    const [parameters, gradients] = ['p', 'g'].map((name) => buffer(name, ELEMENTS));
+    const moments = buffer('m', 2 * ELEMENTS);
+    const layout = { bits: 32, pageElements: ELEMENTS, tables: null } as const;
+    adamw(builder, { parameters, gradients, moments, layout, clip: buffer('clip', 1), elements: ELEMENTS });
   }
 
   type Recording = (builder: PlanBuilder, buffer: (label: string, floats: number) => BufferTensor) => void;
@@ -262,6 +266,7 @@ describe('a training step', () => {
       keepLayers: KEEP_ALL,
       precision: 'f32',
       tune: null,
+      moments: RESIDENT,
       optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 0.5, loraPlusRatio: 1 },
     });
     const bits = (tensors: Awaited<ReturnType<Trainer['gradients']>>) =>

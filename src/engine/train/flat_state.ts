@@ -1,13 +1,17 @@
 /**
- * Everything that trains, flat: parameters, gradients and both moments in page-aligned buffers of equal layout, a table
- * maps a tensor's name to its range. One dispatch can update all of it, and pages of it can move on their own.
+ * Everything that trains, flat: parameters and gradients in page-aligned buffers of equal layout, a table maps a tensor's
+ * name to its range. One dispatch can update all of it; the moments lie in pages over the same layout (paging/moments.ts).
  */
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
-import { ALIGNMENT, type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import { MOMENT_BLOCK } from '../kernels/adamw.ts';
+import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 
-/** Bytes a page: what paging moves and a checkpoint stores. Banks are whole pages. */
+/** Banks are whole pages of so many bytes of parameters, the smallest pages that moments can lie in. */
 export const PAGE_BYTES = 65536;
+
+/** Runs begin where a block of 8-bit moments may, so that a tensor of whole blocks shares none with another. */
+const RUN_ALIGNMENT = 4 * MOMENT_BLOCK;
 
 export interface TensorValues {
   readonly shape: readonly number[];
@@ -19,13 +23,11 @@ export interface FlatTensor {
   readonly shape: readonly number[];
 }
 
-/** Ranges of one buffer each for parameters, gradients and moments; as large as a binding may be. */
+/** Ranges of one buffer each for parameters and gradients; as large as a binding may be. */
 export interface Bank {
   readonly elements: number;
   readonly parameters: BufferTensor;
   readonly gradients: BufferTensor;
-  readonly moment1: BufferTensor;
-  readonly moment2: BufferTensor;
 }
 
 /** Tensors that lie one behind the other without gaps, so that a kernel can bind them as one. */
@@ -52,7 +54,7 @@ interface Range extends Place {
 
 const count = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
-/** Where tensors go: runs in order, each at a multiple of 256 bytes, none across two banks. Bank sizes in bytes. */
+/** Where tensors go: runs in order, each at a multiple of 1,024 bytes, none across two banks. Bank sizes in bytes. */
 export function layoutFlat(
   runs: readonly FlatRun[],
   bankLimit: number,
@@ -62,7 +64,7 @@ export function layoutFlat(
   const ends: number[] = [0];
   for (const tensors of runs) {
     const bytes = tensors.reduce((sum, { shape }) => sum + count(shape) * 4, 0);
-    const padded = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    const padded = Math.ceil(bytes / RUN_ALIGNMENT) * RUN_ALIGNMENT;
     if (padded > limit) {
       throw new RangeError(
         `${tensors[0].name} and what lies with it need ${padded} bytes; a bank holds ${limit}. Try a smaller r.`,
@@ -91,22 +93,20 @@ export class FlatState {
     const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
     const { ranges, bankBytes } = layoutFlat(runs, limit);
     this.#ranges = ranges;
-    const buffer = (label: string, size: number, category: 'adapter' | 'optimizer') =>
+    const buffer = (label: string, size: number) =>
       bufferTensor(
         label,
         gpu.ledger.create({
           label,
           size,
           usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-          category,
+          category: 'adapter',
         }),
       );
     this.banks = bankBytes.map((bytes, i) => ({
       elements: bytes / 4,
-      parameters: buffer(`parameters ${i}`, bytes, 'adapter'),
-      gradients: buffer(`gradients ${i}`, bytes, 'adapter'),
-      moment1: buffer(`moment1 ${i}`, bytes, 'optimizer'),
-      moment2: buffer(`moment2 ${i}`, bytes, 'optimizer'),
+      parameters: buffer(`parameters ${i}`, bytes),
+      gradients: buffer(`gradients ${i}`, bytes),
     }));
   }
 
@@ -190,8 +190,8 @@ export class FlatState {
   }
 
   dispose(): void {
-    for (const { parameters, gradients, moment1, moment2 } of this.banks) {
-      for (const { buffer } of [parameters, gradients, moment1, moment2]) this.#gpu.ledger.destroy(buffer);
+    for (const { parameters, gradients } of this.banks) {
+      for (const { buffer } of [parameters, gradients]) this.#gpu.ledger.destroy(buffer);
     }
   }
 }

@@ -131,6 +131,64 @@ describe('runTraining', () => {
     expect(order).toEqual([1, 2, 3, 'evaluation 3 2', 4, 5, 6, 'evaluation 6 2', 7]);
   });
 
+  it('checkpoints at the right steps, at the end, and after what it tells was told', async () => {
+    const order: (number | string)[] = [];
+    const checkpoint = { every: 3, save: async (step: number) => void order.push(`checkpoint ${step}`) };
+    await runTraining({
+      ...base,
+      windows: windows(),
+      trainer: new FakeTrainer(),
+      steps: 7,
+      checkpoint,
+      emit: (event) => order.push(event.type === 'step' ? event.record.step : event.type),
+    });
+    expect(order).toEqual([1, 2, 3, 'checkpoint 3', 4, 5, 6, 'checkpoint 6', 7, 'checkpoint 7']);
+  });
+
+  it('goes on after the steps of a checkpoint, with their numbers and rates', async () => {
+    const trainer = new FakeTrainer();
+    const events: LoopEvent[] = [];
+    const saved: number[] = [];
+    const checkpoint = { every: 4, save: async (step: number) => void saved.push(step) };
+    const emit = (event: LoopEvent) => events.push(event);
+    const result = await runTraining({ ...base, windows: windows(), first: 4, trainer, steps: 6, checkpoint, emit });
+    expect(result).toEqual({ steps: 6, stopped: false });
+    expect(steps(events).map(({ step }) => step)).toEqual([5, 6]);
+    expect(trainer.rates).toEqual([0.4, 0.5]);
+    expect(saved).toEqual([6]);
+    const again = await runTraining({ ...base, windows: windows(), first: 6, trainer, steps: 6, checkpoint, emit });
+    expect(again).toEqual({ steps: 6, stopped: false });
+    expect(trainer.rates).toHaveLength(2);
+  });
+
+  it('saves at a pause, waits, and goes on; a stop ends the wait', async () => {
+    const controller = new AbortController();
+    const saved: number[] = [];
+    let open = () => {};
+    const gate = { paused: false, wait: () => new Promise<void>((resolve) => (open = resolve)) };
+    const checkpoint = { every: Number.POSITIVE_INFINITY, save: async (step: number) => void saved.push(step) };
+    const events: LoopEvent[] = [];
+    const emit = (event: LoopEvent) => {
+      events.push(event);
+      gate.paused = event.type === 'step' && event.record.step === 1;
+    };
+    const trainer = new FakeTrainer();
+    const { signal } = controller;
+    const run = runTraining({ ...base, windows: windows(), trainer, steps: 50, checkpoint, gate, signal, emit });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(saved).toEqual([1]);
+    expect(trainer.rates).toHaveLength(1);
+    gate.paused = false;
+    open();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    gate.paused = true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    controller.abort();
+    const { steps: done, stopped } = await run;
+    expect(stopped).toBe(done < 50);
+    expect(saved.at(-1)).toBe(done);
+  });
+
   it('ends when the windows do', async () => {
     const trainer = new FakeTrainer();
     const result = await runTraining({ ...base, windows: [[batch(1)], [batch(1)]], trainer, steps: 5, emit: () => {} });

@@ -41,7 +41,9 @@ export interface StepTrainer {
 
 export interface TrainingLoop {
   readonly trainer: StepTrainer;
-  /** One a step, in order. */
+  /** Steps done before, of a run that goes on from a checkpoint. */
+  readonly first?: number;
+  /** One a step, in order, beginning with the step after `first`. */
   readonly windows: Iterable<readonly TokenBatch[]> | AsyncIterable<readonly TokenBatch[]>;
   readonly steps: number;
   /** The learning rate of a step, from 0. */
@@ -52,6 +54,14 @@ export interface TrainingLoop {
     readonly every: number;
     readonly run: () => Promise<{ readonly lossSum: number; readonly tokens: number }>;
   };
+  readonly checkpoint?: {
+    /** Steps between two checkpoints; infinite for those at pauses and at the end alone. */
+    readonly every: number;
+    /** Called when every step so far was reported. Resolves when training may go on. */
+    readonly save: (step: number) => Promise<void>;
+  };
+  /** Shut while the user has paused. */
+  readonly gate?: { readonly paused: boolean; wait(): Promise<void> };
   /** Ends the loop after the step in flight. */
   readonly signal?: AbortSignal;
   readonly emit: (event: LoopEvent) => void;
@@ -78,9 +88,11 @@ const READ_BACK_MS = 500;
  * @throws NonFiniteLossError when a loss or a gradient norm is NaN or infinite.
  */
 export async function runTraining(loop: TrainingLoop): Promise<{ steps: number; stopped: boolean }> {
-  const { trainer, steps, evaluation, signal, emit } = loop;
-  let enqueued = 0;
-  let logged = 0;
+  const { trainer, steps, evaluation, checkpoint, gate, signal, emit } = loop;
+  const first = loop.first ?? 0;
+  let enqueued = first;
+  let logged = first;
+  let saved = first;
   let tokens = 0;
   let stride = 1;
   let readBack = performance.now();
@@ -110,16 +122,48 @@ export async function runTraining(loop: TrainingLoop): Promise<{ steps: number; 
     readBack = performance.now();
   };
 
+  const save = async () => {
+    if (!checkpoint || saved === enqueued) return;
+    await flush();
+    await checkpoint.save(enqueued);
+    saved = enqueued;
+    readBack = performance.now();
+  };
+
+  const pause = async () => {
+    if (!gate?.paused || signal?.aborted) return;
+    await flush();
+    await save();
+    await aborted(signal, gate.wait());
+    readBack = performance.now();
+  };
+
   for await (const window of loop.windows) {
-    if (enqueued === steps || signal?.aborted) break;
+    await pause();
+    if (enqueued >= steps || signal?.aborted) break;
     await trainer.step(window, loop.learningRate(enqueued));
     enqueued++;
     for (const batch of window) tokens += batch.ids.length;
     if (enqueued - logged >= stride) await flush();
     if (evaluation && enqueued % evaluation.every === 0) await evaluate();
+    if (checkpoint && enqueued % checkpoint.every === 0) await save();
   }
   await flush();
+  await save();
   return { steps: enqueued, stopped: enqueued < steps };
+}
+
+/** Waits for `work`, or for the signal if that is sooner. */
+async function aborted(signal: AbortSignal | undefined, work: Promise<void>): Promise<void> {
+  if (!signal) return work;
+  let stop = () => {};
+  const stopped = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
+  signal.addEventListener('abort', stop);
+  if (signal.aborted) stop();
+  await Promise.race([work, stopped]);
+  signal.removeEventListener('abort', stop);
 }
 
 function toRecord(step: number, entry: Awaited<ReturnType<StepTrainer['readLog']>>[number]): LoopRecord {

@@ -1,4 +1,5 @@
 /** Which layers keep their activations: what is predicted, what is then allocated, and a device without room for it. */
+
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { adaptedLinears } from '../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
@@ -6,6 +7,7 @@ import { GpuMemoryError } from '../device/ledger.ts';
 import { SOFTWARE } from '../kernels/matmul_tile.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { KEEP_ALL, type KeepLayers } from './kept_layers.ts';
+import { RESIDENT } from './paging/moments.ts';
 import { PlanRecorder } from './plan_set.ts';
 import { randomBatch, randomWeights, tinySpec } from './testing.ts';
 import { Trainer } from './trainer.ts';
@@ -58,6 +60,7 @@ async function make(keepLayers: KeepLayers, capacity = 256): Promise<Made> {
     keepLayers,
     precision: 'f32' as const,
     tune: null,
+    moments: RESIDENT,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
   });
   try {

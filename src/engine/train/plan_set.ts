@@ -27,6 +27,8 @@ export interface PlanSetOptions {
   readonly capacity: number;
   readonly keep: KeepLayers;
   readonly tune: TuningHooks | null;
+  /** Frees memory of the optimizer where it can; true when there is more to plan with. */
+  readonly pageMore?: () => Promise<boolean>;
 }
 
 /** A run's plans as recorded: what they need is known, nothing is allocated. */
@@ -80,7 +82,8 @@ export function keptLayersWithin(gpu: Gpu, recorder: PlanRecorder, layers: numbe
 const LESS = 0.75;
 
 /**
- * Where the device has no room for the layers that {@link KeepLayers} asks for, fewer are kept, down to none.
+ * Where the device has no room for the layers that {@link KeepLayers} asks for, moments are paged if they may be, then fewer
+ * layers are kept, down to none.
  *
  * @throws GpuMemoryError when there is no room even then.
  */
@@ -101,6 +104,11 @@ export async function makePlans(gpu: Gpu, options: PlanSetOptions): Promise<Plan
       return { arena, train, evaluation, optimizer, keptLayers };
     } catch (error) {
       if (!(error instanceof OutOfGpuMemoryError)) throw error;
+      // Paging costs less than computing layers twice.
+      if (await options.pageMore?.()) {
+        recorder = new PlanRecorder(gpu, options);
+        continue;
+      }
       if (keptLayers === 0) throw noRoom(bytes(0), error);
       keptLayers = chooseKeptLayers(keptLayers - 1, LESS * bytes(keptLayers), bytes);
     }
@@ -108,6 +116,16 @@ export async function makePlans(gpu: Gpu, options: PlanSetOptions): Promise<Plan
 }
 
 const layoutsOf = (builders: readonly PlanBuilder[]) => builders.map((builder) => builder.layout());
+
+/** The optimizer's plan again, over the arena that it had: for other pages. */
+export async function replaceOptimizer(gpu: Gpu, plans: PlanSet, options: PlanSetOptions): Promise<PlanSet> {
+  const optimizer = await optimizerPlan(gpu, options.decoder, options.optimizer).finish(
+    plans.arena,
+    options.stepUniform,
+  );
+  plans.optimizer.dispose();
+  return { ...plans, optimizer };
+}
 
 const noRoom = (bytes: number, cause: Error) =>
   new GpuMemoryError(

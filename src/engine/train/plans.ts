@@ -1,6 +1,6 @@
 /** The plans of a training run: micro-batch forward and backward, evaluation, probe, optimizer. */
 import type { Gpu } from '../device/gpu.ts';
-import { adamw, gradNorm, gradNormPartials, NORM_SPAN } from '../kernels/adamw.ts';
+import { gradNorm, gradNormPartials, NORM_SPAN } from '../kernels/adamw.ts';
 import { lossSum } from '../kernels/cross_entropy.ts';
 import { type Decoder, type LayerActivations, layerActivations } from '../model/decoder.ts';
 import { layerBackward } from '../model/decoder_backward.ts';
@@ -9,6 +9,7 @@ import { recordDoraNorms } from '../model/dora.ts';
 import { allLogits, lossAndGradient } from '../model/output_head.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import type { ArenaTensor, BufferTensor, Tensor } from '../plan/tensor.ts';
+import type { Moments } from './paging/moments.ts';
 
 const residualStream = (plan: PlanBuilder, d: Decoder, name: string) =>
   plan.tensor(name, plan.capacity * d.spec.hiddenSize * 4);
@@ -17,7 +18,9 @@ const residualStream = (plan: PlanBuilder, d: Decoder, name: string) =>
 function forwardOnly(plan: PlanBuilder, d: Decoder): Tensor {
   let x: Tensor = residualStream(plan, d, 'embedded');
   embeddingForward(plan, d, x);
+  const enter = d.weights.visits(plan, [...d.spec.layers.keys()]);
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
+    enter();
     const y = residualStream(plan, d, `layer ${layer} output`);
     layerForward(plan, d, layer, layerActivations(plan, d, layer, x), y);
     x = y;
@@ -41,7 +44,10 @@ export function trainPlan(
   let x: Tensor = residualStream(plan, d, 'embedded');
   embeddingForward(plan, d, x);
   const kept: LayerActivations[] = [];
+  const upwards = [...d.spec.layers.keys()];
+  const enter = d.weights.visits(plan, [...upwards, ...upwards.toReversed()]);
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
+    enter();
     const activations = layerActivations(plan, d, layer, x);
     kept.push(activations);
     const y = residualStream(plan, d, `layer ${layer} output`);
@@ -53,6 +59,7 @@ export function trainPlan(
   lossAndGradient(plan, d, x, loss, gradient);
   lossSum(plan, { loss, logRing });
   for (let layer = d.spec.layers.length - 1; layer >= 0; layer--) {
+    enter();
     let activations = kept[layer];
     if (checkpointed[layer]) {
       activations = layerActivations(plan, d, layer, activations.input, ' again');
@@ -83,14 +90,18 @@ export function logitsPlan(gpu: Gpu, d: Decoder, capacity: number): { plan: Plan
 }
 
 export interface OptimizerBuffers {
+  readonly moments: Moments;
+  /** What codes of 8-bit moments stand for; null for 32 bits. */
+  readonly tables: BufferTensor | null;
   readonly clip: BufferTensor;
   readonly logRing: BufferTensor;
   /** For each bank where the second learning rate begins and ends; null for one rate. */
   readonly borders: readonly { readonly tensor: BufferTensor; readonly count: number }[] | null;
 }
 
-/** Global norm, clip coefficient, AdamW over every bank, DoRA's norms of what it made; nothing is read back. */
-export function optimizerPlan(gpu: Gpu, d: Decoder, { clip, logRing, borders }: OptimizerBuffers): PlanBuilder {
+/** Global norm, clip coefficient, AdamW over every page of moments, DoRA's norms of what it made; nothing is read back. */
+export function optimizerPlan(gpu: Gpu, d: Decoder, optimizer: OptimizerBuffers): PlanBuilder {
+  const { moments, clip, logRing } = optimizer;
   const { state } = d;
   const plan = new PlanBuilder(gpu, 1);
   const spans = state.banks.map(({ elements }) => Math.ceil(elements / NORM_SPAN));
@@ -102,9 +113,7 @@ export function optimizerPlan(gpu: Gpu, d: Decoder, { clip, logRing, borders }: 
     firstPartial += spans[i];
   }
   gradNorm(plan, { partials, count, clip, logRing });
-  for (const [i, { parameters, gradients, moment1, moment2, elements }] of state.banks.entries()) {
-    adamw(plan, { parameters, gradients, moment1, moment2, clip, elements, borders: borders?.[i] });
-  }
+  moments.record(plan, state, optimizer);
   recordDoraNorms(plan, d);
   return plan;
 }

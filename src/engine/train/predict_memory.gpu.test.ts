@@ -5,6 +5,7 @@ import type { ModelSpec } from '../../formats/model_spec.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from './kept_layers.ts';
+import { type MomentsOptions, RESIDENT } from './paging/moments.ts';
 import { predictMemory } from './predict_memory.ts';
 import { randomBatch, randomWeights, tinySpec } from './testing.ts';
 import { Trainer } from './trainer.ts';
@@ -33,6 +34,7 @@ interface Case {
   readonly loraPlusRatio?: number;
   readonly device?: () => Gpu;
   readonly tablesInBytes?: boolean;
+  readonly moments?: MomentsOptions;
 }
 
 test.each<[string, Case]>([
@@ -49,6 +51,17 @@ test.each<[string, Case]>([
   ['all layers recomputed', { spec: tinySpec({ layers: 5 }), keep: KEEP_NONE }],
   ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
   ['all that the device may hold', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { totalBytes: 4_000_000 } }],
+  ['moments in 8 bits', { moments: { bits: 8, paging: null } }],
+  [
+    'moments in pages that pass through host memory',
+    {
+      spec: tinySpec({ layers: 4 }),
+      moments: {
+        bits: 32,
+        paging: { pageBytes: 131072, gpuBytes: 3 * 131072, hostBytes: Number.POSITIVE_INFINITY, store: null },
+      },
+    },
+  ],
   ['a large vocabulary at default limits', { spec: tinySpec({ vocabSize: 50_000 }), device: () => weak }],
   ['tables in 8 bits', { spec: tinySpec({ tiedHead: false }), tablesInBytes: true }],
 ])('%s: the same bytes', async (_, one) => {
@@ -60,6 +73,7 @@ test.each<[string, Case]>([
     keep = KEEP_ALL,
     loraPlusRatio = 1,
     tablesInBytes = false,
+    moments = RESIDENT,
   } = one;
   const device = one.device?.() ?? gpu;
   const run = {
@@ -67,12 +81,12 @@ test.each<[string, Case]>([
     ...{ capacity, positions: capacity, precision: 'f32' as const },
   };
   const model = { spec, doubleQuant, tableDtype: tablesInBytes ? ('I8' as const) : ('F32' as const) };
-  const predicted = predictMemory(device.capabilities, model, { ...run, keep, loraPlusRatio });
+  const predicted = predictMemory(device.capabilities, model, { ...run, keep, loraPlusRatio, moments });
   const weights = await ModelWeights.load(device, spec, randomWeights(spec, 1), { doubleQuant, tablesInBytes });
   expect(device.ledger.byCategory()).toEqual(predictMemory(device.capabilities, model, null).bytes);
   const trainer = await Trainer.create(device, {
     ...run,
-    ...{ model: weights, adapter: null, seed: 1, init: true, keepLayers: keep, tune: null },
+    ...{ model: weights, adapter: null, seed: 1, init: true, keepLayers: keep, tune: null, moments },
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio },
   });
   expect(device.ledger.byCategory()).toEqual(predicted.bytes);

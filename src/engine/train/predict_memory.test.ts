@@ -4,6 +4,7 @@ import { adaptedLinears } from '../../formats/lora.ts';
 import { parseModelConfig } from '../../formats/model_config.ts';
 import type { Capabilities } from '../device/capabilities.ts';
 import { KEEP_ALL, KEEP_NONE } from './kept_layers.ts';
+import { RESIDENT } from './paging/moments.ts';
 import { predictMemory } from './predict_memory.ts';
 
 // What a browser defines beside WebGPU.
@@ -67,7 +68,7 @@ test.each(Object.entries(MODELS))('%s', (name, model) => {
   const spec = specOf(model);
   const run = {
     lora: { adapters: adaptedLinears(spec, LORA), dora: false, dropout: 0 },
-    ...{ capacity: 2048, positions: 2048, precision: 'f32' as const, loraPlusRatio: 1 },
+    ...{ capacity: 2048, positions: 2048, precision: 'f32' as const, loraPlusRatio: 1, moments: RESIDENT },
   };
   const held = { spec, doubleQuant: true, tableDtype: 'BF16' as const };
   const started = performance.now();

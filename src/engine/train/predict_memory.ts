@@ -3,12 +3,15 @@ import type { ModelSpec } from '../../formats/model_spec.ts';
 import type { Capabilities } from '../device/capabilities.ts';
 import { dryGpu } from '../device/dry_gpu.ts';
 import type { MemoryCategory } from '../device/ledger.ts';
+import type { MomentBits } from '../kernels/adamw.ts';
 import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
 import { type LoraOptions, loraRuns } from '../model/lora.ts';
 import { ModelWeights } from '../model/weights.ts';
+import { GENERATIONS_KEPT, type PageStore } from '../page_store.ts';
 import { FlatState } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
+import { Moments, type PagingOptions } from './paging/moments.ts';
 import { keptLayersWithin, PlanRecorder } from './plan_set.ts';
 import { allocateRun } from './run_buffers.ts';
 
@@ -17,6 +20,8 @@ export interface ModelMemory {
   readonly doubleQuant: boolean;
   /** Of the embedding and the head: the checkpoint's, or 8 bits. */
   readonly tableDtype: TableDtype;
+  /** Bytes of GPU memory for weights; without it all layers are there at once. */
+  readonly budget?: number;
 }
 
 export interface RunMemory {
@@ -27,6 +32,8 @@ export interface RunMemory {
   readonly precision: Precision;
   readonly keep: KeepLayers;
   readonly loraPlusRatio: number;
+  /** Of paging only the budgets count; a store is taken to be there. */
+  readonly moments: { readonly bits: MomentBits; readonly paging: Omit<PagingOptions, 'store'> | null };
 }
 
 export interface PredictedMemory {
@@ -35,6 +42,21 @@ export interface PredictedMemory {
   readonly total: number;
   /** Layers that keep their activations. */
   readonly keptLayers: number;
+  /** Null without a run. */
+  readonly moments: PredictedMoments | null;
+}
+
+/** Where the moments will lie. Bytes. */
+export interface PredictedMoments {
+  readonly pages: number;
+  readonly pageBytes: number;
+  readonly hostBytes: number;
+  /** Of pages in the store, as training goes on: each once, and those being written. */
+  readonly storedBytes: number;
+  /** A checkpoint's parameters and moments. */
+  readonly checkpointBytes: number;
+  /** The most that the disk holds at once: the generations that are kept, one being written, and pages in use. */
+  readonly diskBytes: number;
 }
 
 /**
@@ -47,15 +69,42 @@ export interface PredictedMemory {
  */
 export function predictMemory(capabilities: Capabilities, model: ModelMemory, run: RunMemory | null): PredictedMemory {
   const gpu = dryGpu(capabilities);
-  const weights = ModelWeights.blank(gpu, model.spec, model.doubleQuant, model.tableDtype);
+  const weights = ModelWeights.blank(gpu, model.spec, model.doubleQuant, model.tableDtype, model.budget);
   let keptLayers = 0;
+  let moments: PredictedMoments | null = null;
   if (run) {
     const state = new FlatState(gpu, loraRuns(model.spec, run.lora));
-    const { decoder, optimizer, stepUniform } = allocateRun(gpu, state, { ...run, model: weights });
+    const { bits, paging } = run.moments;
+    const held = new Moments(gpu, state.banks, { bits, paging: paging && { ...paging, store: NO_STORE } });
+    moments = predictMoments(held, state);
+    const { decoder, optimizer, stepUniform } = allocateRun(gpu, state, held, { ...run, model: weights });
     const { capacity, keep } = run;
     const recorder = new PlanRecorder(gpu, { decoder, optimizer, stepUniform, capacity, keep, tune: null });
     keptLayers = keptLayersWithin(gpu, recorder, model.spec.layers.length, keep);
     recorder.allocate(keptLayers);
   }
-  return { bytes: gpu.ledger.byCategory(), total: gpu.ledger.total(), keptLayers };
+  return { bytes: gpu.ledger.byCategory(), total: gpu.ledger.total(), keptLayers, moments };
 }
+
+function predictMoments({ residency, pageBytes, pageCount }: Moments, state: FlatState): PredictedMoments {
+  const { host, stored, transit } = residency;
+  const storedBytes = stored > 0 ? (stored + transit) * pageBytes : 0;
+  const adapterBytes = state.banks.reduce((sum, { elements }) => sum + 4 * elements, 0);
+  const checkpointBytes = pageCount * pageBytes + adapterBytes;
+  return {
+    pages: pageCount,
+    pageBytes,
+    hostBytes: (host + 2 * (stored > 0 ? transit : 0)) * pageBytes,
+    storedBytes,
+    checkpointBytes,
+    diskBytes: (GENERATIONS_KEPT + 1) * checkpointBytes + storedBytes,
+  };
+}
+
+/** What is predicted moves nothing. */
+const NO_STORE: PageStore = {
+  write: () => Promise.reject(new Error('a prediction has no pages')),
+  read: () => Promise.reject(new Error('a prediction has no pages')),
+  retain: () => {},
+  free: () => Promise.resolve(),
+};

@@ -1,5 +1,6 @@
 /** What a run allocates beside the model, the trained state and the plans: inputs, tables, figures. */
 import type { Gpu } from '../device/gpu.ts';
+import { momentTables } from '../kernels/adamw.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
@@ -10,6 +11,7 @@ import { LengthRope } from '../model/rope_tables.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import type { FlatState } from './flat_state.ts';
+import type { Moments } from './paging/moments.ts';
 import type { OptimizerBuffers } from './plans.ts';
 
 /** Steps whose figures can wait on the GPU; the line after them is evaluation's. */
@@ -36,7 +38,7 @@ export interface RunBuffers {
   readonly buffers: readonly GPUBuffer[];
 }
 
-export function allocateRun(gpu: Gpu, state: FlatState, run: RunShape): RunBuffers {
+export function allocateRun(gpu: Gpu, state: FlatState, moments: Moments, run: RunShape): RunBuffers {
   const { model, lora, capacity, positions, precision, loraPlusRatio } = run;
   const { spec } = model;
   const buffers: GPUBuffer[] = [];
@@ -52,6 +54,8 @@ export function allocateRun(gpu: Gpu, state: FlatState, run: RunShape): RunBuffe
   };
   const stepUniform = buffer('step', uniformBytes(STEP_FIELDS), GPUBufferUsage.UNIFORM).buffer;
   const optimizer: OptimizerBuffers = {
+    moments,
+    tables: moments.bits === 8 ? writeTables(gpu, buffer) : null,
     logRing: buffer('log ring', (LOG_SLOTS + 1) * LOG_FIELDS * 4),
     clip: buffer('clip coefficient', 4),
     borders: loraPlusRatio === 1 ? null : writeBorders(gpu, state, buffer),
@@ -72,6 +76,13 @@ export function allocateRun(gpu: Gpu, state: FlatState, run: RunShape): RunBuffe
     },
   };
   return { decoder, optimizer, stepUniform, buffers };
+}
+
+function writeTables(gpu: Gpu, buffer: (label: string, size: number) => BufferTensor): BufferTensor {
+  const values = momentTables();
+  const tensor = buffer('values of 8-bit moments', values.byteLength);
+  gpu.device.queue.writeBuffer(tensor.buffer, 0, values);
+  return tensor;
 }
 
 /** Buffers that say which parameters LoRA+ gives its second rate: all but A, as PEFT's `create_loraplus_optimizer`. */

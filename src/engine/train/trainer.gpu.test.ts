@@ -1,4 +1,5 @@
 /** A whole trainer on the GPU: against the float64 decoder, its memory, and that a result does not depend on chance. */
+
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type AdaptedLinear, adaptedLinears, type LoraSettings } from '../../formats/lora.ts';
 import { layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
@@ -13,6 +14,7 @@ import type { TokenBatch } from '../token_batch.ts';
 import type { WeightSource } from '../weight_source.ts';
 import type { TensorValues } from './flat_state.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from './kept_layers.ts';
+import { RESIDENT } from './paging/moments.ts';
 import { randomBatch, randomWeights, richSpec, tinySpec } from './testing.ts';
 import { Trainer, type TrainerOptions } from './trainer.ts';
 
@@ -48,6 +50,7 @@ async function withTrainer<T>(
     keepLayers: KEEP_ALL,
     precision: 'f32',
     tune: null,
+    moments: RESIDENT,
     optimizer: OPTIMIZER,
     ...settings,
     model,
@@ -467,7 +470,14 @@ test('tables split over bindings: the same numbers', async () => {
         seed: 3,
         init: true,
       },
-      ...{ capacity: 128, positions: 128, keepLayers: KEEP_ALL, precision: 'f32' as const, tune: null },
+      ...{
+        capacity: 128,
+        positions: 128,
+        keepLayers: KEEP_ALL,
+        precision: 'f32' as const,
+        tune: null,
+        moments: RESIDENT,
+      },
       optimizer: OPTIMIZER,
     });
     const shards = [model.embedding, model.head].map((table) => table.shards.map(({ count }) => count));

@@ -1,7 +1,8 @@
 /** One training run's state on the GPU: adapter, optimizer and plans over a loaded model. Knows no files and no page. */
-import { allocate } from '../device/allocation.ts';
+import { allocate, OutOfGpuMemoryError } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
+import { MOMENT_BLOCK, momentPageBytes } from '../kernels/adamw.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
@@ -17,9 +18,22 @@ import type { TokenBatch } from '../token_batch.ts';
 import type { TuningHooks } from '../tuning/tune_matmuls.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
-import { makePlans, type PlanSet } from './plan_set.ts';
+import type { CapturedPage } from './paging/host_tier.ts';
+import { Moments, type MomentsOptions, type PagingFigures } from './paging/moments.ts';
+import type { TierBudgets } from './paging/pages.ts';
+import { makePlans, type PlanSet, type PlanSetOptions, replaceOptimizer } from './plan_set.ts';
 import { logitsPlan } from './plans.ts';
 import { allocateRun, LOG_SLOTS } from './run_buffers.ts';
+import {
+  bankBytes,
+  copyParameters,
+  PARAMETERS,
+  ParameterPages,
+  type RestoredPage,
+  SnapshotMismatchError,
+  type TrainerSnapshot,
+  type TrainerState,
+} from './snapshot.ts';
 
 export interface OptimizerOptions {
   readonly beta1: number;
@@ -50,6 +64,8 @@ export interface TrainerOptions {
   /** Measures which variants are fastest where that is not known yet; null: they are chosen by rule. */
   readonly tune: TuningHooks | null;
   readonly optimizer: OptimizerOptions;
+  /** How the moments are kept, and where. */
+  readonly moments: MomentsOptions;
 }
 
 /** What the GPU logged of one optimizer step. */
@@ -64,6 +80,23 @@ export interface StepLog {
   readonly gradNorm: number;
   readonly trainedTokens: number;
   readonly learningRate: number;
+}
+
+/** On the GPU as far as there is room and the budget; what may be paged is, where there is not. */
+async function makeMoments(gpu: Gpu, { banks }: FlatState, options: MomentsOptions): Promise<Moments> {
+  let { paging } = options;
+  for (;;) {
+    try {
+      return await allocate(gpu, () => new Moments(gpu, banks, { ...options, paging }));
+    } catch (error) {
+      if (!(error instanceof OutOfGpuMemoryError) || !paging) throw error;
+      const elements = banks.reduce((sum, bank) => sum + bank.elements, 0);
+      const all = (momentPageBytes(options.bits, MOMENT_BLOCK) * elements) / MOMENT_BLOCK;
+      paging = { ...paging, gpuBytes: Math.floor(Math.min(all, paging.gpuBytes) / 2) };
+      // Less than two pages are refused: then it is this that failed.
+      if (paging.gpuBytes < 2 * paging.pageBytes) throw error;
+    }
+  }
 }
 
 const NO_UPDATE: Omit<
@@ -94,7 +127,9 @@ export class Trainer {
   readonly #buffers: readonly GPUBuffer[];
   readonly #stepUniform: GPUBuffer;
   readonly #logRing: BufferTensor;
-  readonly #planSet: PlanSet;
+  readonly #moments: Moments;
+  readonly #planOptions: PlanSetOptions;
+  #planSet: PlanSet;
   #probe: { plan: Plan; arena: Arena; logits: ArenaTensor; capacity: number } | null = null;
   #steps = 0;
   #pending: { slot: number; log: Omit<StepLog, 'lossSum' | 'hits' | 'gradNorm'> }[] = [];
@@ -109,6 +144,7 @@ export class Trainer {
       stepUniform: GPUBuffer;
       logRing: BufferTensor;
       plans: PlanSet;
+      planOptions: PlanSetOptions;
     },
   ) {
     this.#gpu = gpu;
@@ -118,6 +154,8 @@ export class Trainer {
     this.#stepUniform = parts.stepUniform;
     this.#logRing = parts.logRing;
     this.#planSet = parts.plans;
+    this.#planOptions = parts.planOptions;
+    this.#moments = parts.planOptions.optimizer.moments;
   }
 
   /**
@@ -139,13 +177,24 @@ export class Trainer {
         if (!tensor) throw new Error(`the initial adapter has no ${name}`);
         state.write(name, tensor.data);
       }
+      const moments = await makeMoments(gpu, state, options.moments);
       const { loraPlusRatio } = options.optimizer;
-      const { decoder, optimizer, stepUniform, buffers } = allocateRun(gpu, state, { ...options, loraPlusRatio });
+      const run = allocateRun(gpu, state, moments, { ...options, loraPlusRatio });
+      const { decoder, optimizer, stepUniform, buffers } = run;
       await startDora(gpu, decoder, stepUniform, options.adapter === null);
       const { keepLayers: keep, tune } = options;
-      const plans = await makePlans(gpu, { decoder, optimizer, stepUniform, capacity, keep, tune });
+      const pageMore = () => moments.lowerByHalf();
+      const planOptions = { decoder, optimizer, stepUniform, capacity, keep, tune, pageMore };
+      const plans = await makePlans(gpu, planOptions);
       gpu.check();
-      return new Trainer(gpu, options, { decoder, buffers, stepUniform, logRing: optimizer.logRing, plans });
+      return new Trainer(gpu, options, {
+        decoder,
+        buffers,
+        stepUniform,
+        logRing: optimizer.logRing,
+        plans,
+        planOptions,
+      });
     } catch (error) {
       for (const left of gpu.ledger.buffers()) if (!before.has(left)) gpu.ledger.destroy(left);
       throw error;
@@ -155,6 +204,7 @@ export class Trainer {
   /** Enqueues one optimizer step over an accumulation window. Its figures come with {@link readLog}. */
   async step(window: readonly TokenBatch[], learningRate: number): Promise<void> {
     if (this.#pending.length === LOG_SLOTS) await this.#drainLog();
+    this.#moments.begin();
     const { optimizer } = this.#options;
     const slot = this.#steps % LOG_SLOTS;
     const step = ++this.#steps;
@@ -214,7 +264,7 @@ export class Trainer {
       this.#disposeProbe();
       const capacity = Math.min(this.#options.capacity, Math.ceil(tokens / 64) * 64);
       const { plan, logits } = logitsPlan(this.#gpu, this.#decoder, capacity);
-      const arena = new Arena(this.#gpu.ledger, [plan.layout()]);
+      const arena = await this.#withRoom(() => new Arena(this.#gpu.ledger, [plan.layout()]));
       this.#probe = { plan: await plan.finish(arena, this.#stepUniform), arena, logits, capacity };
     }
     const { plan, logits } = this.#probe;
@@ -245,8 +295,65 @@ export class Trainer {
     return [...train, ...(await this.#planSet.optimizer.profile(1))];
   }
 
+  /** Where the moments lie and what moved so far; null where all of them stay on the GPU. */
+  get paging(): PagingFigures | null {
+    return this.#moments.paged ? this.#moments.figures() : null;
+  }
+
+  /** Leaves the optimizer less memory from the next step on. Between two steps. */
+  async lowerOptimizerBudgets(budgets: TierBudgets): Promise<void> {
+    await this.#moments.lower(budgets);
+    this.#planSet = await replaceOptimizer(this.#gpu, this.#planSet, this.#planOptions);
+  }
+
   readAdapter(): Promise<Map<string, TensorValues>> {
     return this.#decoder.state.read('parameters');
+  }
+
+  /** The trained state after the steps enqueued so far. Between two steps; the caller disposes of it. */
+  async snapshot(): Promise<TrainerSnapshot> {
+    const { state, ropes } = this.#decoder;
+    const parameters = await copyParameters(this.#gpu, state.banks);
+    const moments = await this.#moments.capture();
+    return {
+      state: {
+        steps: this.#steps,
+        ropeLengths: ropes.map(({ length }) => length),
+        bankBytes: bankBytes(state.banks),
+        zeroPages: moments.flatMap(({ name, version, bytes }) => (version || bytes ? [] : [name])),
+      },
+      async *pages() {
+        yield* parameters.pages();
+        for (const { name, bytes } of moments) if (bytes) yield { page: name, bytes };
+      },
+      versions: moments.flatMap(({ version }) => version ?? []),
+      dispose: parameters.dispose,
+    };
+  }
+
+  /**
+   * Goes on from a snapshot, of a trainer with the same options, before the first step: from here on all figures are what they
+   * would have been. Moments may come as versions of the run's store that are held for the trainer.
+   *
+   * @throws SnapshotMismatchError, and what `pages` throws; the trainer is then fit for nothing.
+   */
+  async restore(state: TrainerState, pages: AsyncIterable<RestoredPage>): Promise<void> {
+    const { state: flat, ropes } = this.#decoder;
+    if (`${state.bankBytes}` !== `${bankBytes(flat.banks)}` || state.ropeLengths.length !== ropes.length) {
+      throw new SnapshotMismatchError('an adapter of another size');
+    }
+    const parameters = new ParameterPages(this.#gpu, flat.banks);
+    const moments: CapturedPage[] = state.zeroPages.map((name) => ({ name, version: null, bytes: null }));
+    for await (const { page, bytes, version } of pages) {
+      if (page.startsWith(PARAMETERS)) parameters.write(page, bytes);
+      else moments.push({ name: page, version, bytes });
+    }
+    parameters.finish();
+    await this.#moments.restore(moments);
+    for (const [i, rope] of ropes.entries()) rope.remember(state.ropeLengths[i]);
+    // Of A and B as they are now; the magnitudes came with the pages.
+    await startDora(this.#gpu, this.#decoder, this.#stepUniform, false);
+    this.#steps = state.steps;
   }
 
   /** How many of the model's layers keep their activations; the others compute them again. */
@@ -273,8 +380,21 @@ export class Trainer {
     this.#planSet.arena.dispose();
     for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
     for (const rope of this.#decoder.ropes) rope.dispose();
+    this.#moments.dispose();
     this.#decoder.state.dispose();
     if (this.#decoder.doraNorms) this.#gpu.ledger.destroy(this.#decoder.doraNorms.tensor.buffer);
+  }
+
+  /** Allocates; where there is no room, moments make some by being paged. */
+  async #withRoom<T>(make: () => T): Promise<T> {
+    for (;;) {
+      try {
+        return await allocate(this.#gpu, make);
+      } catch (error) {
+        if (!(error instanceof OutOfGpuMemoryError) || !(await this.#moments.lowerByHalf())) throw error;
+        this.#planSet = await replaceOptimizer(this.#gpu, this.#planSet, this.#planOptions);
+      }
+    }
   }
 
   #plans(): Plan[] {

@@ -1,0 +1,102 @@
+/** A run that was killed goes on where its checkpoint was, and ends as if nothing had been: to the bit. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { NO_DAWN, RunFolder, run, start } from './command_line.ts';
+
+let folder: RunFolder;
+
+beforeEach(() => {
+  folder = new RunFolder();
+  folder.edit('case.json', (config) => {
+    config.training.max_steps = 60;
+    config.training.save_steps = 3;
+    // A schedule, dropout and an order of the data that depend on the step.
+    config.training.lr_scheduler_type = 'cosine';
+    config.training.train_sampling_strategy = 'random';
+    config.lora.lora_dropout = 0.1;
+  });
+});
+afterEach(() => folder.dispose());
+
+const lines = (out: string): string[] => {
+  const file = folder.path(`${out}/log.jsonl`);
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : [];
+};
+
+const train = (runtime: string, out: string, ...words: string[]) =>
+  start('train', folder.path('case.json'), '--out', folder.path(out), '--runtime', runtime, ...words);
+
+async function until(condition: () => boolean, seconds: number): Promise<void> {
+  const end = Date.now() + seconds * 1000;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`not within ${seconds} s`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Trains until at least `steps` are logged, then ends the process where it stands. */
+async function killAfter(steps: number, runtime: string, ...words: string[]): Promise<void> {
+  const { child, outcome } = train(runtime, 'killed', ...words);
+  await until(() => lines('killed').length >= steps || child.exitCode !== null, 90);
+  child.kill('SIGKILL');
+  await outcome;
+}
+
+it.for(['node', 'chromium'])('killed and resumed, the same bits as without (%s)', async (runtime, context) => {
+  const whole = await train(runtime, 'whole').outcome;
+  context.skip(whole.stderr.includes('NoGpuError'), NO_DAWN);
+  expect(whole.exitCode, whole.stderr).toBe(0);
+  expect(lines('whole')).toHaveLength(60);
+  // In Node the places are random, new each time; a browser takes longer to start.
+  const places = runtime === 'node' ? Array.from({ length: 7 }, () => Math.floor(Math.random() * 56) + 2) : [20];
+  let first = true;
+  for (const place of places.sort((a, b) => a - b)) {
+    await killAfter(place, runtime, ...(first ? [] : ['--resume']));
+    first = false;
+  }
+  const { exitCode, stderr } = await train(runtime, 'killed', '--resume').outcome;
+  expect(exitCode, stderr).toBe(0);
+  expect(Number(/resumed from step (\d+)/.exec(stderr)?.[1]), `killed after ${places}`).toBeGreaterThan(0);
+  expect(lines('killed'), `killed after ${places}`).toEqual(lines('whole'));
+  const adapter = 'adapter/adapter_model.safetensors';
+  expect(folder.read(`killed/${adapter}`).equals(folder.read(`whole/${adapter}`))).toBe(true);
+});
+
+it('one byte changed on the disk: one checkpoint back, and the same end', async (context) => {
+  folder.edit('case.json', (config) => {
+    config.training.max_steps = 12;
+  });
+  const whole = await train('node', 'whole').outcome;
+  context.skip(whole.stderr.includes('NoGpuError'), NO_DAWN);
+  await killAfter(8, 'node');
+  const records = folder.path('killed/checkpoint/records');
+  const { readdirSync } = await import('node:fs');
+  const numbers = readdirSync(records).flatMap((file) => /^complete-(\d+)/.exec(file)?.[1] ?? []);
+  const newest = JSON.parse(readFileSync(`${records}/generation-${Math.max(...numbers.map(Number))}.json`, 'utf8'));
+  const pages = folder.path('killed/checkpoint/pages');
+  const bytes = readFileSync(pages);
+  bytes[newest.pages[1].at + 1234] ^= 4;
+  writeFileSync(pages, bytes);
+  const { exitCode, stderr } = await train('node', 'killed', '--resume').outcome;
+  expect(stderr).toContain(`The checkpoint of step ${newest.step} is damaged`);
+  expect(stderr).toContain(`resumed from step ${newest.step - 3}`);
+  expect(exitCode).toBe(0);
+  expect(lines('killed')).toEqual(lines('whole'));
+});
+
+it('says what was changed when a checkpoint does not fit, and when there is none', async () => {
+  folder.edit('case.json', (config) => {
+    config.training.max_steps = 2;
+  });
+  const missing = await run('train', folder.path('case.json'), '--out', folder.path('none'), '--resume');
+  expect(missing.stderr).toMatch(/^CheckpointLostError: There is no checkpoint in /m);
+  const first = await train('chromium', 'out').outcome;
+  expect(first.exitCode, first.stderr).toBe(0);
+  folder.edit('case.json', (config) => {
+    config.training.learning_rate = 0.5;
+  });
+  const changed = await train('chromium', 'out', '--resume').outcome;
+  expect(changed.stderr).toMatch(/^CheckpointMismatchError: .*its training\.learning_rate is .*, not 0\.5/m);
+  expect(changed.exitCode).toBe(1);
+  expect(lines('out')).toHaveLength(2);
+});

@@ -1,0 +1,110 @@
+/** The moments' pages, in the order in which a step updates them, and which tier each of them belongs to. */
+
+import { readable } from '../../device/ledger.ts';
+import { MOMENT_BLOCK, type MomentBits, momentPageBytes } from '../../kernels/adamw.ts';
+import { PAGE_BYTES } from '../flat_state.ts';
+
+/** The moments of some parameters of one bank. All pages have the same bytes; of a bank's last one the end may be unused. */
+export interface MomentPage {
+  readonly index: number;
+  /** What the page store knows it by. */
+  readonly name: string;
+  readonly bank: number;
+  /** Of the bank's elements. */
+  readonly first: number;
+  readonly elements: number;
+}
+
+export function momentPages(bankElements: readonly number[], pageElements: number): MomentPage[] {
+  const pages: MomentPage[] = [];
+  for (const [bank, elements] of bankElements.entries()) {
+    for (let first = 0; first < elements; first += pageElements) {
+      pages.push({
+        index: pages.length,
+        name: `moments/${bank}/${first / pageElements}`,
+        bank,
+        first,
+        elements: Math.min(pageElements, elements - first),
+      });
+    }
+  }
+  return pages;
+}
+
+/** Parameters of the smallest page. */
+export const LEAST_PAGE_ELEMENTS = PAGE_BYTES / 4;
+
+/** Parameters whose moments fill at most so many bytes: a power of two times the smallest page. */
+export function pageElementsWithin(bits: MomentBits, pageBytes: number): number {
+  let elements = LEAST_PAGE_ELEMENTS;
+  while (momentPageBytes(bits, 2 * elements) <= pageBytes) elements *= 2;
+  return elements;
+}
+
+/** Bytes of the two upper tiers; what is beyond lies in the page store. */
+export interface TierBudgets {
+  /** GPU buffers of moments: the ledger's optimizer category. Two pages at least. */
+  readonly gpuBytes: number;
+  /** Pages in host memory, those on their way to and from the store included. */
+  readonly hostBytes: number;
+}
+
+/** How many pages live where. The first ones are pinned on the GPU, the last ones in host memory; those between are stored. */
+export interface Residency {
+  readonly pinned: number;
+  /** GPU pages that the others pass through. */
+  readonly slots: number;
+  readonly host: number;
+  readonly stored: number;
+  /** Pages in host memory on their way from the store, at most, and as many on their way to it. */
+  readonly transit: number;
+}
+
+/** A budget that not even paging can keep to. */
+export class OptimizerBudgetError extends Error {
+  override name = 'OptimizerBudgetError';
+}
+
+const SLOTS = 2;
+/** More in flight does not make a disk faster. */
+const MOST_TRANSIT_BYTES = 32 * 2 ** 20;
+
+/** @throws OptimizerBudgetError */
+export function residencyOf(
+  pages: number,
+  pageBytes: number,
+  { gpuBytes, hostBytes }: TierBudgets,
+  hasStore: boolean,
+): Residency {
+  const onGpu = Math.floor(gpuBytes / pageBytes);
+  if (onGpu >= pages) return { pinned: pages, slots: 0, host: 0, stored: 0, transit: 0 };
+  if (onGpu < SLOTS) {
+    throw new OptimizerBudgetError(
+      `The optimizer's GPU memory is limited to ${readable(gpuBytes)}, but two pages of ${readable(pageBytes)} must fit. ` +
+        'Raise that limit, or choose smaller pages.',
+    );
+  }
+  const pinned = onGpu - SLOTS;
+  const streamed = pages - pinned;
+  const inHost = Math.floor(hostBytes / pageBytes);
+  if (inHost >= streamed) return { pinned, slots: SLOTS, host: streamed, stored: 0, transit: 0 };
+  if (!hasStore) {
+    throw new OptimizerBudgetError(
+      `The optimizer's moments need ${readable(streamed * pageBytes)} of host memory beside the GPU, the limit is ` +
+        `${readable(hostBytes)}, and there is no disk to page them to. Raise one of the limits, or lower r.`,
+    );
+  }
+  const most = Math.max(1, Math.floor(MOST_TRANSIT_BYTES / pageBytes));
+  const transit = Math.min(most, Math.max(1, Math.floor(inHost / 2)));
+  const host = Math.max(0, inHost - 2 * transit);
+  return { pinned, slots: SLOTS, host, stored: streamed - host, transit };
+}
+
+/** Where a page lives. */
+export function tierOf({ pinned, stored }: Residency, index: number): 'gpu' | 'stored' | 'host' {
+  if (index < pinned) return 'gpu';
+  return index < pinned + stored ? 'stored' : 'host';
+}
+
+/** Moments of so many parameters are a whole number of blocks, wherever a page begins. */
+export const isPageSize = (elements: number) => elements % MOMENT_BLOCK === 0 && elements % LEAST_PAGE_ELEMENTS === 0;
