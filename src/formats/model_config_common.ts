@@ -245,7 +245,10 @@ export function refuseQuantized(config: ConfigReader): void {
   if (quantization === undefined) return;
   const method = quantization.get('quant_method');
   const bitsandbytes = method === 'bitsandbytes' || (method === undefined && quantization.has('load_in_4bit'));
-  if (bitsandbytes && quantization.boolean('load_in_4bit', false)) return refuseMixed(config, quantization);
+  if (bitsandbytes && quantization.boolean('load_in_4bit', false)) {
+    refuseMixed(config, quantization);
+    return;
+  }
   const name = bitsandbytes ? 'bitsandbytes in 8 bit' : typeof method === 'string' ? method : 'by an unnamed method';
   config.fail(
     'quantization_config',
