@@ -59,6 +59,8 @@ describe('parseRow', () => {
     ['no turns', { conversations: [] }, 'conversations', 'empty'],
     ['an answer that is no string', { question: 'q', answer: ['a'] }, 'answer', 'a list'],
     ['nothing', {}, '', 'no fields'],
+    ['a text that is null', { text: null, id: 1 }, 'text', 'text is empty (null)'],
+    ['messages that are null', { messages: null }, 'messages', 'messages is empty (null)'],
     ['a text that is no string', { text: 3 }, 'text', 'a number'],
     ['a prompt that is no string', { prompt: ['a'], completion: 'x' }, 'prompt', 'a list'],
     [

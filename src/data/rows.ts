@@ -48,7 +48,8 @@ export class RowError extends Error {
     this.field = field;
     this.kind = kind;
     // A field keeps its name's letters.
-    this.reason = field !== '' && what.startsWith(field) ? what : what.charAt(0).toUpperCase() + what.slice(1);
+    this.reason =
+      field !== '' && field.startsWith(what.split(' ', 1)[0]) ? what : what.charAt(0).toUpperCase() + what.slice(1);
   }
 }
 
@@ -120,6 +121,11 @@ function readShaped(value: Record<string, unknown>, line: number, expected: RowK
       );
     case 'unknown': {
       const wanted = expected ? FIELD_OF[expected] : 'text, prompt or messages';
+      const empty = Object.keys(FIELD_OF).find((kind) => value[FIELD_OF[kind as RowKind]] === null);
+      if (empty !== undefined) {
+        const name = FIELD_OF[empty as RowKind];
+        throw new RowError(line, name, 'empty-field', `${name} is empty (null); fill it in, or delete the row.`);
+      }
       const found = Object.keys(value).slice(0, 8).join(', ') || 'no fields';
       throw new RowError(
         line,

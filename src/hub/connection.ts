@@ -200,7 +200,7 @@ export class HubConnection {
     }
     // Without a token the Hub does not tell a private model from none.
     return new GatedModelError(
-      `${subject} does not exist or is private. Check the id; for a private model, give an access token.`,
+      `${subject} does not exist or is private. Check the id; for a private one, give an access token.`,
     );
   }
 }

@@ -1,6 +1,6 @@
 /** The training run. Steps arrive faster than a screen can show them: they are collected and told ten times a second. */
 import { create } from 'zustand';
-import type { AdapterFile, KeptActivations, MemoryCategory, StepRecord } from '../worker/protocol.ts';
+import type { AdapterFile, KeptActivations, MemoryCategory, PagingRates, StepRecord } from '../worker/protocol.ts';
 import type { ModelInfo, PrecisionChoice, PreparingStage, TrainRequest } from '../worker/studio_protocol.ts';
 import { batched } from './batched.ts';
 import type { Failure } from './model_store.ts';
@@ -56,6 +56,8 @@ interface RunState {
   readonly precision: PrecisionChoice | null;
   readonly memory: Readonly<Record<MemoryCategory, number>> | null;
   readonly kept: KeptActivations | null;
+  /** Of a paged optimizer. */
+  readonly paging: PagingRates | null;
   /** Milliseconds of performance.now(): when the work was begun or gone on with, and what was done before that. */
   readonly since: number | null;
   readonly activeBefore: number;
@@ -80,6 +82,7 @@ const NONE: RunState = {
   precision: null,
   memory: null,
   kept: null,
+  paging: null,
   since: null,
   activeBefore: 0,
   anchor: null,
@@ -175,6 +178,10 @@ export function receiveForRun(signal: StudioSignal): void {
       break;
     case 'step':
       addStep(state, signal.record, signal.totalSteps, signal.tokensPerSecond);
+      break;
+    case 'paging':
+      pending = { ...pending, paging: signal.rates };
+      show.request();
       break;
     case 'evaluation':
       state.series.evaluate(signal.step, signal.loss);

@@ -53,12 +53,12 @@ const FULL: Sizes = {
 };
 const SMALL: Sizes = {
   model: 'tiny',
-  rank: 256,
+  rank: 32,
   batch: { rows: 2, length: 32 },
   accumulations: [1, 2],
-  pageBytes: MIB / 4,
-  sweep: [MIB / 8],
-  transitBytes: MIB,
+  pageBytes: MIB / 8,
+  sweep: [MIB / 4],
+  transitBytes: MIB / 4,
 };
 
 /** GPU budgets as shares of the moments. */

@@ -84,7 +84,8 @@ export class Checkpointer {
   /** Hears of all that the loop tells. */
   record(event: LoopEvent): void {
     if (event.type === 'step') this.#log.push(event.record);
-    else this.#evaluations.push({ step: event.step, loss: event.loss, tokens: event.tokens });
+    else if (event.type === 'evaluation')
+      this.#evaluations.push({ step: event.step, loss: event.loss, tokens: event.tokens });
   }
 
   /** Resolves when training may go on; the writing goes on beside it. One at a time: a slow disk slows the run. */

@@ -2,11 +2,14 @@
  * What the page (or the command line) and the worker say to each other: one discriminated union a direction, a runId
  * on everything that belongs to a run. Plain data only, so that it crosses postMessage.
  */
+import type { PagingRates } from '../engine/train/paging/rates.ts';
 import type { RunConfig } from '../formats/run_config.ts';
 import type { BenchReport, BenchRequest } from './bench_report.ts';
 
 /** Where a folder is: an HTTP folder that answers Range requests, or a folder on disk (Node only). */
 export type FolderLocation = { kind: 'http'; url: string } | { kind: 'disk'; path: string };
+
+export type { PagingRates };
 
 export type Command =
   /**
@@ -130,6 +133,8 @@ export type WorkerEvent =
   /** `kept` where something trains. */
   | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept?: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
+  /** Where the moments of a paged optimizer lie, and what moves. */
+  | { type: 'paging'; runId: string; rates: PagingRates }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** The run goes on after `step`; `records` are the steps up to there, `notes` what to know of it. */
   | { type: 'restored'; runId: string; step: number; records: readonly StepRecord[]; notes: readonly string[] }

@@ -20,6 +20,7 @@ import type {
   KeptActivations,
   LeftOut,
   MemoryCategory,
+  PagingRates,
   StepRecord,
 } from './protocol.ts';
 
@@ -291,6 +292,8 @@ export type StudioEvent =
   | { type: 'precision'; runId: string; choice: PrecisionChoice }
   | { type: 'memory'; runId: string; bytes: Readonly<Record<MemoryCategory, number>>; kept: KeptActivations }
   | { type: 'step'; runId: string; record: StepRecord; totalSteps: number; tokensPerSecond: number }
+  /** Where the moments of a paged optimizer lie, and what moves. */
+  | { type: 'paging'; runId: string; rates: PagingRates }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
   /** `files` is the adapter folder (PEFT). */
   | {

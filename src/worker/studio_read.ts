@@ -31,6 +31,8 @@ const PROBLEMS_SHOWN = 10_000;
 const REPORT_MS = 100;
 /** Characters of a cell in the table. */
 const CELL_CAP = 160;
+/** No cell has room for more. */
+const TURNS_SHOWN = 8;
 
 /**
  * Reads all files through. `data-read` is emitted when the first rows are there, and again at the end. Rejects with the
@@ -132,6 +134,18 @@ function rawRow(rows: RowSet, row: number, value: unknown, columns: readonly str
 
 function cell(value: unknown): string {
   if (value === null || value === undefined) return '';
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+  const text = typeof value === 'string' ? value : (conversation(value) ?? JSON.stringify(value) ?? '');
   return text.length > CELL_CAP ? `${text.slice(0, CELL_CAP)}…` : text;
+}
+
+/** Turns as they are spoken: their JSON begins with the same words in every row. */
+function conversation(value: unknown): string | undefined {
+  if (!Array.isArray(value) || value.length === 0) return undefined;
+  const turns = value.slice(0, TURNS_SHOWN).map((turn: unknown) => {
+    if (typeof turn !== 'object' || turn === null) return undefined;
+    const { role, content, from, value: said } = turn as Record<string, unknown>;
+    const [who, what] = from === undefined ? [role, content] : [from, said];
+    return typeof who === 'string' && typeof what === 'string' ? `${who}: ${what}` : undefined;
+  });
+  return turns.includes(undefined) ? undefined : turns.join(' · ');
 }

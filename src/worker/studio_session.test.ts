@@ -1,3 +1,4 @@
+import { zipSync } from 'fflate';
 import { expect, it } from 'vitest';
 import { type AdapterTensor, writePeftAdapter } from '../formats/peft.ts';
 import type { StudioEvent } from './studio_protocol.ts';
@@ -38,4 +39,25 @@ it.each([
   });
   await session.handle({ type: 'open-adapter', runId: 'a', files: adapterFiles(target_modules) });
   expect(events).toMatchObject([{ type: 'adapter-ready', lora: { target_modules: paths }, modules: told, tensors: 4 }]);
+});
+
+it('says of a zip without an adapter what it may be', async () => {
+  const events: StudioEvent[] = [];
+  const session = new StudioSession((event) => events.push(event), {
+    requestGpu: async () => undefined,
+    createTemplateWorker: () => ({ post() {}, terminate() {} }),
+    createTokenizerWorker: () => ({ post() {}, terminate() {} }),
+    cores: 1,
+  });
+  const zip = (files: Record<string, Uint8Array>) => new File([zipSync(files) as Uint8Array<ArrayBuffer>], 'data.zip');
+  await session.handle({ type: 'open-adapter', runId: 'a', files: [zip({ 'rows.jsonl': new Uint8Array(3) })] });
+  expect(events).toMatchObject([
+    { type: 'failed', name: 'NoAdapterError', message: expect.stringContaining('unpack it and drop its files') },
+  ]);
+  // The control.
+  const written = await Promise.all(
+    adapterFiles(['v_proj', 'down_proj']).map(async (file) => [file.name, new Uint8Array(await file.arrayBuffer())]),
+  );
+  await session.handle({ type: 'open-adapter', runId: 'b', files: [zip(Object.fromEntries(written))] });
+  expect(events[1]).toMatchObject({ type: 'adapter-ready', tensors: 4 });
 });

@@ -27,6 +27,11 @@ export class StudioOrderError extends Error {
   override name = 'StudioOrderError';
 }
 
+/** A zip that is something else. */
+class NoAdapterError extends Error {
+  override name = 'NoAdapterError';
+}
+
 class CancelledError extends Error {
   override name = 'CancelledError';
 }
@@ -283,6 +288,11 @@ async function openAdapter(files: readonly File[]): Promise<PeftAdapter> {
   if (files.length === 1 && /\.zip$/i.test(first.name)) {
     if (first.size > ZIP_CAP) throw new RangeError(`${first.name} is too large to be an adapter.`);
     const entries = unzipSync(new Uint8Array(await first.arrayBuffer()));
+    if (!Object.keys(entries).some((path) => path.endsWith('adapter_config.json'))) {
+      throw new NoAdapterError(
+        `${first.name} holds no adapter: it has no adapter_config.json. If it holds a dataset or a model, unpack it and drop its files.`,
+      );
+    }
     const unpacked = Object.entries(entries).map(([path, bytes]) => ({
       path,
       file: new Blob([bytes as Uint8Array<ArrayBuffer>]),

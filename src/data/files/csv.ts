@@ -4,7 +4,7 @@
  */
 import Papa from 'papaparse';
 import type { RangeSource } from '../../formats/range_source.ts';
-import { badEncoding, decodeText, mebibytes, UnreadableError } from './decode.ts';
+import { BAD_ENCODING, decodeText, mebibytes, UnreadableError } from './decode.ts';
 import { DataFileError, type Problem, type ProblemKind } from './problem.ts';
 import { type Found, READ_LIMITS, type ReadLimits, type RowFormat } from './table.ts';
 
@@ -116,7 +116,7 @@ const tooMany = (columns: number) =>
 
 function refusal(cells: readonly string[], columns: number, error: string | undefined): UnreadableError | undefined {
   if (cells.some((cell) => cell.includes(String.fromCharCode(SUBSTITUTE)))) {
-    return new UnreadableError('encoding', badEncoding(new Uint8Array(0)));
+    return new UnreadableError('encoding', BAD_ENCODING);
   }
   if (error !== undefined) {
     const what = 'Text follows the quote that closes a cell. Double each quote that is part of the text.';

@@ -25,16 +25,11 @@ export function decodeText(bytes: Uint8Array, atStart: boolean): string {
     const text = decoder.decode(bytes);
     return atStart && text.startsWith('\ufeff') ? text.slice(1) : text;
   } catch {
-    throw new UnreadableError('encoding', badEncoding(bytes));
+    throw new UnreadableError('encoding', BAD_ENCODING);
   }
 }
 
-export function badEncoding(bytes: Uint8Array): string {
-  const utf16 = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
-  return utf16
-    ? 'The file is UTF-16, not UTF-8. Save it again as UTF-8.'
-    : 'Not valid UTF-8. Save the file again as UTF-8.';
-}
+export const BAD_ENCODING = 'Not valid UTF-8. Save the file again as UTF-8.';
 
 /** Values come straight from `JSON.parse`, which makes a `__proto__` key an ordinary property. */
 export function parseJson(text: string): unknown {

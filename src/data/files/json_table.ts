@@ -4,7 +4,7 @@
  */
 import type { RangeSource } from '../../formats/range_source.ts';
 import { blockCache } from './block_cache.ts';
-import { decodeText, parseJson } from './decode.ts';
+import { decodeText, parseJson, UnreadableError } from './decode.ts';
 import { JsonScanner } from './json_scanner.ts';
 import { DataFileError, type Problem } from './problem.ts';
 import { RowIndex } from './row_index.ts';
@@ -91,7 +91,13 @@ export class JsonTable implements Table {
   }
 
   async #element(index: RowIndex, row: number): Promise<unknown> {
-    return parseJson(decodeText(await this.#cached.read(index.begin(row), index.end(row)), index.begin(row) === 0));
+    try {
+      return parseJson(decodeText(await this.#cached.read(index.begin(row), index.end(row)), index.begin(row) === 0));
+    } catch (error) {
+      // Elements were read before; an object that is one row was not.
+      if (!(error instanceof UnreadableError)) throw error;
+      throw this.#unusable(`${error.message} Write a list of objects, or one object on each line.`, index.line(row));
+    }
   }
 
   #first(): RowIndex {

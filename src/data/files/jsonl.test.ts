@@ -41,11 +41,6 @@ describe('JSON Lines', () => {
     expect((await read('1\n"é("\n3\n')).problems).toEqual([]);
   });
 
-  it('knows UTF-16 by its mark', async () => {
-    const { problems } = await read(bytesOf([0xff, 0xfe, 0x7b, 0x00]));
-    expect(problems).toMatchObject([{ line: 1, reason: expect.stringContaining('UTF-16') }]);
-  });
-
   it('reports bad JSON with its line', async () => {
     const { rows, problems } = await read('{"a":1}\n{"a":}\n{"a":NaN}\n');
     expect(rows).toHaveLength(1);

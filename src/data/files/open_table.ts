@@ -1,11 +1,13 @@
 /** A file → the reader of its format, told by its name and its first bytes. */
 import type { RangeSource } from '../../formats/range_source.ts';
 import type { CreateScratch } from '../../formats/scratch.ts';
+import { refuseForeign } from './foreign.ts';
 import { isGzip, unpackGzip } from './gzip.ts';
 import { jsonlFormat } from './jsonl.ts';
 import { DataFileError } from './problem.ts';
 import { READ_LIMITS, type ReadLimits, StretchTable, type Table } from './table.ts';
 import { TEXT_SPLIT, type TextSplit, textFormat } from './text.ts';
+import { rewriteUtf16, utf16Encoding } from './utf16.ts';
 
 /** Endings of names that are read; each may be followed by `.gz`. */
 export const DATA_EXTENSIONS = ['jsonl', 'ndjson', 'json', 'csv', 'tsv', 'parquet', 'txt', 'md'] as const;
@@ -22,7 +24,15 @@ export interface OpenTablePorts {
 /** @throws DataFileError when the file is of no format that is read, or cannot be unpacked */
 export async function openTable(source: RangeSource, ports: OpenTablePorts): Promise<Table> {
   const { createScratch, signal, onProgress, limits = READ_LIMITS, split = TEXT_SPLIT } = ports;
-  const file = (await isGzip(source)) ? await unpackGzip(source, createScratch, { signal, onProgress }) : source;
+  const unpacked = (await isGzip(source)) ? await unpackGzip(source, createScratch, { signal, onProgress }) : source;
+  await refuseForeign(unpacked);
+  const encoding = await utf16Encoding(unpacked);
+  const file = encoding
+    ? await rewriteUtf16(unpacked, encoding, createScratch, {
+        signal,
+        onProgress: unpacked === source ? onProgress : undefined,
+      })
+    : unpacked;
   const extension = /\.([a-z]+)(?:\.gz)?$/i.exec(source.name)?.[1].toLowerCase();
   switch (extension) {
     case 'jsonl':

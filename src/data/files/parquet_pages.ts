@@ -10,12 +10,24 @@ export interface PageLimits {
   readonly pageBytes: number;
 }
 
+/** A page of values, as its header has it. */
+export interface DataPage {
+  readonly packed: Uint8Array;
+  /** Bytes that it becomes. */
+  readonly unpacked: number;
+  readonly values: number;
+  /** By parquet-format's number. */
+  readonly encoding: number;
+  /** Bytes of repetition and definition levels and whether the rest is packed, of version 2. */
+  readonly second: { readonly levelBytes: readonly [number, number]; readonly packed: boolean } | null;
+}
+
 /**
- * Bytes that the column's pages become together.
+ * Bytes that the column's pages become together; `onPage` sees each page of values when its header was found to be good.
  *
  * @throws RangeError when a header is damaged or claims more than the limits
  */
-export function checkPages(column: Uint8Array, limits: PageLimits): number {
+export function checkPages(column: Uint8Array, limits: PageLimits, onPage?: (page: DataPage) => void): number {
   const reader = new CompactReader(column);
   let total = 0;
   let values = 0;
@@ -31,6 +43,23 @@ export function checkPages(column: Uint8Array, limits: PageLimits): number {
     // A dictionary's values (field 7) are not the column's.
     if (!header.has(7)) values += claimed;
     total += unpacked;
+    const [first, second] = [header.get(5), header.get(8)];
+    const page = first instanceof Map ? first : second;
+    if (page instanceof Map) {
+      onPage?.({
+        packed: column.subarray(reader.at, reader.at + packed),
+        unpacked,
+        values: claimed,
+        encoding: whole(page.get(page === second ? 4 : 2), 'encoding'),
+        second:
+          page === second
+            ? {
+                levelBytes: [whole(page.get(6), 'length of repetition levels'), whole(page.get(5), 'length of levels')],
+                packed: page.get(7) !== false,
+              }
+            : null,
+      });
+    }
     reader.at += packed;
   }
   return total;

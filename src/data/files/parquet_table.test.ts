@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readFile } from '../fixtures/testing.ts';
 import { checkPages } from './parquet_pages.ts';
+import { checkRuns, type RunPage } from './parquet_runs.ts';
 import { DataFileError } from './problem.ts';
 
 /** Made by scripts/reference/make_parquet.py with pyarrow. */
@@ -73,6 +74,61 @@ describe('Parquet', () => {
       { numRuns: 150 },
     );
   }, 30_000);
+});
+
+describe('damage that took the process or a promise along', () => {
+  const damaged = (...changes: readonly (readonly [number, number])[]) => {
+    const bytes = fixture('messages').slice();
+    for (const [at, byte] of changes) bytes[at] = byte;
+    return bytes;
+  };
+
+  it.each([
+    ['a run of a billion levels', damaged([87, 64], [293, 86]), /a run claims 312822421 of a page’s 40 values/],
+    ['a column that the schema lacks', damaged([670, 135]), /not the schema’s/],
+    ['two columns of one name', damaged([416, 44], [851, 15], [231, 118], [1148, 200]), /cannot be (read|unpacked)/],
+  ])('%s is a problem of its rows', async (_, bytes, reason) => {
+    const { rows, problems } = await read(bytes).catch((error: DataFileError) => ({
+      rows: [],
+      problems: [error.problem],
+    }));
+    expect(rows.length).toBeLessThan(20);
+    expect(problems[0].reason).toMatch(reason);
+    // The control.
+    expect((await read(fixture('messages'))).rows).toHaveLength(20);
+  });
+});
+
+describe('checkRuns', () => {
+  const page = (packed: number[], values: number, dictionary = false): RunPage => ({
+    packed: Uint8Array.from(packed),
+    unpack: (bytes) => bytes,
+    values,
+    dictionary,
+    levelBytes: null,
+  });
+  const levels = { repetition: 0, definition: 1 };
+
+  it('accepts runs that are as long as they say, and none longer', () => {
+    // Ten ones: a run of them; eight of them and two; packed into two groups of eight.
+    for (const runs of [
+      [20, 1],
+      [16, 1, 4, 1],
+      [5, 0xff, 0x03],
+    ]) {
+      const written = [runs.length, 0, 0, 0, ...runs];
+      expect(() => checkRuns(page(written, 10), levels)).not.toThrow();
+      expect(() => checkRuns(page([...written, 2, ...runs], 10, true), levels)).not.toThrow();
+    }
+    expect(() => checkRuns(page([2, 0, 0, 0, 22, 1], 10), levels)).toThrow('a run claims 11 of a page’s 10 values');
+    expect(() => checkRuns(page([2, 0, 0, 0, 20, 1, 2, 22, 1], 10, true), levels)).toThrow('claims 11');
+    expect(() => checkRuns(page([6, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x04, 1], 10), levels)).toThrow(
+      'claims 536870912',
+    );
+    expect(() => checkRuns(page([3, 0, 0, 0, 0x81, 0x10, 1], 10), levels)).toThrow('claims');
+    expect(() => checkRuns(page([1, 0, 0, 0, 0x80], 10), levels)).toThrow('cut off');
+    expect(() => checkRuns(page([1, 0], 10), levels)).toThrow('cut off');
+  });
 });
 
 describe('checkPages', () => {

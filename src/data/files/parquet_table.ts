@@ -2,19 +2,31 @@
  * A Parquet file, read with hyparquet: the footer says where the row groups lie, and rows are unpacked some hundreds at a
  * time, the last such stretches held. What the file declares is checked before it is believed.
  */
-import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
+import {
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+  snappyUncompress,
+} from 'hyparquet';
 import { decompressBrotli, decompressLz4, decompressLz4Raw, decompressZstd, gunzip } from 'hyparquet-compressors';
 import type { RangeSource } from '../../formats/range_source.ts';
-import { checkPages } from './parquet_pages.ts';
+import { checkPages, type DataPage } from './parquet_pages.ts';
+import { checkRuns, type Levels } from './parquet_runs.ts';
 import { DataFileError, type Problem } from './problem.ts';
 import type { ScanPorts, Table } from './table.ts';
 import { Turns } from './turns.ts';
 
-/** Snappy is hyparquet's own. Each gets room for what the page's header says, which {@link checkPages} has seen. */
-const COMPRESSORS = {
-  GZIP: (input: Uint8Array, length: number) => gunzip(input, new Uint8Array(length)),
+/** Each gets room for what the page's header says, which {@link checkPages} has seen. */
+const COMPRESSORS: Readonly<Record<string, (input: Uint8Array, length: number) => Uint8Array>> = {
+  SNAPPY: (input, length) => {
+    const output = new Uint8Array(length);
+    snappyUncompress(input, output);
+    return output;
+  },
+  GZIP: (input, length) => gunzip(input, new Uint8Array(length)),
   BROTLI: decompressBrotli,
-  ZSTD: (input: Uint8Array, length: number) => decompressZstd(input, new Uint8Array(length)),
+  ZSTD: (input, length) => decompressZstd(input, new Uint8Array(length)),
   LZ4: decompressLz4,
   LZ4_RAW: decompressLz4Raw,
 };
@@ -159,14 +171,16 @@ export class ParquetTable implements Table {
   async #checkGroup(metadata: FileMetaData, index: number): Promise<void> {
     const { num_rows, columns } = metadata.row_groups[index];
     if (num_rows < 0n || num_rows > BigInt(ROWS_CAP)) throw new RangeError(`it claims ${num_rows} rows`);
-    const leaves = new Set(leafPaths(parquetSchema(metadata)));
+    const leaves = leafLevels(parquetSchema(metadata));
     let unpacked = 0;
     let allValues = 0;
     for (const { meta_data: column } of columns) {
       if (!column) throw new RangeError('it has a column in another file');
       // hyparquet starts reading its columns before it misses one, and nobody would hear what becomes of them.
-      if (!leaves.delete(JSON.stringify(column.path_in_schema)))
-        throw new RangeError('its columns are not the schema’s');
+      const path = JSON.stringify(column.path_in_schema);
+      const levels = leaves.get(path);
+      if (!levels) throw new RangeError('its columns are not the schema’s');
+      leaves.delete(path);
       const values = Number(column.num_values);
       allValues += values;
       if (!(values >= 0 && values <= VALUES_CAP && allValues <= GROUP_VALUES_CAP)) {
@@ -179,7 +193,10 @@ export class ParquetTable implements Table {
       if (!(begin >= 4 && end >= begin && end <= this.#source.size)) {
         throw new RangeError('a column lies outside the file');
       }
-      const pages = checkPages(await this.#source.read(begin, end), { values, pageBytes: PAGE_CAP });
+      const bytes = await this.#source.read(begin, end);
+      const pages = checkPages(bytes, { values, pageBytes: PAGE_CAP }, (page) =>
+        checkRuns(runsOf(page, column.codec), levels),
+      );
       if (pages > UNPACKED_CAP) throw tooMuch(pages);
     }
   }
@@ -193,8 +210,35 @@ export class ParquetTable implements Table {
   }
 }
 
-function leafPaths({ children, path }: ReturnType<typeof parquetSchema>): string[] {
-  return children.length === 0 ? [JSON.stringify(path)] : children.flatMap(leafPaths);
+/** The columns' depths by their paths. */
+function leafLevels(
+  { children, path, element }: ReturnType<typeof parquetSchema>,
+  above: Levels = { repetition: 0, definition: 0 },
+): Map<string, Levels> {
+  const { repetition_type } = element;
+  const levels =
+    path.length === 0
+      ? above
+      : {
+          repetition: above.repetition + (repetition_type === 'REPEATED' ? 1 : 0),
+          definition: above.definition + (repetition_type === 'REQUIRED' ? 0 : 1),
+        };
+  if (children.length === 0) return new Map([[JSON.stringify(path), levels]]);
+  return new Map(children.flatMap((child) => [...leafLevels(child, levels)]));
+}
+
+/** parquet-format's PLAIN_DICTIONARY and RLE_DICTIONARY. */
+const DICTIONARY = [2, 8];
+
+function runsOf({ packed, unpacked, values, encoding, second }: DataPage, codec: string) {
+  const bytes = unpacked - (second ? second.levelBytes[0] + second.levelBytes[1] : 0);
+  const unpack = (input: Uint8Array) => {
+    if (codec === 'UNCOMPRESSED' || second?.packed === false) return input;
+    const decompress = Object.hasOwn(COMPRESSORS, codec) ? COMPRESSORS[codec] : undefined;
+    if (!decompress || bytes < 0) throw new RangeError(`a page is packed by ${codec}, which is not read`);
+    return decompress(input, bytes);
+  };
+  return { packed, unpack, values, dictionary: DICTIONARY.includes(encoding), levelBytes: second?.levelBytes ?? null };
 }
 
 function tooMuch(bytes: number): RangeError {

@@ -126,9 +126,23 @@ describe('runTraining', () => {
       emit: (e) => events.push(e),
     });
     const order = events.map((event) =>
-      event.type === 'step' ? event.record.step : `evaluation ${event.step} ${event.loss}`,
+      event.type === 'evaluation' ? `evaluation ${event.step} ${event.loss}` : 'record' in event && event.record.step,
     );
     expect(order).toEqual([1, 2, 3, 'evaluation 3 2', 4, 5, 6, 'evaluation 6 2', 7]);
+  });
+
+  it('tells of paging behind the steps that it is of, where something is paged', async () => {
+    const told: string[] = [];
+    const emit = (event: LoopEvent) =>
+      told.push(event.type === 'paging' ? `${event.rates.bytesInPerStep} in` : event.type);
+    const paging = { pages: 1, pageBytes: 1, residentBytes: 1, hostBytes: 1, storedBytes: 0, bytesIn: 12, bytesOut: 1 };
+    const figures = { ...paging, storeRead: 0, storeWritten: 0, stallMs: 0 };
+    const paged = Object.assign(new FakeTrainer(), { paging: figures });
+    await runTraining({ ...base, windows: windows(), trainer: paged, steps: 1, emit });
+    expect(told).toEqual(['step', '12 in']);
+    told.length = 0;
+    await runTraining({ ...base, windows: windows(), trainer: new FakeTrainer(), steps: 1, emit });
+    expect(told).toEqual(['step']);
   });
 
   it('checkpoints at the right steps, at the end, and after what it tells was told', async () => {

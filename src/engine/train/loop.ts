@@ -3,6 +3,8 @@
  * of configs, files or a page; it gets the windows and the schedule as arguments and emits events.
  */
 import type { TokenBatch } from '../token_batch.ts';
+import type { PagingFigures } from './paging/moments.ts';
+import { PagingMeter, type PagingRates } from './paging/rates.ts';
 
 /** A line of the log, in the field's names. */
 export interface LoopRecord {
@@ -21,10 +23,14 @@ export interface LoopRecord {
 export type LoopEvent =
   /** `tokensPerSecond` counts all tokens, trained or not, since the last read-back. */
   | { readonly type: 'step'; readonly record: LoopRecord; readonly tokensPerSecond: number }
+  /** Of an optimizer that is paged, behind the steps that it is of. */
+  | { readonly type: 'paging'; readonly rates: PagingRates }
   | { readonly type: 'evaluation'; readonly step: number; readonly loss: number; readonly tokens: number };
 
 /** What the loop needs of a trainer. */
 export interface StepTrainer {
+  /** Null where nothing is paged. */
+  readonly paging?: PagingFigures | null;
   /** Enqueues one optimizer step over an accumulation window. */
   step(window: readonly TokenBatch[], learningRate: number): Promise<void>;
   /** The figures of the steps enqueued since the last call, in order; waits for the GPU. */
@@ -96,6 +102,7 @@ export async function runTraining(loop: TrainingLoop): Promise<{ steps: number; 
   let tokens = 0;
   let stride = 1;
   let readBack = performance.now();
+  const meter = new PagingMeter(readBack);
 
   const flush = async () => {
     if (enqueued === logged) return;
@@ -111,6 +118,8 @@ export async function runTraining(loop: TrainingLoop): Promise<{ steps: number; 
       const record = toRecord(++logged, entry);
       emit({ type: 'step', record, tokensPerSecond });
     }
+    const { paging } = trainer;
+    if (paging) emit({ type: 'paging', rates: meter.rates(paging, entries.length, now) });
   };
 
   const evaluate = async () => {

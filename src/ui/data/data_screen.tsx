@@ -1,3 +1,4 @@
+import { mappingError } from '../../state/columns.ts';
 import { useData } from '../../state/data_store.ts';
 import { useModel } from '../../state/model_store.ts';
 import { readAgain } from '../../state/studio.ts';
@@ -18,9 +19,10 @@ import { RowView } from './row_view.tsx';
 import { ShapePanel } from './shape_panel.tsx';
 
 export function DataScreen() {
-  const { status, summary, settings, table, location, failure } = useData();
+  const { status, summary, settings, table, location, failure, columns } = useData();
   const model = useModel((state) => state.loaded);
   const unclear = table !== null && (table.shape === 'unknown' || table.shape === 'preference');
+  const unmapped = unclear && (columns === null || mappingError(columns) !== null);
   const problems = summary
     ? { problems: summary.dropped, total: summary.droppedCount }
     : { problems: table?.problems ?? [], total: table?.problemCount ?? 0 };
@@ -74,7 +76,7 @@ export function DataScreen() {
               <RowTable table={table} />
             </Panel>
           )}
-          {model && <RowView />}
+          {model && !unmapped && <RowView />}
           <ProblemList {...problems} />
         </div>
         <div className={styles.side}>

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/a11y/useSemanticElements: rows that are placed one by one cannot be a table's own; the roles say the same.
 // biome-ignore-all lint/a11y/useFocusableInteractive: the grid has the focus, and says which row is active.
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { type KeyboardEvent, useEffect, useRef } from 'react';
+import { type CSSProperties, type KeyboardEvent, useEffect, useRef } from 'react';
 import { askForRows, selectRow, useData } from '../../state/data_store.ts';
 import type { DataTable } from '../../worker/studio_protocol.ts';
 import { count } from '../format.ts';
@@ -11,6 +11,8 @@ import styles from './row_table.module.css';
 const HEIGHT = 34;
 /** Browsers stop at some 17 or 33 million pixels: beyond this, scrolling moves by more than a row at a time. */
 const SCROLLED = 400_000;
+/** Rows that the table has room for. */
+const SHOWN = 10;
 const COLUMNS = 6;
 /** Rows asked for together. */
 const PAGE = 100;
@@ -63,6 +65,7 @@ export function RowTable({ table }: { readonly table: DataTable }) {
     <div
       ref={scroller}
       className={styles.scroller}
+      style={{ '--rows': Math.min(rows, SHOWN) } as CSSProperties}
       role="grid"
       aria-label="Rows of the files"
       aria-rowcount={rows + 1}

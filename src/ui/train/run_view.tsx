@@ -4,6 +4,7 @@ import { plural } from '../format.ts';
 import { MemoryBar } from '../primitives/memory_bar.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import { loadCharts } from './load_charts.ts';
+import { PagingFigures } from './paging_figures.tsx';
 import { RunOutcome } from './run_outcome.tsx';
 import { RunProgress } from './run_progress.tsx';
 import { RunSettings } from './run_settings.tsx';
@@ -44,6 +45,7 @@ function MemoryPanel() {
           {plural(kept.of - kept.layers, 'layer')} of {kept.of} computed twice, to need less.
         </p>
       )}
+      <PagingFigures />
     </Panel>
   );
 }

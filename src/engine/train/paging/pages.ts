@@ -1,7 +1,7 @@
 /** The moments' pages, in the order in which a step updates them, and which tier each of them belongs to. */
 
 import { readable } from '../../device/ledger.ts';
-import { MOMENT_BLOCK, type MomentBits, momentPageBytes } from '../../kernels/adamw.ts';
+import { type MomentBits, momentPageBytes } from '../../kernels/adamw.ts';
 import { PAGE_BYTES } from '../flat_state.ts';
 
 /** The moments of some parameters of one bank. All pages have the same bytes; of a bank's last one the end may be unused. */
@@ -105,6 +105,3 @@ export function tierOf({ pinned, stored }: Residency, index: number): 'gpu' | 's
   if (index < pinned) return 'gpu';
   return index < pinned + stored ? 'stored' : 'host';
 }
-
-/** Moments of so many parameters are a whole number of blocks, wherever a page begins. */
-export const isPageSize = (elements: number) => elements % MOMENT_BLOCK === 0 && elements % LEAST_PAGE_ELEMENTS === 0;

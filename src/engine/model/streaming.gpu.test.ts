@@ -1,0 +1,167 @@
+/** Layers that pass through slots: the same numbers as with all of them on the GPU, within the budget of their bytes. */
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { adaptedLinears } from '../../formats/lora.ts';
+import { acquireGpu, type Gpu } from '../device/gpu.ts';
+import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../train/kept_layers.ts';
+import { RESIDENT } from '../train/paging/moments.ts';
+import { predictMemory } from '../train/predict_memory.ts';
+import { randomBatch, randomWeights, tinySpec } from '../train/testing.ts';
+import { Trainer } from '../train/trainer.ts';
+import type { WeightSource } from '../weight_source.ts';
+import { NonFiniteWeightsError } from './float_tensor.ts';
+import { layerLayout } from './layer_layout.ts';
+import { ModelWeights, type QuantizedTensor, WeightBudgetError } from './weights.ts';
+
+vi.setConfig({ testTimeout: 180_000 });
+
+const LAYERS = 5;
+const spec = tinySpec({ layers: LAYERS });
+const slab = layerLayout(spec, true).words * 4;
+/** Embedding and final norm. */
+const tables = 4 * spec.hiddenSize * (spec.vocabSize + 1);
+const budget = (slots: number) => tables + slots * slab;
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await acquireGpu(navigator.gpu);
+});
+afterAll(() => gpu.dispose());
+
+interface Settings {
+  readonly slots: number | null;
+  readonly source?: WeightSource;
+  readonly keep?: KeepLayers;
+  readonly dora?: boolean;
+}
+
+async function train({ slots, source = randomWeights(spec, 1), keep = KEEP_ALL, dora = false }: Settings) {
+  const lora = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: 'all-linear' };
+  const model = await ModelWeights.load(gpu, spec, source, {
+    doubleQuant: true,
+    budget: slots === null ? undefined : budget(slots),
+  });
+  const { weights } = gpu.ledger.byCategory();
+  const trainer = await Trainer.create(gpu, {
+    ...{ model, lora: { adapters: adaptedLinears(spec, lora), dora, dropout: 0 }, adapter: null, seed: 3, init: true },
+    ...{ capacity: 64, positions: 64, keepLayers: keep, precision: 'f32', tune: null, moments: RESIDENT },
+    optimizer: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },
+  });
+  try {
+    const probe = await trainer.logits(randomBatch([7], spec.vocabSize, 2));
+    for (let i = 0; i < 3; i++) {
+      const window = [randomBatch([9 + i, 20], spec.vocabSize, i), randomBatch([30], spec.vocabSize, 10 + i)];
+      await trainer.step(window, 1e-2);
+    }
+    const before = model.streaming?.bytesIn ?? 0;
+    await trainer.step([randomBatch([40], spec.vocabSize, 20)], 1e-2);
+    const stepBytes = (model.streaming?.bytesIn ?? 0) - before;
+    const { lossSum } = await trainer.evaluate([randomBatch([12], spec.vocabSize, 3)]);
+    const log = await trainer.readLog();
+    const adapter = [...(await trainer.readAdapter())].map(([name, { data }]) => [
+      name,
+      new Uint32Array(data.buffer).join(),
+    ]);
+    return { numbers: { probe, lossSum, log, adapter }, weights, stepBytes, slots: model.slots.count };
+  } finally {
+    trainer.dispose();
+    model.dispose();
+    expect(gpu.ledger.leaks()).toEqual([]);
+  }
+}
+
+test.each<[string, Omit<Settings, 'slots'>]>([
+  ['all activations kept', {}],
+  ['layers computed again, DoRA', { keep: KEEP_NONE, dora: true }],
+])('%s: two slots, three or all: the same numbers', async (_, settings) => {
+  const resident = await train({ slots: null, ...settings });
+  expect(resident.slots).toBe(LAYERS);
+  for (const slots of [2, 3]) {
+    const streamed = await train({ slots, ...settings });
+    expect(streamed.slots).toBe(slots);
+    expect(streamed.weights).toBeLessThanOrEqual(budget(slots));
+    expect(streamed.numbers).toEqual(resident.numbers);
+    // Up and down, and what is there at the turns is not fetched again; DoRA's norms go up once more.
+    if (!settings.dora) expect(streamed.stepBytes).toBe(2 * (LAYERS - slots) * slab);
+  }
+  const roomy = await train({ slots: LAYERS + 1, ...settings });
+  expect(roomy.numbers).toEqual(resident.numbers);
+  expect(roomy.stepBytes).toBe(0);
+});
+
+/** A source that holds what was quantized before, as a local cache does; counts what is read. */
+async function quantizedSource(): Promise<{ source: WeightSource; reads: Map<string, number> }> {
+  const floats = randomWeights(spec, 1);
+  const model = await ModelWeights.load(gpu, spec, floats, { doubleQuant: true });
+  const tensors = new Map<string, QuantizedTensor>();
+  for await (const tensor of model.quantized()) tensors.set(`${tensor.name}.weight`, tensor);
+  model.dispose();
+  const reads = new Map<string, number>();
+  const source: WeightSource = {
+    info: (name) => (tensors.has(name) ? undefined : floats.info(name)),
+    async read(name, begin, end) {
+      reads.set(name, (reads.get(name) ?? 0) + 1);
+      const tensor = tensors.get(name);
+      return tensor ? Uint8Array.from(tensor.packed.subarray(begin, end)) : floats.read(name, begin, end);
+    },
+    quantized(name) {
+      const tensor = tensors.get(name);
+      return (
+        tensor && {
+          quantType: 'nf4',
+          doubleQuant: true,
+          codeBytes: tensor.packed.length,
+          blocks: tensor.absmax.length,
+        }
+      );
+    },
+    async scales(name) {
+      const { absmax, nestedAbsmax, nestedOffset } = tensors.get(name)!;
+      return {
+        absmax: Uint8Array.from(absmax),
+        nested: { offset: nestedOffset!, absmax: Float32Array.from(nestedAbsmax!) },
+      };
+    },
+  };
+  return { source, reads };
+}
+
+test('a source in 4 bits is read whenever a layer comes, to the same numbers', async () => {
+  const { source, reads } = await quantizedSource();
+  const resident = await train({ slots: null });
+  const streamed = await train({ slots: 2, source });
+  expect(streamed.numbers).toEqual(resident.numbers);
+  expect(reads.get('model.layers.2.mlp.down_proj.weight')).toBeGreaterThan(8);
+});
+
+test('scales that are not numbers are found when their layer comes', async () => {
+  const { source } = await quantizedSource();
+  const scales = source.scales!.bind(source);
+  const broken: WeightSource = {
+    ...source,
+    async scales(name, ...rest) {
+      const found = await scales(name, ...rest);
+      if (name.includes('layers.4.')) found.nested!.absmax[0] = Number.NaN;
+      return found;
+    },
+  };
+  await expect(train({ slots: 2, source: broken })).rejects.toThrow(NonFiniteWeightsError);
+  await expect(train({ slots: null, source: broken })).rejects.toThrow(NonFiniteWeightsError);
+});
+
+test('a budget that two layers do not fit is refused with what would', async () => {
+  await expect(train({ slots: 1.9 })).rejects.toThrow(WeightBudgetError);
+  await expect(train({ slots: 1.9 })).rejects.toThrow(/two layers need .*weight_memory_budget/);
+  expect(gpu.ledger.leaks()).toEqual([]);
+});
+
+test('memory is predicted to the byte', async () => {
+  const source = randomWeights(spec, 1);
+  const model = await ModelWeights.load(gpu, spec, source, { doubleQuant: true, budget: budget(3) });
+  const { bytes } = predictMemory(
+    gpu.capabilities,
+    { spec, doubleQuant: true, tableDtype: 'F32', budget: budget(3) },
+    null,
+  );
+  expect(gpu.ledger.byCategory()).toEqual(bytes);
+  model.dispose();
+});
