@@ -4,7 +4,8 @@
 // A workgroup makes 16 tokens × 16 ranks: an invocation 4 × 4 of them over its share of every step's depth (SLICES
 // shares), summed at the end: outputs are too few to fill a GPU otherwise. The next step is read while one is multiplied, and what
 // is done to a value waits for it, so reading is apart from staging.
-// ALIGNED: strides, offsets and depths are whole groups of four, and x is bound as vectors.
+// ALIGNED: strides, offsets and depths are whole groups of four, and x is bound as vectors. STRENGTH: each token's u has a
+// factor of its own, strength [T].
 const STEP_DEPTH = 64u;
 const SLICES = 8u;
 const ROUNDS = 8u; // STEP_DEPTH / SLICES
@@ -130,7 +131,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (t < step.tokens) {
       for (var e = 0u; e < 4u; e++) {
         let j = j0 + tx * 4u + e;
-        if (j < segment.rank) { u[t * params.u_stride + segment.u_at + j] = segment.scale * sum[e]; }
+#if STRENGTH
+        let factor = segment.scale * strength[t];
+#else
+        let factor = segment.scale;
+#endif
+        if (j < segment.rank) { u[t * params.u_stride + segment.u_at + j] = factor * sum[e]; }
       }
     }
   }

@@ -142,7 +142,7 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'dora_forward.wgsl',
     'dora_forward 65 of 65, 64+20+30×100 rank 16+0+4 double bias residual',
-    ['factor_of(out, column) * z[index]', 'z[index]'],
+    ['factor * z[index]', 'z[index]'],
     ['out.bias_at != 0u', 'true'],
     ['slab[out.bias_at + column - out.begin]', 'slab[out.bias_at + column]'],
     ['sum += residual[index]', 'sum -= residual[index]'],
@@ -319,7 +319,7 @@ export const mutants: readonly Mutant[] = [
     ['group.y >= params.tile_{s}', 'group.y > params.tile_{s}'],
     ['(group.y - found.tile) * 16u', 'group.y * 16u'],
     ['params.u_stride + segment.u_at + j', 'params.u_stride + j'],
-    ['segment.scale * sum[e]', 'sum[e]'],
+    ['factor * sum[e]', 'sum[e]'],
   ),
   ...inFile(
     'low_rank_gradient.wgsl',

@@ -10,8 +10,8 @@ export interface BenchInvocation {
   readonly compare: string | undefined;
 }
 
-export const BENCH_USAGE = `  npm run bench -- [kernels|train|load]… [--json FILE] [--compare OLD.json] [--runtime …] [--adapter …]
-      Measures the device's ceilings, then kernels, training steps and loading against them; all three by default.
+export const BENCH_USAGE = `  npm run bench -- [kernels|train|generate|load]… [--json FILE] [--compare OLD.json] [--runtime …] [--adapter …]
+      Measures the device's ceilings, then kernels, training steps, generation and loading against them; all by default.
       --size small|full       shapes (default: small where a CPU plays the GPU)
       --samples N             of a kernel (default 7)
       --only NAME,…           kernels whose name contains one of these

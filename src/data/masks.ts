@@ -5,7 +5,7 @@
 import type { TrainingConfig } from '../formats/run_config.ts';
 import { SpanError } from './assistant_spans.ts';
 import { type Example, IGNORE_INDEX } from './batch.ts';
-import type { ChatRenderer, OpenChat } from './chat_renderer.ts';
+import { type ChatRenderer, chatSetup, type OpenChat } from './chat_renderer.ts';
 import { ChatTemplateError } from './chat_template.ts';
 import type { Span } from './conversation_layout.ts';
 import type { DataRow } from './rows.ts';
@@ -136,22 +136,19 @@ export class RowPreparer {
 
   #conversations(): ChatRenderer {
     if (this.#chat) return this.#chat;
-    const { chatTemplate, specialTokens, eosToken, stopTokens, addedTokens } = this.#tokenizer;
+    const { chatTemplate } = this.#tokenizer;
     if (chatTemplate === undefined) {
       throw new TokenizerError(
         'The rows are conversations, but the model has no chat template. Choose the instruct version of the model, or rows with ' +
           'text or prompt and completion.',
       );
     }
-    const turnTokens = { eosToken, stopTokens, addedTokens };
-    this.#chat = this.#openChat({ template: chatTemplate, specialTokens, turnTokens, now: Date.now() });
+    this.#chat = this.#openChat(chatSetup(chatTemplate, this.#tokenizer));
     return this.#chat;
   }
 
-  /** The tokenizer's BOS in front, where the tokenizer itself puts one and the text does not begin with it. */
   #opened(ids: readonly number[]): readonly number[] {
-    const { addsBos, bosTokenId } = this.#tokenizer;
-    return addsBos && bosTokenId !== undefined && ids[0] !== bosTokenId ? [bosTokenId, ...ids] : ids;
+    return withBos(this.#tokenizer, ids);
   }
 
   /** EOS at the end, unless the text already ends with it. */
@@ -163,6 +160,11 @@ export class RowPreparer {
   #eosNotes(): readonly string[] {
     return this.#tokenizer.eosTokenId === undefined ? [NO_EOS] : [];
   }
+}
+
+/** The tokenizer's BOS in front, where the tokenizer itself puts one and the text does not begin with it. */
+export function withBos({ addsBos, bosTokenId }: Tokenizer, ids: readonly number[]): readonly number[] {
+  return addsBos && bosTokenId !== undefined && ids[0] !== bosTokenId ? [bosTokenId, ...ids] : ids;
 }
 
 /** A token is trained when it lies wholly within a span. Spans are in order and apart. */

@@ -36,6 +36,12 @@ export interface TrainedAdapter {
   readonly files: readonly AdapterFile[];
 }
 
+export interface Sample {
+  readonly step: number;
+  /** In the order of the prompts. */
+  readonly texts: readonly string[];
+}
+
 interface RunState {
   readonly status: RunStatus;
   readonly runId: string;
@@ -55,6 +61,8 @@ interface RunState {
   /** Told where the GPU offered f16. */
   readonly precision: PrecisionChoice | null;
   readonly memory: Readonly<Record<MemoryCategory, number>> | null;
+  /** The sample prompts' continuations, by the step they were made after. */
+  readonly samples: readonly Sample[];
   readonly kept: KeptActivations | null;
   /** Milliseconds of performance.now(): when the work was begun or gone on with, and what was done before that. */
   readonly since: number | null;
@@ -79,6 +87,7 @@ const NONE: RunState = {
   stage: 'compiling',
   precision: null,
   memory: null,
+  samples: [],
   kept: null,
   since: null,
   activeBefore: 0,
@@ -88,7 +97,16 @@ const NONE: RunState = {
 
 export const useRun = create<RunState>()(() => NONE);
 /** The adapter of the last run that had one; a new run leaves it until it has its own. */
-export const useTrained = create<{ trained: TrainedAdapter | null }>()(() => ({ trained: null }));
+export const useTrained = create<{
+  trained: TrainedAdapter | null;
+  /** The worker has what was trained last at hand, over the model that is loaded. */
+  atHand: boolean;
+}>()(() => ({ trained: null, atHand: false }));
+
+/** The model that it was trained over is gone. */
+export function forgetTuned(): void {
+  useTrained.setState({ atHand: false });
+}
 
 export const isActive = (status: RunStatus): boolean => ACTIVE.includes(status);
 
@@ -181,6 +199,9 @@ export function receiveForRun(signal: StudioSignal): void {
       pending = { ...pending, latestEval: { step: signal.step, loss: signal.loss } };
       show.request();
       break;
+    case 'sample':
+      useRun.setState({ samples: [...state.samples, { step: signal.step, texts: signal.texts }] });
+      break;
     case 'paused':
       if (state.status === 'stopping') break;
       show.now();
@@ -192,6 +213,7 @@ export function receiveForRun(signal: StudioSignal): void {
       break;
     case 'finished':
       end('finished', null, signal.files, signal.stopped, signal.kept);
+      useTrained.setState({ atHand: true });
       break;
     case 'failed':
       end('failed', { name: signal.name, message: signal.message }, signal.files);

@@ -2,6 +2,7 @@
 import { measureCeilings } from '../engine/bench/ceilings.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import type { BenchContext } from './bench_context.ts';
+import { benchGeneration } from './bench_generate.ts';
 import { benchKernels } from './bench_kernels.ts';
 import { benchLoading } from './bench_load.ts';
 import type { BenchDevice, BenchFailure, BenchReport, BenchRequest } from './bench_report.ts';
@@ -40,6 +41,7 @@ export async function benchRun(
       const wants = (kind: BenchRequest['kinds'][number]) => request.kinds.includes(kind) && !signal.aborted;
       const kernels = wants('kernels') ? await benchKernels(context) : [];
       const train = wants('train') ? await benchTraining(context) : [];
+      const generate = wants('generate') ? await benchGeneration(context) : [];
       const load = wants('load') ? await benchLoading(context) : [];
       const report: BenchReport = {
         format: 'nibble-bench',
@@ -50,6 +52,7 @@ export async function benchRun(
         ceilings,
         kernels,
         train,
+        generate,
         load,
         failures,
         stopped: signal.aborted,

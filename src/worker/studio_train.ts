@@ -2,7 +2,9 @@
 import { type Example, IGNORE_INDEX } from '../data/batch.ts';
 import { type Batches, batchesOf, type DatasetPart } from '../data/batches.ts';
 import { flatten } from '../data/batching.ts';
+import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import { MOST_SEQUENCES } from '../engine/generate/generator.ts';
 import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
 import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
@@ -11,12 +13,15 @@ import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
 import type { PauseGate } from '../hub/gate.ts';
+import { continueTexts } from './generate_text.ts';
+import type { Intermission } from './intermission.ts';
 import type { LoadedData } from './studio_data.ts';
+import { type AdapterSource, promptOf, TextModel, type TunedAdapter } from './studio_generate.ts';
 import type { LoadedModel } from './studio_model.ts';
 import { studioKeepLayers } from './studio_prediction.ts';
-import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
+import type { SampleSettings, StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { RunFailure } from './train_run.ts';
-import { trainerOptions } from './trainer_options.ts';
+import { ownBuffers, trainerOptions } from './trainer_options.ts';
 import { keepChoices } from './tuning_store.ts';
 import { Validation } from './validation.ts';
 
@@ -32,11 +37,23 @@ export interface StudioRun {
   readonly gate: PauseGate;
   readonly signal: AbortSignal;
   readonly emit: (event: StudioEvent) => void;
+  readonly openChat: OpenChat;
+  /** What waits for a pause between two steps; served with the run's model and adapter. */
+  readonly intermission: Intermission<RunStage>;
 }
 
-/** Emits `memory`, `step`, `evaluation` and `finished`; rejects with a named error, with the adapter where there is one. */
-export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
-  const { runId, request, model, data, adapter, gate, signal, emit } = run;
+/** What a run lends between two steps. */
+export interface RunStage {
+  readonly text: TextModel;
+  readonly source: AdapterSource;
+}
+
+/**
+ * Emits `memory`, `step`, `evaluation`, `sample` and `finished`, and resolves with what was trained; rejects with a named
+ * error, with the adapter where there is one.
+ */
+export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdapter> {
+  const { runId, request, model, data, adapter, gate, signal, emit, intermission } = run;
   const { lora, training } = request;
   const adapters = adaptedLinears(model.spec, lora);
   if (adapter) checkAdapter(adapter, model.spec, lora);
@@ -57,11 +74,20 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
     },
   });
   await keepChoices(gpu);
-  const files = async (best?: Parameters<typeof writePeftAdapter>[0]['tensors']) =>
-    writePeftAdapter({
-      tensors: best ?? (await trainer.readAdapter()),
-      config: { ...lora, base_model_name_or_path: model.info.name },
-    });
+  const config = { ...lora, base_model_name_or_path: model.info.name };
+  const files = async () => writePeftAdapter({ tensors: await trainer.readAdapter(), config });
+  const text = new TextModel(gpu, model, run.openChat);
+  const stage = { text, source: { live: trainer.adapter } };
+  const sample = async (step: number) => {
+    if (!request.samples || signal.aborted) return;
+    const texts = await sampleTexts(stage, request.samples, signal);
+    if (!signal.aborted) emit({ type: 'sample', runId, step, texts });
+  };
+  const between = async (step: number) => {
+    const { samples } = request;
+    if (samples && step % samples.every === 0) await sample(step);
+    await intermission.serve(stage);
+  };
   try {
     emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
     const totalSteps = training.max_steps;
@@ -69,7 +95,13 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
     const validation = evalBatches && new Validation(trainer, evalBatches, every, training);
     const { steps } = await runTraining({
       trainer,
-      windows: windows(batches, gate, signal),
+      windows: windows(batches, {
+        gate,
+        signal,
+        asked: () => intermission.asked(),
+        serve: () => intermission.serve(stage),
+      }),
+      between,
       steps: totalSteps,
       learningRate: (step) => learningRateAt(step, training, totalSteps),
       logEvery: LOG_EVERY,
@@ -85,15 +117,20 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
     });
     const kept = validation?.kept;
     const stopped = signal.aborted && steps < totalSteps;
+    await sample(steps);
+    const tensors = kept?.tensors ?? (await trainer.readAdapter());
     emit({
       type: 'finished',
       runId,
       steps,
       stopped,
-      files: await files(kept?.tensors),
+      files: writePeftAdapter({ tensors, config }),
       ...(kept && { kept: kept.adapter }),
     });
+    return { lora, tensors: ownBuffers(tensors) };
   } finally {
+    intermission.close();
+    text.dispose();
     trainer.dispose();
   }
 }
@@ -127,13 +164,52 @@ async function trainedRow({ lengths, load }: DatasetPart): Promise<Example | nul
   return null;
 }
 
-/** Waits where the user has paused; a stop while paused ends the run. */
-async function* windows(batches: Batches, gate: PauseGate, signal: AbortSignal) {
+interface Pauses {
+  readonly gate: PauseGate;
+  readonly signal: AbortSignal;
+  /** Resolves when there is something to be done meanwhile, and does it. */
+  asked(): Promise<void>;
+  serve(): Promise<void>;
+}
+
+/** Waits where the user has paused, for what comes up meanwhile too; a stop while paused ends the run. */
+async function* windows(batches: Batches, { gate, signal, asked, serve }: Pauses) {
+  const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   for (let step = 0; ; step++) {
-    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    if (gate.paused && !signal.aborted) await Promise.race([gate.wait(), stopped]);
+    while (gate.paused && !signal.aborted) {
+      await Promise.race([gate.wait(), stopped, asked()]);
+      await serve();
+    }
     yield (await batches.window(step)).map(flatten);
   }
+}
+
+/** The sample prompts continued greedily, as many at a time as fit. */
+async function sampleTexts({ text, source }: RunStage, samples: SampleSettings, signal: AbortSignal) {
+  const { prompts, max_new_tokens } = samples;
+  const chat = text.prompts.hasTemplate;
+  const stops = await text.prompts.stops(chat);
+  const sampling = { temperature: 0, top_k: 0, top_p: 1, seed: 0, max_new_tokens };
+  const texts: string[] = [];
+  const sequences = Math.min(MOST_SEQUENCES, prompts.length);
+  for (let at = 0; at < prompts.length && !signal.aborted; at += sequences) {
+    const own = await Promise.all(
+      prompts.slice(at, at + sequences).map((prompt) => {
+        return promptOf(
+          text.prompts,
+          chat ? { kind: 'chat', messages: [{ role: 'user', content: prompt }] } : { kind: 'text', text: prompt },
+        );
+      }),
+    );
+    const tokens = Math.max(...own.map(({ ids }) => ids.length)) + max_new_tokens;
+    const generator = await text.generator(source, sequences, tokens);
+    const rows = own.map((prompt) => ({ prompt, strength: 1 }));
+    const { tokenizer } = text.model;
+    texts.push(
+      ...(await continueTexts(generator, tokenizer, { rows, sampling, stops }, { signal })).map((one) => one.text),
+    );
+  }
+  return texts;
 }
 
 function validationBatches({ validation }: LoadedData, training: TrainRequest['training']): Batches | null {

@@ -5,13 +5,16 @@ import type { Message } from '../data/rows.ts';
 
 export type TemplateRequest =
   | { readonly type: 'open'; readonly setup: ChatSetup }
-  | { readonly type: 'render'; readonly messages: readonly Message[]; readonly spans: boolean };
+  | { readonly type: 'render'; readonly messages: readonly Message[]; readonly spans: boolean }
+  /** Up to where the assistant's answer begins. */
+  | { readonly type: 'prompt'; readonly messages: readonly Message[] };
 
 /** One for each request, in order, and `ready` before them all. */
 export type TemplateReply =
   | { readonly type: 'ready' }
   | { readonly type: 'opened' }
   | { readonly type: 'rendered'; readonly conversation: ConversationSpans }
+  | { readonly type: 'prompted'; readonly text: string }
   /** By its class, which does not survive being posted. */
   | {
       readonly type: 'refused';

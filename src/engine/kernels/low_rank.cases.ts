@@ -15,6 +15,8 @@ interface Shape {
   readonly bare?: readonly number[];
   readonly capacity?: number;
   readonly splits?: number;
+  /** Each token has a factor of its own. */
+  readonly strengths?: boolean;
   /** Columns around x and dy in their rows: before and after. */
   readonly margins?: readonly [number, number];
 }
@@ -23,12 +25,13 @@ interface Shape {
 const strength = ({ rank }: Shape, i: number) =>
   typeof rank === 'number' ? { rank, scale: 1.5 } : { rank: rank[i], scale: 1.5 + i };
 
-const title = ({ tokens, inFeatures, outFeatures, rank, bare, capacity = tokens, splits, margins }: Shape) =>
+const title = ({ tokens, inFeatures, outFeatures, rank, bare, capacity = tokens, splits, margins, strengths }: Shape) =>
   [
     ...(splits ? [`split ${splits}`] : []),
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${[rank].flat().join('+')}`,
     ...(bare ? [`not on ${bare.join(' and ')}`] : []),
     ...(margins ? ['columns'] : []),
+    ...(strengths ? ['strengths'] : []),
   ].join(' ');
 
 /** Offsets of an adapter's matrices in one run, and random values for the run. */
@@ -79,17 +82,22 @@ const forwardCase = (shape: Shape): KernelCase => ({
       const rows = { width: inFeatures, capacity, stride: before + inFeatures + after, at: before };
       const bound = bench.input('lora', parameters);
       const u = bench.output('u', capacity * adapter.columns);
+      const strengths = random.uniform(tokens, 0, 1).map((value, t) => (t === 0 ? 0 : value));
       lowRankForward(bench.plan, {
         x: { tensor: bench.inputRows('x', x, rows), stride: rows.stride, at: before },
         inFeatures,
         adapter: { ...adapter, parameters: bound, gradients: bound },
         u,
+        strength: shape.strengths ? bench.input('strength', strengths) : undefined,
       });
       await bench.run();
       const a = parameters.subarray(adapter.aAt, adapter.aAt + adapter.columns * inFeatures);
       const scales = adapter.parts.flatMap((part) => (part ? new Array<number>(part.rank).fill(part.scale) : []));
       const reference = matmulReference(x, a, inFeatures, adapter.columns);
-      const scaled = reference.map((value, i) => value * scales[i % adapter.columns]);
+      const factor = (t: number) => (shape.strengths ? strengths[t] : 1);
+      const scaled = reference.map(
+        (value, i) => value * scales[i % adapter.columns] * factor(Math.floor(i / adapter.columns)),
+      );
       return { error: await bench.error(u, scaled), tolerance: MATMUL };
     }),
 });
@@ -184,6 +192,7 @@ const SHAPES: readonly Shape[] = [
 
 export const cases: KernelCase[] = [
   ...SHAPES.map(forwardCase),
+  forwardCase({ tokens: 20, inFeatures: 68, outFeatures: [33, 9], rank: [3, 5], capacity: 22, strengths: true }),
   ...SHAPES.map(backwardCase),
   gradientCase({ tokens: 150, inFeatures: 65, outFeatures: [33, 9], rank: 3, capacity: 160, splits: 3 }),
   // Parts without a token.

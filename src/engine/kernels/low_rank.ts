@@ -20,24 +20,30 @@ interface LowRankVariant {
   readonly segments: number;
   readonly transposed: boolean;
   readonly aligned: boolean;
+  readonly strength: boolean;
 }
 
 /**
- * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth]; transposed the gradient
- * s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
+ * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth], or strength · s · A·x with
+ * a factor of each token's own; transposed the gradient s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
  */
-export function lowRankKernel({ segments, transposed, aligned }: LowRankVariant) {
+export function lowRankKernel({ segments, transposed, aligned, strength }: LowRankVariant) {
   return defineKernel({
     name: transposed ? 'low_rank_dx' : 'low_rank',
     shader: 'low_rank.wgsl',
-    bindings: { x: input(aligned ? 'vec4<f32>' : 'f32'), lora: input('f32'), u: output('f32') },
+    bindings: {
+      x: input(aligned ? 'vec4<f32>' : 'f32'),
+      lora: input('f32'),
+      u: output('f32'),
+      ...(strength ? { strength: input('f32') } : {}),
+    } as Record<string, Binding>,
     params: {
       x_stride: 'u32',
       u_stride: 'u32',
       ...uniforms(['x_at', 'depth', 'lora_at', 'u_at', 'rank', 'tile'], segments),
       ...uniforms(['scale'], segments, 'f32'),
     } as Record<string, ParamType>,
-    constants: { SEGMENTS: segments, TRANSPOSED: transposed, ALIGNED: aligned },
+    constants: { SEGMENTS: segments, TRANSPOSED: transposed, ALIGNED: aligned, STRENGTH: strength },
   });
 }
 
@@ -56,10 +62,11 @@ interface LowRankOptions {
   readonly u: Tensor;
   readonly columns: number;
   readonly transposed: boolean;
+  readonly strength?: Tensor;
   readonly products: readonly Product[];
 }
 
-function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products }: LowRankOptions): void {
+function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, strength, products }: LowRankOptions): void {
   const aligned = [x.stride, ...products.flatMap(({ xAt, depth }) => [xAt, depth])].every((size) => size % 4 === 0);
   let tiles = 0;
   const params: Record<string, number> = { x_stride: x.stride, u_stride: columns };
@@ -68,8 +75,8 @@ function lowRank(plan: PlanBuilder, { x, lora, u, columns, transposed, products 
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += Math.ceil(rank / RANKS);
   }
-  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned }), {
-    bindings: { x: x.tensor, lora, u },
+  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned, strength: strength !== undefined }), {
+    bindings: { x: x.tensor, lora, u, ...(strength && { strength }) },
     params,
     workgroups: (tokens) => [Math.ceil(tokens / TOKENS), tiles, 1],
     flopsPerToken: products.reduce((sum, { depth, rank }) => sum + 2 * depth * rank, 0),
@@ -105,16 +112,20 @@ export interface LowRankForwardOptions {
   readonly adapter: GroupAdapter;
   /** [T, columns]. */
   readonly u: Tensor;
+  /** [T], how much of the adapter each token gets; 1 unless given. */
+  readonly strength?: Tensor;
 }
 
 /** u = s · A·x of all adapted linears of a group; those with the same s lie one below the other and are one product. */
-export function lowRankForward(plan: PlanBuilder, { x, inFeatures, adapter, u }: LowRankForwardOptions): void {
+export function lowRankForward(plan: PlanBuilder, options: LowRankForwardOptions): void {
+  const { x, inFeatures, adapter, u, strength } = options;
   lowRank(plan, {
     x,
     lora: adapter.parameters,
     u,
     columns: adapter.columns,
     transposed: false,
+    strength,
     products: sameScale(adapter).map(({ uAt, rank, scale }) => ({
       xAt: x.at,
       depth: inFeatures,

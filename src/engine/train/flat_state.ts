@@ -86,7 +86,8 @@ export class FlatState {
   readonly #ranges: ReadonlyMap<string, Range>;
   readonly banks: readonly Bank[];
 
-  constructor(gpu: Gpu, runs: readonly FlatRun[]) {
+  /** @param trained false: parameters only, which stand for gradients and moments too, that nothing may write */
+  constructor(gpu: Gpu, runs: readonly FlatRun[], trained = true) {
     this.#gpu = gpu;
     const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
     const { ranges, bankBytes } = layoutFlat(runs, limit);
@@ -101,13 +102,18 @@ export class FlatState {
           category,
         }),
       );
-    this.banks = bankBytes.map((bytes, i) => ({
-      elements: bytes / 4,
-      parameters: buffer(`parameters ${i}`, bytes, 'adapter'),
-      gradients: buffer(`gradients ${i}`, bytes, 'adapter'),
-      moment1: buffer(`moment1 ${i}`, bytes, 'optimizer'),
-      moment2: buffer(`moment2 ${i}`, bytes, 'optimizer'),
-    }));
+    this.banks = bankBytes.map((bytes, i) => {
+      const elements = bytes / 4;
+      const parameters = buffer(`parameters ${i}`, bytes, 'adapter');
+      if (!trained) return { elements, parameters, gradients: parameters, moment1: parameters, moment2: parameters };
+      return {
+        elements,
+        parameters,
+        gradients: buffer(`gradients ${i}`, bytes, 'adapter'),
+        moment1: buffer(`moment1 ${i}`, bytes, 'optimizer'),
+        moment2: buffer(`moment2 ${i}`, bytes, 'optimizer'),
+      };
+    });
   }
 
   names(): string[] {
@@ -191,7 +197,8 @@ export class FlatState {
 
   dispose(): void {
     for (const { parameters, gradients, moment1, moment2 } of this.banks) {
-      for (const { buffer } of [parameters, gradients, moment1, moment2]) this.#gpu.ledger.destroy(buffer);
+      const buffers = [parameters, gradients, moment1, moment2].map((tensor) => tensor.buffer);
+      for (const buffer of new Set(buffers)) this.#gpu.ledger.destroy(buffer);
     }
   }
 }
