@@ -70,7 +70,9 @@ it('shows the whole studio with no network, and what was learned is far beyond c
   expect(fetched.filter((path) => /demo-model|examples/.test(path))).toEqual([]);
   await start.click();
   await page.getByRole('button', { name: 'Stop and keep' }).waitFor({ timeout: 60_000 });
-  await page.getByRole('heading', { name: /Take it home/ }).waitFor({ timeout: 540_000 });
+  await page.getByRole('heading', { name: 'Try it' }).waitFor({ timeout: 540_000 });
+  // Asked by itself, of both: in every row that she learned from she begins like this.
+  await page.getByText(/^Snuffle!/).waitFor({ timeout: 60_000 });
 
   const losses = await lossesOf(page);
   expect(losses.length).toBe(48);
@@ -98,7 +100,7 @@ it('notices an adapter that does not learn', async () => {
   await page.getByRole('button', { name: 'Try the demo' }).click();
   await page.getByText(new RegExp(`Step ${EARLY}`)).waitFor({ timeout: 400_000 });
   await page.getByRole('button', { name: 'Stop and keep' }).click();
-  await page.getByRole('heading', { name: /Take it home/ }).waitFor({ timeout: 60_000 });
+  await page.getByRole('heading', { name: 'Try it' }).waitFor({ timeout: 60_000 });
   expect(changed).toBe(1);
   const losses = await lossesOf(page);
   expect(losses.length).toBeGreaterThanOrEqual(EARLY);

@@ -13,6 +13,7 @@ import { closeRun, isActive, startTraining, useRun } from './run_store.ts';
 import { DEFAULT_SETTINGS, type Settings, useSettings } from './settings_store.ts';
 import { currentSettings, dataSettings } from './studio.ts';
 import { studioClient } from './studio_client.ts';
+import { forgetTry, sendDraft, setTry } from './try_store.ts';
 
 /** What the demo is at; `done` when there is an adapter to try. */
 export type DemoStage = 'off' | 'model' | 'data' | 'train' | 'done' | 'failed';
@@ -60,6 +61,12 @@ export const DEMO_SETTINGS: Settings = {
   flags: { ...DEFAULT_SETTINGS.flags, assistant_only_loss: true },
   lr_scheduler_type: 'linear',
 };
+
+/** Asked of base and tuned model when the run is over; not in the data. */
+const QUESTION = 'I am thirsty. Who are you?';
+
+/** Answered while it trains, before the first step and then every dozen. */
+const DEMO_SAMPLES = { prompts: ['Where do you live?', QUESTION], every: 12, max_new_tokens: 40 };
 
 let location: ModelLocation | null = null;
 /** What the form had before the demo. */
@@ -122,14 +129,17 @@ export function followDemo(): void {
     if (!request || !info) return fail('The settings of the demo do not fit its model.');
     useDemo.setState({ stage: 'train' });
     goTo('train');
-    startTraining(request, info);
+    startTraining({ ...request, samples: DEMO_SAMPLES }, info);
   });
   useRun.subscribe(({ status, failure }, { status: previous }) => {
     if (useDemo.getState().stage !== 'train' || status === previous) return;
     if (status === 'failed') fail(failure?.message ?? 'The run failed.');
     else if (status === 'finished') {
       useDemo.setState({ stage: 'done' });
-      goTo('export');
+      goTo('try');
+      forgetTry('chat');
+      setTry({ draft: QUESTION });
+      sendDraft('trained');
     }
   });
 }

@@ -33,13 +33,19 @@ const STEPS: readonly Step[] = [
     line: 'Small matrices beside the frozen layers, the adapter, learn her way of speaking: the loss is how surprised they still are.',
   },
   {
+    name: 'Try',
+    href: '#try',
+    stage: 'done',
+    line: 'The same question to the model as it was and as it is now, side by side. Ask your own.',
+  },
+  {
     name: 'Export',
     href: '#export',
     stage: 'done',
     line: 'The adapter is yours: a zip of half a megabyte that any tool which knows LoRA can load.',
   },
 ];
-const ORDER: readonly DemoStage[] = STEPS.map(({ stage }) => stage);
+const ORDER: readonly DemoStage[] = ['model', 'data', 'train', 'done'];
 
 /** On every screen while the demo is on: where it is, and in a line what happens there. */
 export function DemoGuide() {
@@ -52,13 +58,14 @@ export function DemoGuide() {
       <ol className={styles.steps}>
         {STEPS.map(({ name, href, line }, i) => {
           const done = i < at;
+          const open = i <= at || stage === 'done';
           return (
-            <li key={name} className={styles.step} data-state={done ? 'done' : i === at ? 'now' : 'later'}>
+            <li key={name} className={styles.step} data-state={done ? 'done' : open ? 'now' : 'later'}>
               <span className={styles.mark} aria-hidden="true">
                 {done ? <Icon name="check" size={12} /> : i + 1}
               </span>
               <p className={styles.text}>
-                {i <= at ? <a href={href}>{name}</a> : <span>{name}</span>}
+                {open ? <a href={href}>{name}</a> : <span>{name}</span>}
                 {done && <span className="unseen">, done</span>}
                 <span className={styles.line}>{line}</span>
               </p>
