@@ -65,8 +65,8 @@ export const DEMO_SETTINGS: Settings = {
 /** Asked of base and tuned model when the run is over; not in the data. */
 const QUESTION = 'I am thirsty. Who are you?';
 
-/** Answered while it trains, before the first step and then every dozen. */
-const DEMO_SAMPLES = { prompts: ['Where do you live?', QUESTION], every: 12, max_new_tokens: 40 };
+/** Answered before the first step and every sixteen. */
+const DEMO_SAMPLES = { prompts: ['Where do you live?', QUESTION], every: 16, max_new_tokens: 32 };
 
 let location: ModelLocation | null = null;
 /** What the form had before the demo. */

@@ -12,6 +12,7 @@ import { forgetTuned, isActive, receiveForRun, useRun } from './run_store.ts';
 import { receiveForSearch } from './search_store.ts';
 import { resetSettings, setNumber, useSettings } from './settings_store.ts';
 import { type StudioWorker, studioClient } from './studio_client.ts';
+import { receiveForTeach } from './teach_store.ts';
 import { forgetTry, receiveForTry } from './try_store.ts';
 
 /** Typing is over before a file is read again. */
@@ -28,6 +29,7 @@ export function startStudio(createWorker: () => StudioWorker): void {
     receiveForPrediction(signal);
     receiveForRun(signal);
     receiveForTry(signal);
+    receiveForTeach(signal);
     receiveForEvaluation(signal);
     if (signal.type === 'failed' && signal.name === 'DeviceLostError') forgetModel();
   });

@@ -99,6 +99,7 @@ async function describe({ folder, commit, files }: OpenFolder): Promise<{ info: 
     downloadBytes: weights.reduce((sum, { size }) => sum + size, 0),
     weightFiles: weights.length,
     linears: layerLinears(spec).map(({ name }) => name.slice(name.lastIndexOf('.') + 1)),
+    linearPaths: layerLinears(spec).map(({ name }) => name),
     chatTemplate: await hasChatTemplate(folder),
   };
   return { info, spec };

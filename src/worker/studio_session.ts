@@ -19,9 +19,10 @@ import { type AdapterSource, generateInStudio, TextModel, type TunedAdapter } fr
 import { downloadDataset } from './studio_hub_data.ts';
 import { type InspectedModel, inspectModel, type LoadedModel, loadModel, type ModelPorts } from './studio_model.ts';
 import { predictStudioRun } from './studio_prediction.ts';
-import type { DataLocation, StudioCommand, StudioEvent, TryAdapter } from './studio_protocol.ts';
+import type { DataLocation, ModelLocation, StudioCommand, StudioEvent, TryAdapter } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { type RunStage, trainInStudio } from './studio_train.ts';
+import { weightFigures } from './studio_weights.ts';
 import { RunFailure } from './train_run.ts';
 import { ownBuffers } from './trainer_options.ts';
 import { restoreChoices } from './tuning_store.ts';
@@ -59,6 +60,8 @@ export class StudioSession {
   #token: string | null = null;
   #inspected: InspectedModel | null = null;
   #model: LoadedModel | null = null;
+  /** Where the loaded model is from. */
+  #location: ModelLocation = { kind: 'files', name: '', files: [] };
   #read: ReadData | null = null;
   #data: LoadedData | null = null;
   #adapter: PeftAdapter | null = null;
@@ -164,6 +167,7 @@ export class StudioSession {
         this.#dropModel();
         const model = await loadModel(gpu, command.location, command.quantization, ports);
         this.#model = model;
+        this.#location = command.location;
         emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
         return;
       }
@@ -199,6 +203,11 @@ export class StudioSession {
           signal,
         });
         return;
+      case 'show-weights': {
+        const figures = await weightFigures(this.#needModel(), this.#location, command.layer, command.linear);
+        emit({ type: 'weights', runId, figures });
+        return;
+      }
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
         this.#adapter = adapter;

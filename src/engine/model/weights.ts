@@ -32,6 +32,8 @@ export interface QuantizedTensor {
 export class ModelWeights {
   readonly spec: ModelSpec;
   readonly layout: LayerLayout;
+  /** As the options or the checkpoint had it. */
+  readonly quantType: QuantType;
   readonly embedding: RowShards;
   readonly head: RowShards;
   readonly #gpu: Gpu;
@@ -43,7 +45,9 @@ export class ModelWeights {
     spec: ModelSpec,
     layout: LayerLayout,
     parts: { slots: readonly BufferTensor[]; finalNorm: BufferTensor; embedding: RowShards; head: RowShards },
+    quantType: QuantType = 'nf4',
   ) {
+    this.quantType = quantType;
     this.#gpu = gpu;
     this.spec = spec;
     this.layout = layout;
@@ -119,7 +123,8 @@ export class ModelWeights {
       }
       await quantizer.checkFinite();
       quantizer.dispose();
-      return new ModelWeights(gpu, spec, layout, { slots, finalNorm, embedding, head });
+      const parts = { slots, finalNorm, embedding, head };
+      return new ModelWeights(gpu, spec, layout, parts, quantization.quantType);
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
@@ -165,20 +170,25 @@ export class ModelWeights {
   /** Reads every quantized linear back, as bitsandbytes' bytes. */
   async *quantized(): AsyncGenerator<QuantizedTensor> {
     for (let i = 0; i < this.#slots.length; i++) {
-      for (const [name, l] of this.layout.linears) {
-        const read = (at: number, words: number) => readBuffer(this.#gpu, this.#slots[i].buffer, at * 4, words * 4);
-        const packed = new Uint8Array(await read(l.codesAt, l.codesWords), 0, Math.ceil(l.elements / 2));
-        const scales = await read(l.absmaxAt, l.absmaxWords);
-        const nested = l.nestedWords > 0 ? new Float32Array(await read(l.nestedAt, l.nestedWords)) : null;
-        yield {
-          name: `${this.spec.tensors.layerPrefix}${i}.${name}`,
-          packed,
-          absmax: nested ? new Uint8Array(scales, 0, l.blocks) : new Float32Array(scales),
-          nestedAbsmax: nested ? nested.slice(1) : null,
-          nestedOffset: nested ? nested[0] : null,
-        };
-      }
+      for (const name of this.layout.linears.keys()) yield await this.readQuantized(i, name);
     }
+  }
+
+  /** Reads a linear of a layer back; `name` is its path in the layer, `self_attn.q_proj`. */
+  async readQuantized(layer: number, name: string): Promise<QuantizedTensor> {
+    const l = this.layout.linears.get(name);
+    if (!l || !this.#slots[layer]) throw new RangeError(`There is no ${name} in layer ${layer}.`);
+    const read = (at: number, words: number) => readBuffer(this.#gpu, this.#slots[layer].buffer, at * 4, words * 4);
+    const packed = new Uint8Array(await read(l.codesAt, l.codesWords), 0, Math.ceil(l.elements / 2));
+    const scales = await read(l.absmaxAt, l.absmaxWords);
+    const nested = l.nestedWords > 0 ? new Float32Array(await read(l.nestedAt, l.nestedWords)) : null;
+    return {
+      name: `${this.spec.tensors.layerPrefix}${layer}.${name}`,
+      packed,
+      absmax: nested ? new Uint8Array(scales, 0, l.blocks) : new Float32Array(scales),
+      nestedAbsmax: nested ? nested.slice(1) : null,
+      nestedOffset: nested ? nested[0] : null,
+    };
   }
 
   dispose(): void {

@@ -3,6 +3,7 @@ import { useRun } from '../../state/run_store.ts';
 import { plural } from '../format.ts';
 import { MemoryBar } from '../primitives/memory_bar.tsx';
 import { Panel } from '../primitives/panel.tsx';
+import { TeachPanel } from '../teach/teach_panel.tsx';
 import { loadCharts } from './load_charts.ts';
 import { RunOutcome } from './run_outcome.tsx';
 import { RunProgress } from './run_progress.tsx';
@@ -21,6 +22,7 @@ export const RunView = memo(function RunView() {
       <Suspense fallback={<div className={styles.waiting} aria-busy="true" />}>
         <Charts />
       </Suspense>
+      <TeachPanel />
       <div className={styles.below}>
         <MemoryPanel />
         <div className={styles.facts}>
