@@ -7,7 +7,7 @@ import { giveUp, root } from './root.mjs';
 
 const SOURCES = ['src', 'shaders', 'vite.config.ts', 'index.html', 'package-lock.json'];
 /** Vite modes (vite.config.ts), each built into dist/<mode>, and what they read beside the sources. */
-const EXTRA_SOURCES = { page: ['e2e/golden/llama-text'], headless: [], node: [] };
+const EXTRA_SOURCES = { page: ['e2e/golden/llama-text', 'public'], headless: [], node: [] };
 
 /** The folder of an up-to-date bundle: `page`, `headless` or `node`. */
 export function ensureBuilt(mode) {
