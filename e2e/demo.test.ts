@@ -72,7 +72,10 @@ it('shows the whole studio with no network, and what was learned is far beyond c
   await page.getByRole('button', { name: 'Stop and keep' }).waitFor({ timeout: 60_000 });
   await page.getByRole('heading', { name: 'Try it' }).waitFor({ timeout: 540_000 });
   // Asked by itself, of both: in every row that she learned from she begins like this.
-  await page.getByText(/^Snuffle!/).waitFor({ timeout: 60_000 });
+  await page
+    .getByText(/^Snuffle!/)
+    .first()
+    .waitFor({ timeout: 90_000 });
 
   const losses = await lossesOf(page);
   expect(losses.length).toBe(48);
