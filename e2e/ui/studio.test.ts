@@ -59,6 +59,10 @@ it('goes from a model to a zip with the keyboard alone', async () => {
   await page.getByRole('link', { name: /Take the adapter/ }).waitFor();
   await page.getByRole('img', { name: /^Loss by step: .* at step 60$/ }).waitFor();
   await inspect(page, 'run');
+  await press(page, /^QLoRA in three pictures/);
+  await page.getByRole('img', { name: /^Uses of the sixteen levels of model.layers.0/ }).waitFor();
+  await page.getByRole('list', { name: 'Norm of B·A by layer after 60 steps' }).waitFor();
+  await inspect(page, 'run, explained');
   await press(page, /Take the adapter/);
   await inspect(page, 'export');
   const download = page.waitForEvent('download');

@@ -7,7 +7,12 @@ import { giveUp, root } from './root.mjs';
 
 const SOURCES = ['src', 'shaders', 'vite.config.ts', 'index.html', 'package-lock.json'];
 /** Vite modes (vite.config.ts), each built into dist/<mode>, and what they read beside the sources. */
-const EXTRA_SOURCES = { page: ['e2e/golden/llama-text'], headless: [], node: [], cases: ['e2e/kernel_cases.ts'] };
+const EXTRA_SOURCES = {
+  page: ['e2e/golden/llama-text', 'public'],
+  headless: [],
+  node: [],
+  cases: ['e2e/kernel_cases.ts'],
+};
 
 /** The folder of an up-to-date bundle: `page`, `headless`, `node` or `cases`. */
 export function ensureBuilt(mode) {

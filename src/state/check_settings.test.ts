@@ -20,6 +20,7 @@ const model: ModelInfo = {
   downloadBytes: 1,
   weightFiles: 1,
   linears: ['q_proj', 'v_proj'],
+  linearPaths: ['self_attn.q_proj', 'self_attn.v_proj'],
   chatTemplate: false,
 };
 

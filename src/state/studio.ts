@@ -13,6 +13,7 @@ import { receiveForSearch } from './search_store.ts';
 import { resetSettings, setNumber, useSettings } from './settings_store.ts';
 import { listStorage, receiveForStorage } from './storage_store.ts';
 import { type StudioWorker, studioClient } from './studio_client.ts';
+import { receiveForTeach } from './teach_store.ts';
 import { forgetTry, receiveForTry } from './try_store.ts';
 import { followWakeLock } from './wake_lock.ts';
 
@@ -30,6 +31,7 @@ export function startStudio(createWorker: () => StudioWorker): void {
     receiveForPrediction(signal);
     receiveForRun(signal);
     receiveForTry(signal);
+    receiveForTeach(signal);
     receiveForEvaluation(signal);
     receiveForStorage(signal);
     if (signal.type === 'failed' && signal.name === 'DeviceLostError') forgetModel();

@@ -3,6 +3,7 @@ import { useDevice } from '../state/device_store.ts';
 import { type Screen, useNavigation } from '../state/navigation.ts';
 import styles from './app.module.css';
 import { DataScreen } from './data/data_screen.tsx';
+import { DemoGuide } from './demo/demo_guide.tsx';
 import { ExportScreen } from './export/export_screen.tsx';
 import { ModelScreen } from './model/model_screen.tsx';
 import { RunsScreen } from './runs/runs_screen.tsx';
@@ -34,6 +35,7 @@ export function App() {
         ) : (
           <>
             <CrashNotice />
+            <DemoGuide />
             <Content screen={screen} />
           </>
         )}

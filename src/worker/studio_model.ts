@@ -2,6 +2,7 @@
 import { Tokenizer } from '../data/tokenizer.ts';
 import { copyTokenizerFiles } from '../data/tokenizer_files.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import type { QuantType } from '../engine/kernels/nf4_codebook.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import type { ModelMemory } from '../engine/train/predict_memory.ts';
 import { WeightCacheError } from '../engine/weight_cache.ts';
@@ -132,6 +133,7 @@ async function describe({ folder, commit, files }: OpenFolder): Promise<{ info: 
     downloadBytes: weights.reduce((sum, { size }) => sum + size, 0),
     weightFiles: weights.length,
     linears: layerLinears(spec).map(({ name }) => name.slice(name.lastIndexOf('.') + 1)),
+    linearPaths: layerLinears(spec).map(({ name }) => name),
     chatTemplate: await hasChatTemplate(folder),
   };
   return { info, spec };
@@ -212,7 +214,10 @@ async function loadOnce(
     const memory = { spec, doubleQuant, tableDtype: weights.embedding.dtype };
     if (cache) {
       const origin = location.kind === 'hub' ? { ...location, revision: opened.commit ?? location.revision } : null;
-      const details: CachedDetails = { info, quantization, doubleQuant, tableDtype: memory.tableDtype, origin };
+      const { quantType } = weights;
+      const details: CachedDetails = {
+        ...{ info, quantization, quantType, doubleQuant, tableDtype: memory.tableDtype, origin },
+      };
       await cache.finish(details);
       await ports.store.putModel(manifestOf(key, info, cache, cache.complete));
     }
@@ -228,6 +233,8 @@ async function loadOnce(
 export interface CachedDetails {
   readonly info: ModelInfo;
   readonly quantization: QuantizationConfig;
+  /** What the codes stand for: the checkpoint's own where it was in 4 bits. */
+  readonly quantType: QuantType;
   readonly doubleQuant: boolean;
   readonly tableDtype: ModelMemory['tableDtype'];
   /** Where it can be loaded from again. */
@@ -262,7 +269,7 @@ async function loadCached(
     const onLoading = reporter(ports, null);
     const { signal } = ports;
     const weights = await ModelWeights.fromCache(gpu, spec, cache, {
-      ...{ doubleQuant, tableDtype, signal, onLoading },
+      ...{ quantType: details.quantType, doubleQuant, tableDtype, signal, onLoading },
       ...(budget !== undefined && { budget }),
     });
     gpu.check();

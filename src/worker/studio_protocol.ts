@@ -159,6 +159,8 @@ export type StudioCommand =
   | { type: 'show-row'; runId: string; row: number; settings: DataSettings }
   /** Tokenizes what was read, with the loaded model: `data-progress` …, then `data-ready` or `failed`. */
   | { type: 'prepare-data'; runId: string; settings: DataSettings }
+  /** What 4 bits made of a linear of the loaded model (`self_attn.q_proj` of a layer): `weights` or `failed`. */
+  | { type: 'show-weights'; runId: string; layer: number; linear: string }
   /** An adapter to start from: a zip, or adapter_config.json and adapter_model.safetensors: `adapter-ready` or `failed`. */
   | { type: 'open-adapter'; runId: string; files: readonly File[] }
   /** Start from a fresh adapter again. No event follows. */
@@ -254,6 +256,8 @@ export interface ModelInfo {
   readonly weightFiles: number;
   /** Last parts of the linears' names, for target_modules. */
   readonly linears: readonly string[];
+  /** Their paths in a layer, `self_attn.q_proj`. */
+  readonly linearPaths: readonly string[];
   readonly chatTemplate: boolean;
 }
 
@@ -337,6 +341,19 @@ export interface LengthFigures {
   readonly max: number;
   readonly bins: readonly number[];
   readonly binWidth: number;
+}
+
+/** How a linear's weights lie on the sixteen levels. */
+export interface WeightFigures {
+  /** Its path. */
+  readonly linear: string;
+  readonly quantType: 'nf4' | 'fp4';
+  readonly doubleQuant: boolean;
+  /** Ascending, of a block's largest magnitude; and how many weights have each. */
+  readonly levels: readonly number[];
+  readonly uses: readonly number[];
+  /** ‖W − Ŵ‖/‖W‖; null where the weights as they were are not at hand. */
+  readonly error: number | null;
 }
 
 export interface FileProgress {
@@ -455,6 +472,9 @@ export type StudioEvent =
   /** Where the moments of a paged optimizer lie, and what moves. */
   | { type: 'paging'; runId: string; rates: PagingRates }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
+  /** ‖B·A‖ of each layer after so many steps; of adapters that are small enough to be looked at while they are trained. */
+  | { type: 'adapter-norms'; runId: string; step: number; norms: readonly number[] }
+  | { type: 'weights'; runId: string; figures: WeightFigures }
   /** The sample prompts' continuations by the adapter after so many steps, in the order of the prompts. */
   | { type: 'sample'; runId: string; step: number; texts: readonly string[] }
   /** What the model is given, a row each. */

@@ -39,6 +39,7 @@ import { droppedSources, type ReadData, rawRows, readData } from './studio_read.
 import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
 import type { StudioStore } from './studio_storage.ts';
 import type { RunStage } from './studio_train.ts';
+import { weightFigures } from './studio_weights.ts';
 import { poolWidth, TokenizerPool } from './tokenizer_pool.ts';
 import type { CreateTokenizerWorker } from './tokenizer_protocol.ts';
 import { RunFailure } from './train_run.ts';
@@ -252,6 +253,11 @@ export class StudioSession {
         });
         this.#dataModel = this.#model?.key ?? null;
         return;
+      case 'show-weights': {
+        const figures = await weightFigures(this.#needModel(), this.#origin, command.layer, command.linear);
+        emit({ type: 'weights', runId, figures });
+        return;
+      }
       case 'open-adapter': {
         const adapter = await openAdapter(command.files);
         this.#adapter = adapter;

@@ -15,6 +15,7 @@ import { adaptedLinears } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
 import type { LoraConfig } from '../formats/run_config.ts';
 import type { PauseGate } from '../hub/gate.ts';
+import { deltaNorms, MOST_ELEMENTS } from './adapter_norms.ts';
 import { Checkpointer, type CheckpointStore, type RunCheckpoint, restoreCheckpoint } from './checkpointing.ts';
 import { continueTexts } from './generate_text.ts';
 import type { Intermission } from './intermission.ts';
@@ -32,6 +33,9 @@ import { Validation } from './validation.ts';
 
 /** Most steps between two read-backs of the log. */
 const LOG_EVERY = 8;
+
+/** How often in a run the adapter's norms are told. */
+const NORMS_TOLD = 12;
 
 export interface StudioRun {
   readonly runId: string;
@@ -104,8 +108,15 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
     const texts = await sampleTexts(stage, request.samples, signal);
     if (!signal.aborted) emit({ type: 'sample', runId, step, texts });
   };
+  const linears = [...adapters.values()];
+  const watched =
+    linears.reduce((sum, { rank, linear: l }) => sum + rank * (l.inFeatures + l.outFeatures), 0) <= MOST_ELEMENTS;
+  const tellNorms = (step: number, tensors: Parameters<typeof deltaNorms>[0]) =>
+    emit({ type: 'adapter-norms', runId, step, norms: deltaNorms(tensors, linears, model.spec.layers.length) });
   const between = async (step: number) => {
     const { samples } = request;
+    if (watched && step % Math.ceil(training.max_steps / NORMS_TOLD) === 0)
+      tellNorms(step, await trainer.readAdapter());
     if (samples && step % samples.every === 0) await sample(step);
     await intermission.serve(stage);
   };
@@ -158,6 +169,7 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
     const stopped = signal.aborted && steps < totalSteps;
     await sample(steps);
     const tensors = kept?.tensors ?? (await trainer.readAdapter());
+    tellNorms(kept?.adapter.step ?? steps, tensors);
     emit({
       type: 'finished',
       runId,

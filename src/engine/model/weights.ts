@@ -45,6 +45,8 @@ export interface QuantizedTensor {
 export class ModelWeights {
   readonly spec: ModelSpec;
   readonly layout: LayerLayout;
+  /** As the options or the checkpoint had it. */
+  readonly quantType: QuantType;
   readonly embedding: RowShards;
   readonly head: RowShards;
   readonly #gpu: Gpu;
@@ -64,7 +66,9 @@ export class ModelWeights {
       embedding: RowShards;
       head: RowShards;
     },
+    quantType: QuantType = 'nf4',
   ) {
+    this.quantType = quantType;
     this.#gpu = gpu;
     this.spec = spec;
     this.layout = layout;
@@ -174,7 +178,8 @@ export class ModelWeights {
       quantizer.dispose();
       const slabs = stored ? new StoredSlabs(spec, layout, source, stored) : kept;
       const ring = streams ? new LayerRing(gpu, slots, slabs, held) : null;
-      return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head });
+      const parts = { slots, ring, finalNorm, embedding, head };
+      return new ModelWeights(gpu, spec, layout, parts, quantization.quantType);
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
@@ -191,6 +196,8 @@ export class ModelWeights {
     spec: ModelSpec,
     cache: Pick<WeightCache, 'read'>,
     options: {
+      /** What the codes stand for. */
+      readonly quantType: QuantType;
       readonly doubleQuant: boolean;
       readonly tableDtype: TableDtype;
       /** As of {@link load}; layers beyond it are kept in host memory. */
@@ -199,7 +206,7 @@ export class ModelWeights {
       readonly signal?: AbortSignal;
     },
   ): Promise<ModelWeights> {
-    const { doubleQuant, tableDtype, budget } = options;
+    const { quantType, doubleQuant, tableDtype, budget } = options;
     const before = new Set(gpu.ledger.buffers());
     try {
       const model = await allocate(gpu, () => ModelWeights.blank(gpu, spec, doubleQuant, tableDtype, budget));
@@ -240,12 +247,11 @@ export class ModelWeights {
         options.onLoading?.({ loadedBytes, totalBytes, tensor: section });
       }
       await gpu.device.queue.onSubmittedWorkDone();
-      if (!streams) return model;
       // The last layer that went through a slot is in it.
       const last = spec.layers.length - 1;
       const held = slots.map((_, slot) => last - ((last - slot) % slots.length));
-      const ring = new LayerRing(gpu, slots, kept, held);
-      return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head });
+      const ring = streams ? new LayerRing(gpu, slots, kept, held) : null;
+      return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head }, quantType);
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
@@ -308,22 +314,33 @@ export class ModelWeights {
   async *quantized(): AsyncGenerator<QuantizedTensor> {
     for (let i = 0; i < this.spec.layers.length; i++) {
       const slab = await this.#ring?.read(i);
-      for (const [name, l] of this.layout.linears) {
-        const read = async (at: number, words: number) =>
-          slab?.buffer.slice(at * 4, (at + words) * 4) ??
-          (await readBuffer(this.#gpu, this.#slot(i).buffer, at * 4, words * 4));
-        const packed = new Uint8Array(await read(l.codesAt, l.codesWords), 0, Math.ceil(l.elements / 2));
-        const scales = await read(l.absmaxAt, l.absmaxWords);
-        const nested = l.nestedWords > 0 ? new Float32Array(await read(l.nestedAt, l.nestedWords)) : null;
-        yield {
-          name: `${this.spec.tensors.layerPrefix}${i}.${name}`,
-          packed,
-          absmax: nested ? new Uint8Array(scales, 0, l.blocks) : new Float32Array(scales),
-          nestedAbsmax: nested ? nested.slice(1) : null,
-          nestedOffset: nested ? nested[0] : null,
-        };
-      }
+      for (const name of this.layout.linears.keys()) yield await this.#linear(i, name, slab);
     }
+  }
+
+  /** Reads a linear of a layer back; `name` is its path in the layer, `self_attn.q_proj`. */
+  async readQuantized(layer: number, name: string): Promise<QuantizedTensor> {
+    if (!this.spec.layers[layer]) throw new RangeError(`There is no layer ${layer}.`);
+    return this.#linear(layer, name, await this.#ring?.read(layer));
+  }
+
+  /** `slab`: the layer's, where layers pass through the slots. */
+  async #linear(layer: number, name: string, slab: Uint8Array | undefined): Promise<QuantizedTensor> {
+    const l = this.layout.linears.get(name);
+    if (!l) throw new RangeError(`There is no ${name} in layer ${layer}.`);
+    const read = async (at: number, words: number) =>
+      slab?.slice(at * 4, (at + words) * 4).buffer ??
+      (await readBuffer(this.#gpu, this.#slot(layer).buffer, at * 4, words * 4));
+    const packed = new Uint8Array(await read(l.codesAt, l.codesWords), 0, Math.ceil(l.elements / 2));
+    const scales = await read(l.absmaxAt, l.absmaxWords);
+    const nested = l.nestedWords > 0 ? new Float32Array(await read(l.nestedAt, l.nestedWords)) : null;
+    return {
+      name: `${this.spec.tensors.layerPrefix}${layer}.${name}`,
+      packed,
+      absmax: nested ? new Uint8Array(scales, 0, l.blocks) : new Float32Array(scales),
+      nestedAbsmax: nested ? nested.slice(1) : null,
+      nestedOffset: nested ? nested[0] : null,
+    };
   }
 
   #slot(layer: number): BufferTensor {

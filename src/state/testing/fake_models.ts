@@ -15,6 +15,7 @@ const smol: ModelInfo = {
   downloadBytes: 269_060_552,
   weightFiles: 1,
   linears: LINEARS,
+  linearPaths: LINEARS.map((name) => `${/^[qkvo]_/.test(name) ? 'self_attn' : 'mlp'}.${name}`),
   chatTemplate: true,
 };
 

@@ -3,6 +3,7 @@
  * scenario needs is asked for by what a person does: Llama is gated until a token is given, gpt2 is not supported, the
  * 360M model loses its connection half way, a learning rate of 0.1 ends in NaN.
  */
+import { NF4_CODEBOOK } from '../../engine/kernels/nf4_codebook.ts';
 import type { MemoryCategory } from '../../worker/protocol.ts';
 import type { ModelInfo, ModelLocation, StudioCommand, StudioEvent } from '../../worker/studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from '../../worker/studio_read.ts';
@@ -85,6 +86,8 @@ export class FakeWorker implements StudioWorker {
       }
       case 'prepare-data':
         return this.#prepareData(command);
+      case 'show-weights':
+        return this.#showWeights(command);
       case 'open-adapter':
         await this.#wait(500);
         return this.#openAdapter(command);
@@ -115,6 +118,25 @@ export class FakeWorker implements StudioWorker {
     if (command.type === 'delete-run') this.#deleted.add(command.id);
     if (command.type === 'delete-model') this.#deleted.add(command.key);
     this.#say({ type: 'storage', runId: command.runId, facts: fakeStorage(this.#deleted) });
+  }
+
+  #showWeights({ runId, layer, linear }: Of<'show-weights'>): void {
+    // As a bell's weights lie on the levels.
+    const uses = NF4_CODEBOOK.map((level) =>
+      Math.round(2e5 * Math.exp(-4.5 * level * level) * (1 - Math.abs(level) / 3)),
+    );
+    this.#say({
+      type: 'weights',
+      runId,
+      figures: {
+        linear: `model.layers.${layer}.${linear}`,
+        quantType: 'nf4',
+        doubleQuant: true,
+        levels: [...NF4_CODEBOOK],
+        uses: [...uses],
+        error: 0.0931,
+      },
+    });
   }
 
   async #start({ runId }: Of<'start'>): Promise<void> {
@@ -242,7 +264,12 @@ export class FakeWorker implements StudioWorker {
       const texts = samples.prompts.map((_, i) => fakeAnswer(step / max_steps, i));
       this.#say({ type: 'sample', runId, step, texts });
     };
+    const tellNorms = () => {
+      const norms = Array.from({ length: model.layers }, (_, i) => (step / max_steps) * (1 + i / model.layers));
+      this.#say({ type: 'adapter-norms', runId, step, norms });
+    };
     sample();
+    tellNorms();
     // Timers are not finer than some milliseconds: very fast runs tell several steps at once.
     const { stepsPerSecond, speed } = this.#options;
     const together = Math.max(1, Math.round((stepsPerSecond * speed) / 200));
@@ -265,6 +292,7 @@ export class FakeWorker implements StudioWorker {
       const tokensPerSecond = 1180 + Math.sin(step) * 60;
       this.#say({ type: 'step', runId, record: stepRecord(step, request), totalSteps: max_steps, tokensPerSecond });
       if (samples && step % samples.every === 0) sample();
+      if (step % Math.ceil(max_steps / 12) === 0) tellNorms();
       if (eval_steps && step % eval_steps === 0) {
         this.#say({ type: 'evaluation', runId, step, loss: evalLoss(step, max_steps), tokens: 2100 });
       }

@@ -1,5 +1,6 @@
 import { useEffect, useRef } from 'react';
 import { type Inspection as InspectionState, useModel } from '../../state/model_store.ts';
+import { StartDemo } from '../demo/start_demo.tsx';
 import { bytes } from '../format.ts';
 import { Panel } from '../primitives/panel.tsx';
 import { Screen } from '../primitives/screen.tsx';
@@ -30,6 +31,7 @@ export function ModelScreen() {
       <p className="unseen" role="status">
         {loading?.failure ? '' : spoken(inspection, loading?.info.name, loaded?.info.name)}
       </p>
+      <StartDemo />
       <div className={styles.layout}>
         <div className={styles.search}>
           <ModelSearch />

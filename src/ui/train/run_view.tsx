@@ -3,6 +3,7 @@ import { useRun } from '../../state/run_store.ts';
 import { plural } from '../format.ts';
 import { MemoryBar } from '../primitives/memory_bar.tsx';
 import { Panel } from '../primitives/panel.tsx';
+import { TeachPanel } from '../teach/teach_panel.tsx';
 import { loadCharts } from './load_charts.ts';
 import { PagingFigures } from './paging_figures.tsx';
 import { RunNotices } from './run_notices.tsx';
@@ -26,6 +27,7 @@ export const RunView = memo(function RunView() {
         <Charts />
       </Suspense>
       <SamplesPanel />
+      <TeachPanel />
       <div className={styles.below}>
         <MemoryPanel />
         <div className={styles.facts}>
