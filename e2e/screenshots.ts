@@ -27,6 +27,7 @@ async function ready(page: Page): Promise<void> {
 async function train(page: Page, settings: Readonly<Record<string, string>> = {}): Promise<void> {
   await ready(page);
   await go(page, 'train');
+  await page.getByLabel('sample_prompts').fill('Tell me the fable of the fox and the grapes.');
   for (const [name, value] of Object.entries(settings)) await page.getByLabel(name, { exact: true }).fill(value);
   await page.getByRole('button', { name: 'Start training' }).click();
 }
@@ -111,6 +112,26 @@ const SHOTS: readonly Shot[] = [
     },
   },
   { name: 'export-empty', screen: 'export' },
+  {
+    name: 'try',
+    play: async (page) => {
+      await finished(page);
+      await go(page, 'try');
+      await page.getByLabel('Your message').fill('Tell me the fable of the fox and the grapes.');
+      await page.keyboard.press('Enter');
+      await page.getByText('🦊').waitFor();
+      await page
+        .getByText(/tokens\/s$/)
+        .first()
+        .waitFor();
+      await page.locator('summary').filter({ hasText: 'token' }).click();
+      const questions = { name: 'held-out.jsonl', mimeType: 'application/json', buffer: Buffer.from('{}') };
+      await page.locator('input[type=file][accept*=parquet]').last().setInputFiles(questions);
+      await page.getByText('75 %').waitFor();
+      await page.locator('summary').filter({ hasText: 'held-out.jsonl' }).click();
+    },
+  },
+  { name: 'try-empty', screen: 'try' },
   {
     name: 'no-webgpu',
     before: (page) => page.addInitScript(() => Object.defineProperty(navigator, 'gpu', { value: undefined })),

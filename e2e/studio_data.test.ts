@@ -210,6 +210,26 @@ it('has examples one click away, and shows a hundred thousand rows by keyboard',
   await page.keyboard.press('ArrowUp');
   await expect.poll(rowText, SLOW).toContain('Row number 99998');
   expect(await grid.getByRole('row').count()).toBeLessThan(40);
+  // So many go to workers of their own.
+  await page.getByText('90,000 examples read, 0 rows left out').waitFor({ state: 'attached', timeout: 60_000 });
+}, 120_000);
+
+it('reads prompts of messages and what Windows saves, and says what a zip is', async () => {
+  const rows = Array.from({ length: 12 }, (_, i) => ({
+    prompt: [{ role: 'user', content: [{ type: 'text', text: `Ask ${i}` }] }],
+    completion: [{ role: 'assistant', content: `Tell ${i}` }],
+  }));
+  await open({ name: 'prompts.jsonl', content: Buffer.from(`\ufeff${jsonl(rows)}`, 'utf16le') });
+  await page.getByRole('heading', { name: 'Read as prompt and completion' }).waitFor();
+  await ready();
+  await expect.poll(rowText, SLOW).toContain('Ask 0');
+  const marks = (await page.locator('mark').allInnerTexts()).join('');
+  expect(marks).toContain('Tell 0');
+  expect(marks).not.toContain('Ask');
+  await page.getByRole('gridcell', { name: 'assistant: Tell 0' }).waitFor();
+  await open({ name: 'renamed.jsonl', content: 'PK\u0003\u0004 and so on' });
+  await page.getByText('renamed.jsonl: The file is a zip archive. Unpack it, and give the files in it.').waitFor();
+  await inspect('a zip');
 }, 60_000);
 
 it('downloads a dataset of the Hub by its id, once', async () => {

@@ -1,4 +1,5 @@
 // y = (magnitude / norm)·z (+ bias) (+ residual), z [T, width] = W·x + s·B(A·x) of linears whose outputs lie side by side.
+// STRENGTH: the factor goes from 1 to that as strength [T] goes from 0 to 1, token by token.
 #include "common/indexing.wgsl"
 #include "common/dora.wgsl"
 
@@ -8,7 +9,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (index >= step.tokens * params.width) { return; }
   let column = index % params.width;
   let out = output_of(column);
-  var sum = factor_of(out, column) * z[index];
+  var factor = factor_of(out, column);
+#if STRENGTH
+  factor = mix(1.0, factor, strength[index / params.width]);
+#endif
+  var sum = factor * z[index];
 #if BIAS
   // A linear without bias among ones with has bias_at = 0.
   if (out.bias_at != 0u) { sum += bitcast<f32>(slab[out.bias_at + column - out.begin]); }

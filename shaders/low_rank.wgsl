@@ -6,7 +6,7 @@
 // read the same or adjacent vectors: there is too little to multiply for staging and its barriers to pay. UNROLL vectors
 // of the depth are on their way at once.
 // ALIGNED: strides, offsets and depths are whole groups of four, and x is bound as vectors; LORA_VECTORS: M's rows too,
-// TRANSPOSED its ranks.
+// TRANSPOSED its ranks. STRENGTH: each token's u has a factor of its own, strength [T].
 const THREADS = 256u;
 const WIDTH = 4u; // vectors of ranks
 const SLICES = THREADS / (WIDTH * ROWS);
@@ -122,8 +122,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var other = 1u; other < ADDERS; other++) { sum += sums[other * OUTPUTS + lane]; }
   let t = token + lane / WIDTH;
   if (t >= step.tokens) { return; }
+#if STRENGTH
+  let factor = found.scale * strength[t];
+#else
+  let factor = found.scale;
+#endif
   for (var e = 0u; e < 4u; e++) {
     let rank = j0 + lane % WIDTH * 4u + e;
-    if (rank < found.rank) { u[t * params.u_stride + found.u_at + rank] = found.scale * sum[e]; }
+    if (rank < found.rank) { u[t * params.u_stride + found.u_at + rank] = factor * sum[e]; }
   }
 }

@@ -59,7 +59,101 @@ const LOW_RANK_SUM = 'low_rank_gradient 65 of 65, 64+20+20×100 rank 16 columns'
 const LOW_RANK_SUM_ODD = 'low_rank_gradient 7 of 9, 33×65 rank 3';
 const LOW_RANK_SPLIT = 'low_rank_gradient split 3 150 of 160, 33+9×65 rank 3';
 
+const MATVEC = 'matvec_nf4 2 of 3, 40+9×576 double rank 5+16 bias';
+const MATVEC_BARE = 'matvec_nf4 3 of 3, 17+20+7×608 rank 4+0+3 residual';
+const MATVEC_MANY = 'matvec_nf4 7 of 8, 70×320 double rank 20 5×4';
+const MATVEC_DENSE = 'matvec_dense BF16 3 of 3 × 136 → 63 columns';
+const MATVEC_DENSE_AT = 'matvec_dense F16 7 of 8 × 72 → 65 from 8 3×4';
+const KV_STORE = 'kv_store 7 of 9, 4/2 × 10, 3 of 5';
+const DECODE = 'attention_decode 63, 65 of 2 × 70, 6/2 × 16 window 33 capped at 4';
+const DECODE_SPLIT = 'attention_decode 130, 20, 65 of 3 × 140, 4/4 × 8 window 30 span 32';
+const PICK = 'pick_likeliest 3 of 5 × 1000, ties';
+
 export const mutants: readonly Mutant[] = [
+  ...inFile(
+    'attention_decode.wgsl',
+    DECODE,
+    ['position + 1u - params.window', 'position - params.window'],
+    ['head / params.group', 'head'],
+    ['key >= first', 'key > first'],
+    ['params.scale * ((', '(('],
+    ['out[{e}] / sum', 'out[{e}]'],
+    ['part < PARTS; part++', 'part < PARTS - 1u; part++'],
+    ['query[v] * keys', 'query[0] * keys'],
+  ),
+  ...inFile(
+    'attention_decode.wgsl',
+    DECODE_SPLIT,
+    ['vec4<f32>(top, sum, 0.0, 0.0)', 'vec4<f32>(top, 1.0, 0.0, 0.0)'],
+    ['position + 1u, begin + SPAN', 'position, begin + SPAN'],
+    ['exp(weights[j] - top)', 'exp(weights[j])'],
+  ),
+  ...inFile(
+    'attention_decode_sum.wgsl',
+    DECODE_SPLIT,
+    ['own.y * exp(own.x - top)', 'own.y'],
+    ['exp(partials[at + HEAD_VECTORS].x - top)', '1.0'],
+    ['out[{e}] / sum', 'out[{e}]'],
+    ['row * params.splits', 'row'],
+  ),
+  ...inFile(
+    'kv_store.wgsl',
+    KV_STORE,
+    ['position >= params.context', 'position > params.context + 1u'],
+    ['row_at + params.v_at', 'row_at + params.k_at'],
+    ['slots[token] * params.kv_heads + head', 'slots[token] * params.kv_heads'],
+    ['4u * v + {e}u < HEAD_DIM', '4u * v + {e}u < HEAD_DIM - 1u'],
+    ['* HEAD_VECTORS + v) * params.context', '* HEAD_VECTORS) * params.context'],
+  ),
+  ...inFile(
+    'common/matvec.wgsl',
+    MATVEC,
+    ['run0 += TEAM', 'run0 += TEAM + 1u'],
+    ['part < TEAM; part++', 'part < TEAM - 1u; part++'],
+    ['v / RUN_VECTORS;', 'v / TEAM;'],
+    ['factor * sum_{r}_{m}', 'sum_{r}_{m}'],
+  ),
+  ...inFile('common/matvec.wgsl', MATVEC_BARE, ['k * 4u < params.depth', 'k * 4u <= params.depth']),
+  ...inFile('common/matvec.wgsl', MATVEC_MANY, ['first_of_group + {r}u * TEAMS + team', 'first_of_group + team']),
+  ...inFile(
+    'matvec_nf4.wgsl',
+    MATVEC,
+    ['segment.scale * strength', 'strength'],
+    ['segment.u_at + j', 'j'],
+    ['(v % 2u) * 16u', '0u'],
+    ['row * params.y_stride + column] = sum', 'row * params.y_stride + output] = sum'],
+    ['segment.bias_at + output', 'segment.bias_at'],
+    ['segment.rank + j]', 'segment.rank]'],
+  ),
+  ...inFile('matvec_nf4.wgsl', MATVEC_BARE, ['sum += residual', 'sum -= residual'], ['tile = group.x - ', 'tile = ']),
+  ...inFile(
+    'matvec_dense.wgsl',
+    MATVEC_DENSE,
+    ['raw[2u * v + 1u]', 'raw[2u * v]'],
+    ['params.y_at + output', 'output'],
+    ['output < params.width) {', 'output <= params.width) {'],
+  ),
+  ...inFile('matvec_dense.wgsl', MATVEC_DENSE_AT, ['(params.weight_at + min', '(min']),
+  ...inFile(
+    'pick_likeliest.wgsl',
+    PICK,
+    ['theirs == top && ids_of_tops[other] < id', 'theirs == top'],
+    ['counts[slot] = count + 1u', 'counts[slot] = count'],
+    ['positions[token] += 1u', 'positions[token] += 2u'],
+    ['count < params.limit', 'count <= params.limit'],
+    ['slot * params.limit + count', 'slot * params.limit'],
+    ['theirs > top', 'theirs < top'],
+  ),
+  ...inFile('low_rank.wgsl', 'low_rank 20 of 22, 33+9×68 rank 3+5 strengths', [
+    'found.scale * strength[t]',
+    'segment.scale',
+  ]),
+  ...inFile(
+    'dora_forward.wgsl',
+    'dora_forward 7 of 7, 20+9×64 rank 4+0 bias strengths',
+    ['mix(1.0, factor, strength', 'mix(0.0, factor, strength'],
+    ['index / params.width]', '0]'],
+  ),
   ...inFile(
     'absmax_mean.wgsl',
     DOUBLE,
@@ -182,7 +276,7 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'dora_forward.wgsl',
     'dora_forward 65 of 65, 64+20+30×100 rank 16+0+4 double bias residual',
-    ['factor_of(out, column) * z[index]', 'z[index]'],
+    ['factor * z[index]', 'z[index]'],
     ['out.bias_at != 0u', 'true'],
     ['slab[out.bias_at + column - out.begin]', 'slab[out.bias_at + column]'],
     ['sum += residual[index]', 'sum -= residual[index]'],
@@ -393,7 +487,7 @@ export const mutants: readonly Mutant[] = [
     ['group.y >= params.tile_{s}', 'group.y > params.tile_{s}'],
     ['(group.y - found.tile) * 16u', 'group.y * 16u'],
     ['params.u_stride + found.u_at + rank', 'params.u_stride + rank'],
-    ['found.scale * sum[e]', 'sum[e]'],
+    ['factor * sum[e]', 'sum[e]'],
     ['x_{i}_{c}.z * m_{i}_2', 'x_{i}_{c}.w * m_{i}_2'],
   ),
   ...inFile(

@@ -72,6 +72,61 @@ it('goes from a model to a zip with the keyboard alone', async () => {
   await page.context().close();
 }, 120_000);
 
+it('tries base and tuned side by side, stops, asks again, and evaluates on a file', async () => {
+  const { page, complaints } = await demo.visit();
+  await page.evaluate(() => Object.assign(location, { hash: 'try' }));
+  await page.getByText('First a model').waitFor();
+  await inspect(page, 'try empty');
+  await page.evaluate(() => Object.assign(location, { hash: 'model' }));
+  await loadModel(page);
+  await page.evaluate(() => Object.assign(location, { hash: 'data' }));
+  await openDataset(page);
+  await page.evaluate(() => Object.assign(location, { hash: 'train' }));
+  await page.getByLabel('sample_prompts').fill('What does the fox say?\nTell me a fable.');
+  await page.getByLabel('sample_steps').fill('20');
+  await page.getByRole('button', { name: 'Start training' }).click();
+  await page.getByRole('link', { name: /Take the adapter/ }).waitFor();
+  const heads = page.getByRole('region', { name: 'Samples by step' }).getByRole('columnheader');
+  await expect.poll(() => heads.allTextContents()).toEqual(['prompt', 'before', 'step 20', 'step 40', 'step 60']);
+  await inspect(page, 'run with samples');
+  await press(page, /^Try it/);
+  await page.getByLabel('Your message').fill('What does the fox say?');
+  await page.keyboard.press('Enter');
+  const answer = (name: string) => page.getByRole('region', { name, exact: true });
+  await answer('With the adapter').getByText('🦊').waitFor();
+  await expect.poll(() => answer('Base model').textContent()).toContain('The fox is a small animal');
+  await page
+    .getByText(/tokens\/s$/)
+    .first()
+    .waitFor();
+  await page
+    .getByText(/^\d+ tokens$/)
+    .first()
+    .waitFor();
+  await page.locator('summary').filter({ hasText: 'token' }).click();
+  await page.getByRole('region', { name: 'The prompt' }).getByText('<|im_start|>').first().waitFor();
+  await inspect(page, 'tried');
+  await page.getByLabel('temperature').fill('warm');
+  await page.getByText('Enter a number.').waitFor();
+  await page.getByLabel('Your message').fill('And then?');
+  expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true);
+  await page.getByLabel('temperature').fill('0');
+  await page.getByLabel('Your message').fill('overflow');
+  await page.keyboard.press('Enter');
+  await page.getByText('Shorten the conversation').waitFor();
+  expect(await page.getByLabel('Your message').inputValue()).toBe('overflow');
+  await page.getByRole('button', { name: 'Clear' }).click();
+  expect(await page.getByRole('listitem').filter({ hasText: 'fox say' }).count()).toBe(0);
+  const questions = { name: 'held-out.jsonl', mimeType: 'application/json', buffer: Buffer.from('{}') };
+  await page.locator('input[type=file][accept*=parquet]').last().setInputFiles(questions);
+  await page.getByText('75 %').waitFor();
+  await page.getByText('2 rows left out').waitFor();
+  await page.locator('summary').filter({ hasText: 'held-out.jsonl' }).click();
+  await inspect(page, 'evaluated');
+  expect(complaints).toEqual([]);
+  await page.context().close();
+}, 120_000);
+
 it('asks for a token where a model is gated, and forgets it here', async () => {
   const { page, complaints } = await demo.visit();
   await page.getByLabel('Model id, address').fill('https://huggingface.co/meta-llama/Llama-3.2-1B-Instruct');

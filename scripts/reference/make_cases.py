@@ -160,6 +160,16 @@ CASES = {
                   init_lora_weights='gaussian', rank_pattern={'q_proj': 3, r'layers\.1\.mlp\.(up|down)_proj': 12, 'up_proj': 5},
                   alpha_pattern={'layers.0.mlp.down_proj': 40, 'mlp.*|q_proj': 6}),
         training=training(learning_rate=1e-3)),
+    # Modules chosen by all that PEFT has for it: layers by number and by what stands before it, one module by its whole path, others
+    # left out; windows of accumulation with uneven numbers of trained tokens, some rows without any.
+    'qwen2-selection': dict(
+        type='qwen2', vocab=311, rows='prompt', chars=150, n=22, seed=46, dtype='float16', stir=True, quantization=quantization(False),
+        config=dims(54, 76, 3, 3, 1, tie_word_embeddings=False, use_sliding_window=True, sliding_window=11, max_window_layers=1,
+                    rope_parameters=dict(rope_type='yarn', factor=2.0, rope_theta=500.0, original_max_position_embeddings=24),
+                    max_position_embeddings=48),
+        lora=lora(r=5, lora_alpha=7.5, use_rslora=True, target_modules=['q_proj', 'o_proj', 'up_proj', 'down_proj', 'model.layers.1.self_attn.v_proj'],
+                  layers_to_transform=[0, 2], layers_pattern='layers', exclude_modules=['o_proj', 'model.layers.0.mlp.up_proj']),
+        training=small(max_length=37, gradient_accumulation_steps=3)),
     # LoRA+ with decay, warmup and clipping.
     'llama-loraplus': dict(
         type='llama', vocab=400, rows='text', n=40, seed=32, dtype='float32', quantization=quantization(False),

@@ -24,7 +24,7 @@ describe('the words of bench', () => {
       json: undefined,
       compare: undefined,
       bench: {
-        kinds: ['kernels', 'train', 'load'],
+        kinds: ['kernels', 'train', 'generate', 'load'],
         size: null,
         samples: 7,
         only: null,
@@ -75,7 +75,7 @@ describe('the words of bench', () => {
   });
 
   it.each([
-    [['memory'], /bench takes kernels, train, load, models/],
+    [['memory'], /bench takes kernels, train, generate, load, models/],
     [['--batch', '512'], /--batch is ROWSxLENGTH/],
     [['--batch', '0x512'], /--batch is ROWSxLENGTH/],
     [['--steps', '0'], /--steps is a number from 1/],

@@ -10,8 +10,8 @@ export interface BenchInvocation {
   readonly compare: string | undefined;
 }
 
-export const BENCH_USAGE = `  npm run bench -- [kernels|train|load|models|paging|streaming]… [--json FILE] [--compare OLD.json] [--runtime …] [--adapter …]
-      Measures the device's ceilings, then kernels, training steps and loading against them; all three by default.
+export const BENCH_USAGE = `  npm run bench -- [kernels|train|generate|load|models|paging|streaming]… [--json FILE] [--compare OLD.json] [--runtime …] [--adapter …]
+      Measures the device's ceilings, then kernels, training steps, generation and loading against them; all four by default.
       models: loads each model of a published shape from made-up weights, does three steps of 1x512 (checkpointed) and compares
       memory with what was predicted; exit code 1 where losses do not fall or memory is off by more than 5 %
       paging: SmolLM2-135M with LoRA r 256 on all linears, the moments within 100, 25 and 5 % of their size on the GPU, with and
@@ -109,7 +109,7 @@ export function parseBench(words: readonly string[], values: Values): BenchInvoc
 /** What an option is for says what is wanted. */
 function defaultKinds({ sweep, only, variant }: Values): readonly BenchKind[] {
   if (sweep) return ['train'];
-  return only || variant ? ['kernels'] : ['kernels', 'train', 'load'];
+  return only || variant ? ['kernels'] : ['kernels', 'train', 'generate', 'load'];
 }
 
 /** Values of an option that is repeated, or lists several with commas; null where it was not given. */

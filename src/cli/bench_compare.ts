@@ -29,7 +29,7 @@ export function parseBenchFile(name: string, text: string): BenchReport {
   return json as BenchReport;
 }
 
-export function figures({ ceilings, kernels, train, load }: BenchReport): Figure[] {
+export function figures({ ceilings, kernels, train, generate = [], load }: BenchReport): Figure[] {
   const figure = (name: string, value: number, unit: string, more: boolean): Figure => ({ name, value, unit, more });
   const { fma, copy, dispatchWall, encode, matrix } = ceilings;
   return [
@@ -46,6 +46,11 @@ export function figures({ ceilings, kernels, train, load }: BenchReport): Figure
       figure(`${line.name}: dispatches`, line.dispatches, '', false),
       figure(`${line.name}: GPU memory`, line.peakBytes / 2 ** 20, 'MiB', false),
       ...line.groups.map(({ group, ms }) => figure(`${line.name}: ${group}`, ms, 'ms', false)),
+    ]),
+    ...generate.flatMap((line) => [
+      figure(`generate ${line.name}: prefill`, line.prefillMs.median, 'ms', false),
+      figure(`generate ${line.name}: step`, line.stepMs.median, 'ms', false),
+      figure(`generate ${line.name}: step waited for`, line.waitedMs.median, 'ms', false),
     ]),
     ...load.flatMap((line) => [
       figure(`load ${line.model}`, line.gbs, 'GB/s', true),

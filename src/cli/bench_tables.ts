@@ -3,6 +3,7 @@ import type {
   BenchCeilings,
   BenchDevice,
   BenchReport,
+  GenerateLine,
   KernelLine,
   LoadLine,
   ModelLine,
@@ -36,6 +37,7 @@ export function describeBench(file: BenchFile): string[] {
     ceilings,
     kernels,
     train,
+    generate = [],
     load,
     models = [],
     paging,
@@ -50,6 +52,9 @@ export function describeBench(file: BenchFile): string[] {
     ...describeCeilings(ceilings),
     ...(kernels.length > 0 ? ['', `kernels, ${size} shapes`, ...kernelTable(kernels)] : []),
     ...(train.length > 0 ? ['', 'train', ...trainTable(train), ...train.flatMap(describeTraining)] : []),
+    ...(generate.length > 0
+      ? ['', 'generate', ...generateTable(generate), ...generate.flatMap(describeGeneration)]
+      : []),
     ...(load.length > 0 ? ['', 'load', ...loadTable(load)] : []),
     ...(models.length > 0 ? ['', 'models', ...modelTable(models)] : []),
     ...(paging ? ['', ...pagingTables(paging)] : []),
@@ -193,6 +198,46 @@ function describeTraining(line: TrainLine): string[] {
             digits(tflops * unit.factor),
             group,
           ]),
+      ),
+    ),
+  ];
+}
+
+function generateTable(lines: readonly GenerateLine[]): string[] {
+  return table(
+    [
+      'model, sequences × prompt',
+      'prefill tok/s',
+      'ms',
+      'ms a step',
+      'min – max',
+      'waited',
+      'tok/s',
+      'GB/s',
+      'of copy',
+    ],
+    lines.map((line) => [
+      `${line.name} ${line.precision}`,
+      digits(line.prefillTokensPerSecond),
+      digits(line.prefillMs.median),
+      digits(line.stepMs.median),
+      range(line.stepMs),
+      digits(line.waitedMs.median),
+      digits(line.tokensPerSecond),
+      digits(line.gbs),
+      percent(line.share),
+    ]),
+  );
+}
+
+function describeGeneration(line: GenerateLine): string[] {
+  return [
+    '',
+    `${line.name}: ${line.dispatches} dispatches a step, ${digits(line.profiledMs)} ms profiled; made in ${digits(line.createSeconds)} s`,
+    ...indent(
+      table(
+        ['kernel', 'ms', 'dispatches', 'group'],
+        line.kernels.map(({ kernel, ms, dispatches, group }) => [kernel, digits(ms), digits(dispatches), group]),
       ),
     ),
   ];

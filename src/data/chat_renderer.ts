@@ -31,6 +31,21 @@ export interface ChatRenderer {
    * template refuses it, with SpanError when the spans cannot be made sure of, or something of it would be left out in silence.
    */
   render(messages: readonly Message[], spans: boolean, promptMessages?: number): Promise<RenderedChat>;
+  /** The conversation as text, up to where the assistant's answer begins. Rejects with ChatTemplateError. */
+  prompt(messages: readonly Message[]): Promise<string>;
+}
+
+/** What of a tokenizer its chat template depends on. */
+interface Templated {
+  readonly specialTokens: SpecialTokens;
+  readonly eosToken: string | undefined;
+  readonly stopTokens: readonly string[];
+  readonly addedTokens: readonly string[];
+}
+
+export function chatSetup(template: string, tokenizer: Templated): ChatSetup {
+  const { specialTokens, eosToken, stopTokens, addedTokens } = tokenizer;
+  return { template, specialTokens, turnTokens: { eosToken, stopTokens, addedTokens }, now: Date.now() };
 }
 
 export type OpenChat = (setup: ChatSetup) => ChatRenderer;
@@ -46,14 +61,19 @@ export function renderHere(setup: ChatSetup): ChatRenderer {
     async open() {
       opened();
     },
-    render: async (...conversation) => opened()(...conversation),
+    render: async (...conversation) => opened().render(...conversation),
+    prompt: async (messages) => opened().prompt(messages),
   };
 }
 
+/** A template made ready; what it is asked is thrown, not rejected. */
+export interface CompiledChat {
+  render(messages: readonly Message[], spans: boolean, promptMessages?: number): RenderedChat;
+  prompt(messages: readonly Message[]): string;
+}
+
 /** @throws ChatTemplateError */
-export function compileChat(
-  setup: ChatSetup,
-): (messages: readonly Message[], spans: boolean, promptMessages?: number) => RenderedChat {
+export function compileChat(setup: ChatSetup): CompiledChat {
   const render = compileChatTemplate(setup.template, setup.specialTokens, { now: new Date(setup.now) });
   const finder = new SpanFinder(render, setup.turnTokens);
   const whole = (messages: readonly Message[], spans: boolean): ConversationSpans => {
@@ -61,8 +81,11 @@ export function compileChat(
     finder.checkThinking(messages);
     return { text: render(messages, false), spans: [], notes: [] };
   };
-  return (messages, spans, promptMessages) => {
-    const chat = whole(messages, spans);
-    return promptMessages === undefined ? chat : { ...chat, prompt: render(messages.slice(0, promptMessages), true) };
+  return {
+    render(messages, spans, promptMessages) {
+      const chat = whole(messages, spans);
+      return promptMessages === undefined ? chat : { ...chat, prompt: render(messages.slice(0, promptMessages), true) };
+    },
+    prompt: (messages) => render(messages, true),
   };
 }

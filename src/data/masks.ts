@@ -116,10 +116,8 @@ class Masker {
     return { ids, labels: afterPrompt(whole.labels, given.length), notes: whole.notes };
   }
 
-  /** The tokenizer's BOS in front, where the tokenizer itself puts one and the text does not begin with it. */
   #opened(ids: readonly number[]): readonly number[] {
-    const { addsBos, bosTokenId } = this.#tokenizer;
-    return addsBos && bosTokenId !== undefined && ids[0] !== bosTokenId ? [bosTokenId, ...ids] : ids;
+    return withBos(this.#tokenizer, ids);
   }
 
   /** EOS at the end, unless the text already ends with it. */
@@ -131,6 +129,11 @@ class Masker {
   #eosNotes(): readonly string[] {
     return this.#tokenizer.eosTokenId === undefined ? [NO_EOS] : [];
   }
+}
+
+/** The tokenizer's BOS in front, where the tokenizer itself puts one and the text does not begin with it. */
+export function withBos({ addsBos, bosTokenId }: Tokenizer, ids: readonly number[]): readonly number[] {
+  return addsBos && bosTokenId !== undefined && ids[0] !== bosTokenId ? [bosTokenId, ...ids] : ids;
 }
 
 const isPrefix = (given: readonly number[], both: readonly number[]) => given.every((id, index) => id === both[index]);

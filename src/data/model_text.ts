@@ -3,7 +3,7 @@
  * done anywhere (masks.ts, row_encoder.ts).
  */
 import { SpanError } from './assistant_spans.ts';
-import type { ChatRenderer, OpenChat } from './chat_renderer.ts';
+import { type ChatRenderer, chatSetup, type OpenChat } from './chat_renderer.ts';
 import { ChatTemplateError } from './chat_template.ts';
 import type { Span } from './conversation_layout.ts';
 import type { DataRow } from './rows.ts';
@@ -97,15 +97,14 @@ export class RowRenderer {
 
   #conversations(): ChatRenderer {
     if (this.#chat) return this.#chat;
-    const { chatTemplate, specialTokens, eosToken, stopTokens, addedTokens } = this.#tokens;
+    const { chatTemplate } = this.#tokens;
     if (chatTemplate === undefined) {
       throw new TokenizerError(
         'The rows are conversations, but the model has no chat template. Choose the instruct version of the model, or rows with ' +
           'text or prompt and completion.',
       );
     }
-    const turnTokens = { eosToken, stopTokens, addedTokens };
-    this.#chat = this.#openChat({ template: chatTemplate, specialTokens, turnTokens, now: Date.now() });
+    this.#chat = this.#openChat(chatSetup(chatTemplate, this.#tokens));
     return this.#chat;
   }
 }

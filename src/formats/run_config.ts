@@ -132,6 +132,14 @@ export const runConfigSchema = v.looseObject({
   /** A system message for conversations: `add` for those without one, `replace` for all. */
   system_prompt: v.optional(v.object({ mode: v.picklist(['add', 'replace']), text: v.string() })),
   initial_adapter: v.optional(v.string()),
+  /** Prompts that are continued, greedily, before the first step, every so many steps and at the end. */
+  samples: v.optional(
+    v.object({
+      prompts: v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(1)),
+      every: positiveInteger,
+      max_new_tokens: v.optional(positiveInteger, 48),
+    }),
+  ),
   quantization: v.optional(quantizationSchema, {}),
   lora: v.optional(loraSchema, {}),
   training: v.optional(trainingSchema, {}),

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import type { LoraSettings } from '../formats/lora.ts';
 import { type QuantizationConfig, type RunConfig, runConfigSchema } from '../formats/run_config.ts';
-import type { DataSettings, ModelInfo, TrainRequest } from '../worker/studio_protocol.ts';
+import type { DataSettings, ModelInfo, SampleSettings, TrainRequest } from '../worker/studio_protocol.ts';
 import {
   LORA_NUMBERS,
   type PatternField,
@@ -46,6 +46,7 @@ const PATTERN_HELP = 'Write name = number above 0, several with commas: q_proj =
 const isPattern = (field: SettingField) => field === 'rank_pattern' || field === 'alpha_pattern';
 
 const MAX_VALIDATION_SHARE = 0.5;
+const MOST_SAMPLES = 8;
 
 export function checkSettings(
   settings: Settings,
@@ -75,6 +76,7 @@ export function checkSettings(
       gradient_checkpointing: flags.gradient_checkpointing,
       load_best_model_at_end: flags.load_best_model_at_end,
       lr_scheduler_type: settings.lr_scheduler_type,
+      optim: settings.optim,
       train_sampling_strategy: settings.train_sampling_strategy,
     },
   };
@@ -94,11 +96,26 @@ export function checkSettings(
   }
   const config = result.success ? result.output : null;
   if (config) Object.assign(errors, againstModel(config, model), errors);
+  const samples = sampleSettings(settings, errors);
   const request: TrainRequest | null =
     config && Object.keys(errors).length === 0
-      ? { name: config.name, quantization: config.quantization, lora: config.lora, training: config.training }
+      ? { name: config.name, quantization: config.quantization, lora: config.lora, training: config.training, samples }
       : null;
   return { errors, request, data: dataSettings(candidate.training, share, flags.remove_duplicates, errors) };
+}
+
+/** What is sampled while it trains, null without prompts; says which field is wrong. */
+function sampleSettings({ sample_prompts, numbers }: Settings, errors: SettingErrors): SampleSettings | null {
+  const prompts = sample_prompts.split('\n').filter((line) => line.trim() !== '');
+  if (prompts.length === 0) return null;
+  const whole = (text: string) => /^[1-9]\d{0,6}$/.test(text.trim());
+  const { sample_steps, sample_tokens } = numbers;
+  if (sample_steps.trim() !== '' && !whole(sample_steps)) errors.sample_steps = 'Enter a whole number.';
+  if (!whole(sample_tokens)) errors.sample_tokens = 'Enter a whole number.';
+  if (prompts.length > MOST_SAMPLES) errors.sample_prompts = `At most ${MOST_SAMPLES} prompts.`;
+  // Left empty: as often as the held-out rows are looked at, five times over the run.
+  const every = sample_steps.trim() === '' ? (evalSteps(Number(numbers.max_steps)) ?? 1) : Number(sample_steps);
+  return { prompts, every, max_new_tokens: Number(sample_tokens) };
 }
 
 /** Of their own fields alone: a slip elsewhere does not stop the data from being read. */

@@ -1,7 +1,7 @@
 /** Which screen is shown: the part of the address after #, so that back, forward and bookmarks work. */
 import { create } from 'zustand';
 
-export const STEPS = ['model', 'data', 'train', 'export'] as const;
+export const STEPS = ['model', 'data', 'train', 'try', 'export'] as const;
 export type Step = (typeof STEPS)[number];
 const OTHERS = ['runs', 'self-test'] as const;
 export type Screen = Step | (typeof OTHERS)[number];

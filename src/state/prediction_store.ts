@@ -24,11 +24,11 @@ const NONE: PredictionState = { runId: '', of: 'loaded', prediction: null, probl
 export const usePrediction = create<PredictionState>()(() => NONE);
 
 /** The last answer stays until the next one comes, unless it was for another model. */
-export function predict(of: PredictedModel, { quantization, lora, training }: TrainRequest): void {
+export function predict(of: PredictedModel, { quantization, lora, training, samples = null }: TrainRequest): void {
   const runId = studioClient.newRunId('predict');
   const before = usePrediction.getState();
   usePrediction.setState(before.of === of ? { runId } : { ...NONE, runId, of });
-  studioClient.send({ type: 'predict', runId, of, quantization, lora, training });
+  studioClient.send({ type: 'predict', runId, of, quantization, lora, training, samples });
 }
 
 export function forgetPrediction(): void {

@@ -43,6 +43,12 @@ export interface TrainedAdapter {
   readonly files: readonly AdapterFile[];
 }
 
+export interface Sample {
+  readonly step: number;
+  /** In the order of the prompts. */
+  readonly texts: readonly string[];
+}
+
 interface RunState {
   readonly status: RunStatus;
   readonly runId: string;
@@ -62,6 +68,8 @@ interface RunState {
   /** Told where the GPU offered f16. */
   readonly precision: PrecisionChoice | null;
   readonly memory: Readonly<Record<MemoryCategory, number>> | null;
+  /** The sample prompts' continuations, by the step they were made after. */
+  readonly samples: readonly Sample[];
   readonly kept: KeptActivations | null;
   /** Of a paged optimizer. */
   readonly paging: PagingRates | null;
@@ -95,6 +103,7 @@ const NONE: RunState = {
   stage: 'compiling',
   precision: null,
   memory: null,
+  samples: [],
   kept: null,
   paging: null,
   since: null,
@@ -109,7 +118,16 @@ const NONE: RunState = {
 
 export const useRun = create<RunState>()(() => NONE);
 /** The adapter of the last run that had one; a new run leaves it until it has its own. */
-export const useTrained = create<{ trained: TrainedAdapter | null }>()(() => ({ trained: null }));
+export const useTrained = create<{
+  trained: TrainedAdapter | null;
+  /** The worker has what was trained last at hand, over the model that is loaded. */
+  atHand: boolean;
+}>()(() => ({ trained: null, atHand: false }));
+
+/** The model that it was trained over is gone. */
+export function forgetTuned(): void {
+  useTrained.setState({ atHand: false });
+}
 
 export const isActive = (status: RunStatus): boolean => ACTIVE.includes(status);
 
@@ -223,6 +241,9 @@ export function receiveForRun(signal: StudioSignal): void {
       pending = { ...pending, latestEval: { step: signal.step, loss: signal.loss } };
       show.request();
       break;
+    case 'sample':
+      useRun.setState({ samples: [...state.samples, { step: signal.step, texts: signal.texts }] });
+      break;
     case 'run-stored':
       useRun.setState({ storedId: signal.id });
       break;
@@ -249,6 +270,7 @@ export function receiveForRun(signal: StudioSignal): void {
       break;
     case 'finished':
       end('finished', null, signal.files, signal.stopped, signal.kept);
+      useTrained.setState({ atHand: true });
       break;
     case 'failed':
       end('failed', { name: signal.name, message: signal.message }, signal.files);

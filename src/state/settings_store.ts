@@ -24,7 +24,13 @@ export const TRAINING_NUMBERS = [
   'eval_steps',
   'early_stopping_patience',
 ] as const;
-export type NumberField = (typeof LORA_NUMBERS)[number] | (typeof TRAINING_NUMBERS)[number] | 'validation_share';
+/** Of the run's samples. */
+export const SAMPLE_NUMBERS = ['sample_steps', 'sample_tokens'] as const;
+export type NumberField =
+  | (typeof LORA_NUMBERS)[number]
+  | (typeof TRAINING_NUMBERS)[number]
+  | (typeof SAMPLE_NUMBERS)[number]
+  | 'validation_share';
 export type FlagField =
   | 'use_rslora'
   | 'use_dora'
@@ -34,20 +40,30 @@ export type FlagField =
   | 'remove_duplicates'
   | 'load_best_model_at_end'
   | 'embeddings_in_8bit';
-export type ChoiceField = 'lr_scheduler_type' | 'train_sampling_strategy' | 'bnb_4bit_quant_type';
+export type ChoiceField = 'lr_scheduler_type' | 'optim' | 'train_sampling_strategy' | 'bnb_4bit_quant_type';
 export type PatternField = 'rank_pattern' | 'alpha_pattern';
-export type SettingField = NumberField | FlagField | ChoiceField | PatternField | 'target_modules' | 'name';
+export type SettingField =
+  | NumberField
+  | FlagField
+  | ChoiceField
+  | PatternField
+  | 'target_modules'
+  | 'name'
+  | 'sample_prompts';
 
 export interface Settings {
   readonly name: string;
   readonly numbers: Readonly<Record<NumberField, string>>;
   readonly flags: Readonly<Record<FlagField, boolean>>;
   readonly lr_scheduler_type: RunConfig['training']['lr_scheduler_type'];
+  readonly optim: RunConfig['training']['optim'];
   readonly train_sampling_strategy: RunConfig['training']['train_sampling_strategy'];
   readonly bnb_4bit_quant_type: RunConfig['quantization']['bnb_4bit_quant_type'];
   /** As typed: `q_proj = 32, layers.0.mlp.* = 8`. */
   readonly patterns: Readonly<Record<PatternField, string>>;
   readonly target_modules: 'all-linear' | readonly string[];
+  /** One a line. */
+  readonly sample_prompts: string;
 }
 
 const { lora, training, quantization } = DEFAULTS;
@@ -74,6 +90,8 @@ export const DEFAULT_SETTINGS: Settings = {
     eval_steps: '',
     early_stopping_patience: '',
     validation_share: '0.1',
+    sample_steps: '',
+    sample_tokens: '48',
   },
   flags: {
     use_rslora: lora.use_rslora,
@@ -86,10 +104,12 @@ export const DEFAULT_SETTINGS: Settings = {
     embeddings_in_8bit: quantization.embeddings_in_8bit,
   },
   lr_scheduler_type: training.lr_scheduler_type,
+  optim: training.optim,
   train_sampling_strategy: training.train_sampling_strategy,
   bnb_4bit_quant_type: quantization.bnb_4bit_quant_type,
   patterns: { rank_pattern: '', alpha_pattern: '' },
   target_modules: 'all-linear',
+  sample_prompts: '',
 };
 
 export const useSettings = create<Settings>()(() => DEFAULT_SETTINGS);
@@ -106,7 +126,9 @@ export function setPattern(field: PatternField, text: string): void {
   useSettings.setState(({ patterns }) => ({ patterns: { ...patterns, [field]: text } }));
 }
 
-export function setSettings(part: Partial<Pick<Settings, ChoiceField | 'name' | 'target_modules'>>): void {
+export function setSettings(
+  part: Partial<Pick<Settings, ChoiceField | 'name' | 'target_modules' | 'sample_prompts'>>,
+): void {
   useSettings.setState(part);
 }
 

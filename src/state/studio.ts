@@ -5,13 +5,15 @@ import { type CheckedSettings, checkSettings } from './check_settings.ts';
 import { mappingError } from './columns.ts';
 import { forgetTokens, prepareData, readData, receiveForData, showSelected, useData } from './data_store.ts';
 import { receiveForDevice, startDevice } from './device_store.ts';
+import { forgetEvaluation, receiveForEvaluation } from './evaluation_store.ts';
 import { forgetModel, receiveForModel, useModel } from './model_store.ts';
 import { forgetPrediction, predict, receiveForPrediction } from './prediction_store.ts';
-import { isActive, receiveForRun, useRun } from './run_store.ts';
+import { forgetTuned, isActive, receiveForRun, useRun } from './run_store.ts';
 import { receiveForSearch } from './search_store.ts';
 import { resetSettings, setNumber, useSettings } from './settings_store.ts';
 import { listStorage, receiveForStorage } from './storage_store.ts';
 import { type StudioWorker, studioClient } from './studio_client.ts';
+import { forgetTry, receiveForTry } from './try_store.ts';
 import { followWakeLock } from './wake_lock.ts';
 
 /** Typing is over before a file is read again. */
@@ -27,6 +29,8 @@ export function startStudio(createWorker: () => StudioWorker): void {
     receiveForAdapter(signal);
     receiveForPrediction(signal);
     receiveForRun(signal);
+    receiveForTry(signal);
+    receiveForEvaluation(signal);
     receiveForStorage(signal);
     if (signal.type === 'failed' && signal.name === 'DeviceLostError') forgetModel();
   });
@@ -81,6 +85,9 @@ function fitSettings(): void {
 function followModel(): void {
   useModel.subscribe(({ loaded }, before) => {
     if (loaded === before.loaded) return;
+    forgetTuned();
+    forgetEvaluation();
+    forgetTry(loaded?.info.chatTemplate === false ? 'text' : 'chat');
     if (!loaded) {
       forgetTokens();
       clearAdapter();

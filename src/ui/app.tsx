@@ -13,6 +13,7 @@ import { Footer } from './shell/footer.tsx';
 import { TopBar } from './shell/top_bar.tsx';
 import { NoWebGpu } from './start/no_webgpu.tsx';
 import { TrainScreen } from './train/train_screen.tsx';
+import { TryScreen } from './try/try_screen.tsx';
 
 export function App() {
   const device = useDevice((state) => state.device);
@@ -51,6 +52,8 @@ function Content({ screen }: { readonly screen: Screen }) {
       return <DataScreen />;
     case 'train':
       return <TrainScreen />;
+    case 'try':
+      return <TryScreen />;
     case 'export':
       return <ExportScreen />;
     case 'runs':

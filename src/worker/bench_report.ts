@@ -2,7 +2,7 @@
 
 import type { Precision } from '../engine/kernels/matmul_tile.ts';
 
-export const BENCH_KINDS = ['kernels', 'train', 'load', 'models', 'paging', 'streaming'] as const;
+export const BENCH_KINDS = ['kernels', 'train', 'generate', 'load', 'models', 'paging', 'streaming'] as const;
 export type BenchKind = (typeof BENCH_KINDS)[number];
 
 /** Rows of one length each. */
@@ -159,6 +159,34 @@ export interface TrainLine {
   readonly attentionMeasured: number;
 }
 
+export interface GenerateLine {
+  readonly name: string;
+  readonly model: string;
+  /** Side by side; every other one with the adapter. */
+  readonly sequences: number;
+  /** Tokens of each prompt. */
+  readonly prompt: number;
+  /** Of the prompts' matmuls. */
+  readonly precision: Precision;
+  /** Milliseconds for all prompts. */
+  readonly prefillMs: Spread;
+  readonly prefillTokensPerSecond: number;
+  /** Milliseconds a step where the likeliest token is picked on the GPU, and where each step's logits are waited for. */
+  readonly stepMs: Spread;
+  readonly waitedMs: Spread;
+  /** Of all sequences, by {@link stepMs}. */
+  readonly tokensPerSecond: number;
+  /** What a step must read: weights once, adapter, keys and values; its rate, and that as a share of the copy's. */
+  readonly bytes: number;
+  readonly gbs: number;
+  readonly share: number;
+  readonly dispatches: number;
+  readonly createSeconds: number;
+  readonly groups: readonly GroupLine[];
+  readonly kernels: readonly KernelShare[];
+  readonly profiledMs: number;
+}
+
 export interface LoadLine {
   readonly model: string;
   /** Of the checkpoint. */
@@ -286,6 +314,8 @@ export interface BenchReport {
   readonly ceilings: BenchCeilings;
   readonly kernels: readonly KernelLine[];
   readonly train: readonly TrainLine[];
+  /** Older reports have none. */
+  readonly generate?: readonly GenerateLine[];
   readonly load: readonly LoadLine[];
   /** Absent in older reports. */
   readonly models?: readonly ModelLine[];

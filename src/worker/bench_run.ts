@@ -2,6 +2,7 @@
 import { measureCeilings } from '../engine/bench/ceilings.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import type { BenchContext } from './bench_context.ts';
+import { benchGeneration } from './bench_generate.ts';
 import { benchKernels } from './bench_kernels.ts';
 import { benchLoading } from './bench_load.ts';
 import { benchPaging } from './bench_paging.ts';
@@ -44,6 +45,7 @@ export async function benchRun(
       const wants = (kind: BenchRequest['kinds'][number]) => request.kinds.includes(kind) && !signal.aborted;
       const kernels = wants('kernels') ? await benchKernels(context) : [];
       const train = wants('train') ? await benchTraining(context) : [];
+      const generate = wants('generate') ? await benchGeneration(context) : [];
       const load = wants('load') ? await benchLoading(context) : [];
       const models = wants('models') ? await benchShapes(context) : [];
       const paging = wants('paging') ? await benchPaging(context) : null;
@@ -57,6 +59,7 @@ export async function benchRun(
         ceilings,
         kernels,
         train,
+        generate,
         load,
         models,
         ...(paging ? { paging } : {}),

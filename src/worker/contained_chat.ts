@@ -44,4 +44,10 @@ class ContainedChat implements ChatRenderer {
     if (reply.type === 'rendered') return reply.conversation;
     throw refusal(reply);
   }
+
+  async prompt(messages: readonly Message[]): Promise<string> {
+    const reply = await this.#host.ask({ type: 'prompt', messages }, this.#client);
+    if (reply.type === 'prompted') return reply.text;
+    throw refusal(reply);
+  }
 }

@@ -13,6 +13,8 @@ export const LIMITS = {
   /** A mean's summation order. */
   nested: 3e-7,
   learningRate: 1e-12,
+  /** Of generation, against the training forward. */
+  cachedLogits: 1e-5,
 } as const;
 export type Limits = Readonly<Record<keyof typeof LIMITS, number>>;
 

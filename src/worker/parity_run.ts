@@ -2,8 +2,9 @@
 import type { MicroBatch } from '../data/batch.ts';
 import { collate, flatten, flattenPadded } from '../data/batching.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import { Generator } from '../engine/generate/generator.ts';
 import { hasMatrices } from '../engine/kernels/matmul_tile.ts';
-import type { LoadingProgress } from '../engine/model/weights.ts';
+import type { LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import { runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import type { Trainer } from '../engine/train/trainer.ts';
@@ -93,7 +94,7 @@ export async function parityRun(
           checks.push(...stepChecks(steps, expected.run, limits));
           checks.push(...(await trainedChecks(trainer, run, expected, limits)));
           // A likeliest token may be likeliest by less than f16 can tell.
-          if (precision === 'f32') checks.push(await greedyCheck(trainer, expected.run, signal));
+          if (precision === 'f32') checks.push(...(await generationChecks(gpu, trainer, model, expected.run)));
         },
       );
     },
@@ -217,26 +218,31 @@ async function trainedChecks(
   return [check('final adapter', relativeDistance(triples), limits.adapter)];
 }
 
-async function greedyCheck(trainer: Trainer, run: ExpectedRun, signal: AbortSignal): Promise<ParityCheck> {
-  const { prompt, continuation } = run.greedy;
-  const ours = await greedy(trainer, prompt, continuation.length, signal);
-  return check('greedy continuation: tokens that differ', mismatches(ours, continuation), 0);
-}
-
-/** The likeliest next token, again and again; the whole prefix is computed anew each time. */
-async function greedy(
+/** The continuation that PyTorch found, by the cached way of generation; and that way's logits against training's. */
+async function generationChecks(
+  gpu: Gpu,
   trainer: Trainer,
-  prompt: readonly number[],
-  count: number,
-  signal: AbortSignal,
-): Promise<number[]> {
-  const ids = [...prompt];
-  while (ids.length < prompt.length + count) {
-    signal.throwIfAborted();
-    const labels = new Array<number>(ids.length).fill(-100);
-    const logits = await trainer.logits(flatten([[{ ids, labels }]]));
-    const last = logits.subarray(logits.length - logits.length / ids.length);
-    ids.push(last.reduce((best, value, i) => (value > last[best]! ? i : best), 0));
+  model: ModelWeights,
+  { greedy: { prompt, continuation } }: ExpectedRun,
+): Promise<ParityCheck[]> {
+  const context = prompt.length + continuation.length;
+  const generator = await Generator.create(gpu, { model, adapter: trainer.adapter, sequences: 2, context });
+  try {
+    generator.begin([0, 1].map((strength) => ({ ids: prompt, strength })));
+    const ours: number[] = [];
+    while (ours.length < continuation.length) {
+      const left = continuation.length - ours.length;
+      ours.push(...(await generator.pickLikeliest([0, 1], left))[1]!);
+    }
+    const ids = [...prompt, ...ours.slice(0, -1)];
+    generator.begin([{ ids, strength: 1 }]);
+    const [cached] = await generator.logits([0]);
+    const whole = await trainer.logits(flatten([[{ ids, labels: ids.map(() => -1) }]]));
+    return [
+      check('greedy continuation: tokens that differ', mismatches(ours, continuation), 0),
+      check('cached logits', relativeNorm(cached!, whole.subarray(whole.length - cached!.length)), LIMITS.cachedLogits),
+    ];
+  } finally {
+    generator.dispose();
   }
-  return ids.slice(prompt.length);
 }

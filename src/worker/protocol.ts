@@ -47,7 +47,7 @@ export interface AdapterInfo {
   readonly subgroupSize: number | null;
 }
 
-export type MemoryCategory = 'weights' | 'adapter' | 'optimizer' | 'activations' | 'logits' | 'staging';
+export type MemoryCategory = 'weights' | 'adapter' | 'optimizer' | 'activations' | 'logits' | 'cache' | 'staging';
 
 /** A line of log.jsonl. */
 export interface StepRecord {

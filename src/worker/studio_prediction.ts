@@ -1,10 +1,13 @@
 /** How much GPU memory a run with these settings would take, over a model that need not be downloaded yet. */
 import { assumedMemoryBytes } from '../engine/device/allocation.ts';
 import type { Capabilities } from '../engine/device/capabilities.ts';
+import { MOST_SEQUENCES } from '../engine/generate/generator.ts';
 import { KEEP_ALL } from '../engine/train/kept_layers.ts';
 import { type ModelMemory, type PredictedMemory, predictMemory } from '../engine/train/predict_memory.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import type { LoraConfig, QuantizationConfig, TrainingConfig } from '../formats/run_config.ts';
+import { contextFor } from './studio_generate.ts';
+import type { SampleSettings } from './studio_protocol.ts';
 import { keepLayers, momentsOptions } from './trainer_options.ts';
 
 /** The memory of a model that is to be loaded with these settings. */
@@ -20,7 +23,11 @@ export function heldAs(model: ModelMemory, quantization: QuantizationConfig): Mo
 export function predictStudioRun(
   capabilities: Capabilities,
   model: ModelMemory,
-  { lora, training }: { readonly lora: LoraConfig; readonly training: TrainingConfig },
+  {
+    lora,
+    training,
+    samples = null,
+  }: { readonly lora: LoraConfig; readonly training: TrainingConfig; readonly samples?: SampleSettings | null },
   longest: number | null,
 ): PredictedMemory {
   const positions = training.packing
@@ -34,7 +41,16 @@ export function predictStudioRun(
     keep: studioKeepLayers(capabilities, training),
     loraPlusRatio: training.loraplus_lr_ratio,
     moments: momentsOptions(training, null),
+    samples: samples && sampleSizes(samples),
   });
+}
+
+/** Tokens that a sample prompt is taken to have with its template: it is not tokenized before a model is loaded. */
+const PROMPT_TOKENS = 48;
+
+function sampleSizes({ prompts, max_new_tokens }: SampleSettings) {
+  const sequences = Math.min(MOST_SEQUENCES, prompts.length);
+  return { sequences, context: contextFor(PROMPT_TOKENS + max_new_tokens), promptTokens: sequences * PROMPT_TOKENS };
 }
 
 /** Where nobody has said what may be used: no more than a page may count on. */

@@ -33,9 +33,53 @@ export type ModelLocation =
   /** The cache of quantized weights. */
   | { kind: 'cached'; key: string; name: string };
 
+/** How tokens are chosen; transformers' names and meanings. */
+export interface Sampling {
+  /** 0 takes the likeliest token each time. */
+  readonly temperature: number;
+  /** Only the so many likeliest; 0 for all. */
+  readonly top_k: number;
+  /** Only the fewest likeliest whose probabilities add up to it; 1 for all. */
+  readonly top_p: number;
+  readonly seed: number;
+  readonly max_new_tokens: number;
+}
+
+/** Why a text ended. */
+export type Ending = 'end of turn' | 'length' | 'context' | 'stopped';
+
+export interface ChatTurn {
+  readonly role: string;
+  readonly content: string;
+}
+
+/** What is to be continued: a conversation through the model's chat template, or a text as it is. */
+export type TryInput =
+  | { readonly kind: 'chat'; readonly messages: readonly ChatTurn[] }
+  | { readonly kind: 'text'; readonly text: string };
+
+/** One of the texts that are continued side by side. */
+export interface TryRow {
+  readonly input: TryInput;
+  /** How much of the adapter: 0 is the base model, 1 the adapter as it was trained. */
+  readonly strength: number;
+}
+
+/** The adapter of the run that goes on, or of the last one; the one that was opened; none. */
+export type TryAdapter = 'trained' | 'opened' | 'none';
+
+/** Texts continued every so many steps of a run, greedily, to see it learn. */
+export interface SampleSettings {
+  readonly prompts: readonly string[];
+  readonly every: number;
+  readonly max_new_tokens: number;
+}
+
 /** What a run needs beside model, data and adapter. */
 export interface TrainRequest {
   readonly name: string;
+  /** Null or left out: none. */
+  readonly samples?: SampleSettings | null;
   readonly quantization: QuantizationConfig;
   readonly lora: LoraConfig;
   readonly training: TrainingConfig;
@@ -95,6 +139,7 @@ export type StudioCommand =
       quantization: QuantizationConfig;
       lora: LoraConfig;
       training: TrainingConfig;
+      samples?: SampleSettings | null;
     }
   /** Downloads and quantizes the inspected model: `model-progress` …, then `model-ready` or `failed`. Frees the one before. */
   | { type: 'load-model'; runId: string; location: ModelLocation; quantization: QuantizationConfig }
@@ -118,8 +163,18 @@ export type StudioCommand =
   | { type: 'open-adapter'; runId: string; files: readonly File[] }
   /** Start from a fresh adapter again. No event follows. */
   | { type: 'clear-adapter' }
-  /** `memory`, `step` …, `evaluation` …, `paused`/`resumed`, `saved` …, then `finished` or `failed`. */
+  /** `memory`, `step` …, `evaluation` …, `sample` …, `paused`/`resumed`, `saved` …, then `finished` or `failed`. */
   | { type: 'train'; runId: string; request: TrainRequest }
+  /**
+   * Continues texts side by side: `prompts`, `text` …, then `generated` or `failed`. While a run trains, its next step
+   * waits. `stop` keeps what is there.
+   */
+  | { type: 'generate'; runId: string; rows: readonly TryRow[]; sampling: Sampling; adapter: TryAdapter }
+  /**
+   * Answers the questions of a file, base against adapter: `evaluate-progress` …, then `evaluated` or `failed`. `stop` ends it with
+   * the rows done so far. While a run trains, its next step waits.
+   */
+  | { type: 'evaluate'; runId: string; files: readonly File[]; limit: number; adapter: TryAdapter }
   /**
    * Goes on with a stored run, with its model from the cache or from where it came from: `model-progress` …, `restored`, then
    * as `train`. `maxSteps` makes it longer than it was.
@@ -292,6 +347,39 @@ export interface FileProgress {
 
 export type { PrecisionChoice };
 
+/** Answers counted: all of a side, those right, and of multiple choice those right by log-likelihood a character. */
+export interface EvaluationScore {
+  readonly answered: number;
+  readonly correct: number;
+  readonly correctByLength: number;
+}
+
+/** One question with both sides' answers. */
+export interface EvaluatedRow {
+  readonly line: number;
+  readonly question: string;
+  readonly expected: string;
+  readonly base: string;
+  readonly baseRight: boolean;
+  /** Null without an adapter. */
+  readonly tuned: string | null;
+  readonly tunedRight: boolean;
+}
+
+export interface EvaluationResult {
+  /** By greedy generation, or by each choice's log-likelihood. */
+  readonly kind: 'exact match' | 'multiple choice';
+  readonly base: EvaluationScore;
+  readonly tuned: EvaluationScore | null;
+  /** The first ones. */
+  readonly rows: readonly EvaluatedRow[];
+  /** Rows that ask nothing, and the first reason. */
+  readonly skipped: number;
+  readonly reason: string | null;
+  readonly stopped: boolean;
+  readonly seconds: number;
+}
+
 /**
  * Comparing f16 with f32, where the GPU multiplies matrices in f16; finding this GPU's fastest kernels, until all are
  * known; making the ones it will use.
@@ -367,6 +455,26 @@ export type StudioEvent =
   /** Where the moments of a paged optimizer lie, and what moves. */
   | { type: 'paging'; runId: string; rates: PagingRates }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
+  /** The sample prompts' continuations by the adapter after so many steps, in the order of the prompts. */
+  | { type: 'sample'; runId: string; step: number; texts: readonly string[] }
+  /** What the model is given, a row each. */
+  | {
+      type: 'prompts';
+      runId: string;
+      prompts: readonly { readonly pieces: readonly RowPiece[]; readonly tokens: number }[];
+    }
+  /** What a row goes on with, and how many tokens it has now. */
+  | { type: 'text'; runId: string; row: number; text: string; tokens: number }
+  | {
+      type: 'generated';
+      runId: string;
+      rows: readonly { readonly tokens: number; readonly ending: Ending }[];
+      /** Without the prompts' share. */
+      seconds: number;
+      memory: Readonly<Record<MemoryCategory, number>>;
+    }
+  | { type: 'evaluate-progress'; runId: string; done: number; total: number }
+  | { type: 'evaluated'; runId: string; result: EvaluationResult }
   /** `files` is the adapter folder (PEFT). */
   | {
       type: 'finished';

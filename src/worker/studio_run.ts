@@ -4,6 +4,7 @@
  */
 
 import type { DatasetPart } from '../data/batches.ts';
+import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import type { PageVersion } from '../engine/page_store.ts';
 import type { PeftAdapter } from '../formats/peft.ts';
@@ -14,12 +15,14 @@ import { roomLeft } from '../storage/quota.ts';
 import { type StoredRun, sparkline } from '../storage/run_manifest.ts';
 import { type CheckpointStore, checkpointToResume, type RunCheckpoint } from './checkpointing.ts';
 import { DeviceLostError } from './gpu_session.ts';
+import type { Intermission } from './intermission.ts';
 import { isDataPage, readRunData, runDataBytes, writeRunData } from './run_data.ts';
 import { runIdentity } from './run_identity.ts';
+import type { TunedAdapter } from './studio_generate.ts';
 import type { LoadedModel } from './studio_model.ts';
 import type { ModelInfo, ModelLocation, StudioEvent, TrainRequest } from './studio_protocol.ts';
 import type { StudioStore } from './studio_storage.ts';
-import { trainInStudio } from './studio_train.ts';
+import { type RunStage, trainInStudio } from './studio_train.ts';
 
 /** What a stored run's entry says that only the worker understands. */
 export interface RunDetails {
@@ -45,6 +48,9 @@ export interface RunHost {
   readonly gate: PauseGate;
   readonly signal: AbortSignal;
   readonly emit: (event: StudioEvent) => void;
+  readonly openChat: OpenChat;
+  /** Outlasts a lost device. */
+  readonly intermission: Intermission<RunStage>;
   device(): Promise<Gpu>;
   /** The model on that device, loaded where it is not. */
   model(details: RunDetails): Promise<LoadedModel>;
@@ -53,13 +59,13 @@ export interface RunHost {
 /** Losses of the device that a run goes on after. */
 const LOSSES = 1;
 
-/** Starts a run and keeps it, where the browser keeps anything. */
+/** Starts a run and keeps it, where the browser keeps anything. Resolves with what was trained. */
 export async function startRun(
   host: RunHost,
   details: RunDetails,
   data: RunData,
   adapter: PeftAdapter | null,
-): Promise<void> {
+): Promise<TunedAdapter> {
   const { store, runId, emit } = host;
   const id = `run-${crypto.randomUUID()}`;
   const { request } = details;
@@ -77,24 +83,24 @@ export async function startRun(
     reason: null,
     details,
   };
-  await withRunStore(host, id, request, async (pages) => {
+  return withRunStore(host, id, request, async (pages) => {
     await checkRoom(host, data, request);
     await store.putRun(run);
     void store.persist();
     const dataPages = await writeRunData(pages, [data.training, data.validation]);
     emit({ type: 'run-stored', runId, id, checkpointBytes: 0 });
-    await keptState(host, id, () =>
+    return keptState(host, id, () =>
       trainWhileDevicesLast(host, { id, details, data, adapter, pages, dataPages }, false),
     );
   });
 }
 
 /** Goes on with a stored run. Throws the named errors of `storage`, CheckpointMismatchError. */
-export async function resumeRun(host: RunHost, stored: StudioStoredRun, maxSteps?: number): Promise<void> {
+export async function resumeRun(host: RunHost, stored: StudioStoredRun, maxSteps?: number): Promise<TunedAdapter> {
   const { id } = stored;
   const training = { ...stored.details.request.training, ...(maxSteps && { max_steps: maxSteps }) };
   const details = { ...stored.details, request: { ...stored.details.request, training } };
-  await withRunStore(host, id, details.request, async (pages) => {
+  return withRunStore(host, id, details.request, async (pages) => {
     const [newest] = await pages.generations();
     const dataPages = newest?.pages.filter(isDataPage) ?? [];
     pages.retain(dataPages);
@@ -104,23 +110,23 @@ export async function resumeRun(host: RunHost, stored: StudioStoredRun, maxSteps
     const part = { state: 'running', reason: null, totalSteps: details.request.training.max_steps, details } as const;
     await host.store.changeRun(id, { ...part, updated: Date.now() });
     const run = { id, details, data, adapter: null, pages, dataPages };
-    await keptState(host, id, () => trainWhileDevicesLast(host, run, true));
+    return keptState(host, id, () => trainWhileDevicesLast(host, run, true));
   });
 }
 
-async function withRunStore(
+async function withRunStore<T>(
   host: RunHost,
   id: string,
   { training }: TrainRequest,
-  use: (pages: CheckpointStore) => Promise<void>,
-): Promise<void> {
+  use: (pages: CheckpointStore) => Promise<T>,
+): Promise<T> {
   const lock = await host.store.lockRun(id);
   try {
     const disk = await host.store.openDisk(id);
     let pages: CheckpointStore | null = null;
     try {
       pages = await openGenerationStore<RunCheckpoint>(disk, training.save_total_limit);
-      await use(pages);
+      return await use(pages);
     } finally {
       await (pages ?? disk).close();
     }
@@ -130,10 +136,11 @@ async function withRunStore(
 }
 
 /** Notes how the run ended. */
-async function keptState({ store, signal }: RunHost, id: string, run: () => Promise<number>): Promise<void> {
+async function keptState({ store, signal }: RunHost, id: string, run: () => Promise<Trained>): Promise<TunedAdapter> {
   try {
-    const left = await run();
+    const { left, tuned } = await run();
     await store.changeRun(id, { state: signal.aborted && left > 0 ? 'stopped' : 'finished', updated: Date.now() });
+    return tuned;
   } catch (error) {
     await store.changeRun(id, { state: 'failed', reason: (error as Error).message, updated: Date.now() });
     throw error;
@@ -149,8 +156,13 @@ interface OpenRun {
   readonly dataPages: readonly PageVersion[];
 }
 
-/** Returns the steps that are left. */
-async function trainWhileDevicesLast(host: RunHost, run: OpenRun, resume: boolean): Promise<number> {
+/** What was trained, and how many steps are left. */
+interface Trained {
+  readonly tuned: TunedAdapter;
+  readonly left: number;
+}
+
+async function trainWhileDevicesLast(host: RunHost, run: OpenRun, resume: boolean): Promise<Trained> {
   const { runId, store, gate, emit } = host;
   const { id, details, data, pages, dataPages } = run;
   const { request } = details;
@@ -165,7 +177,7 @@ async function trainWhileDevicesLast(host: RunHost, run: OpenRun, resume: boolea
       const model = await host.model(details);
       const identity = await runIdentity(model.key, { ...request }, [data.training.lengths, data.validation.lengths]);
       const from = resume || losses > 0 ? await checkpointToResume(pages, identity) : null;
-      await trainInStudio(gpu, {
+      const tuned = await trainInStudio(gpu, {
         ...{ ...host, request, model, data },
         adapter: run.adapter,
         emit: (event) => {
@@ -189,7 +201,7 @@ async function trainWhileDevicesLast(host: RunHost, run: OpenRun, resume: boolea
           },
         },
       });
-      return request.training.max_steps - done;
+      return { tuned, left: request.training.max_steps - done };
     } catch (error) {
       // What a lost device makes fail first comes before the word of its loss.
       await new Promise((resolve) => setTimeout(resolve, 50));

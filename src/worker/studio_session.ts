@@ -1,17 +1,22 @@
 /** What the studio's worker holds, and what each command does to it. Never rejects: every failure is an event. */
 import { unzipSync } from 'fflate';
 import type { OpenChat } from '../data/chat_renderer.ts';
+import { readRowSet } from '../data/files/row_set.ts';
 import { acquireGpu, type Gpu } from '../engine/device/gpu.ts';
-import { continuedLora, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
+import { checkAdapter, continuedLora, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RangeSource } from '../formats/range_source.ts';
-import { droppedFolder } from '../hub/dropped_folder.ts';
+import { blobSource, droppedFolder } from '../hub/dropped_folder.ts';
 import { PauseGate } from '../hub/gate.ts';
 import { HUB_URL } from '../hub/hosts.ts';
 import { searchModels } from '../hub/search.ts';
 import { containedChat } from './contained_chat.ts';
+import { evaluateQuestions } from './evaluate.ts';
+import { Intermission } from './intermission.ts';
+import { createOpfsScratch } from './opfs_scratch.ts';
 import type { WorkerPorts } from './ports.ts';
 import { storageFacts } from './storage_facts.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
+import { type AdapterSource, generateInStudio, TextModel, type TunedAdapter } from './studio_generate.ts';
 import { downloadDataset } from './studio_hub_data.ts';
 import {
   type InspectedModel,
@@ -22,13 +27,22 @@ import {
   type ModelPorts,
 } from './studio_model.ts';
 import { heldAs, predictStudioRun } from './studio_prediction.ts';
-import type { DataLocation, ModelLocation, StudioCommand, StudioEvent, TrainRequest } from './studio_protocol.ts';
+import type {
+  DataLocation,
+  ModelLocation,
+  StudioCommand,
+  StudioEvent,
+  TrainRequest,
+  TryAdapter,
+} from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
 import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
 import type { StudioStore } from './studio_storage.ts';
+import type { RunStage } from './studio_train.ts';
 import { poolWidth, TokenizerPool } from './tokenizer_pool.ts';
 import type { CreateTokenizerWorker } from './tokenizer_protocol.ts';
 import { RunFailure } from './train_run.ts';
+import { ownBuffers } from './trainer_options.ts';
 import { restoreChoices } from './tuning_store.ts';
 
 /** A command that needs what is not there, or comes while something else has the GPU. */
@@ -87,8 +101,16 @@ export class StudioSession {
   /** The key of the model whose tokens the data has. */
   #dataModel: string | null = null;
   #adapter: PeftAdapter | null = null;
-  /** The run that has the GPU's memory: a model being loaded or a training. */
+  /** The run that has the GPU's memory: a model being loaded, a training, texts being generated. */
   #exclusive: string | null = null;
+  /** What the last run trained, over the model that is loaded. */
+  #tuned: TunedAdapter | null = null;
+  /** The opened adapter, made ready. */
+  #opened: { readonly of: PeftAdapter; readonly tuned: TunedAdapter } | null = null;
+  /** Generation, between runs. */
+  #text: TextModel | null = null;
+  /** While a run trains. */
+  #intermission: Intermission<RunStage> | null = null;
 
   constructor(emit: (event: StudioEvent) => void, ports: StudioPorts) {
     this.#emit = emit;
@@ -152,8 +174,8 @@ export class StudioSession {
     const emit = this.#emit;
     const store = await this.#storage();
     const ports: ModelPorts = { runId, emit, hubUrl: this.#hubUrl, token: () => this.#token, gate, signal, store };
-    const host: RunHost = {
-      ...{ runId, store, gate, signal, emit },
+    const host: Omit<RunHost, 'intermission'> = {
+      ...{ runId, store, gate, signal, emit, openChat: this.#openChat },
       device: () => this.#device(),
       model: (details) => this.#modelFor(details, ports),
     };
@@ -242,7 +264,26 @@ export class StudioSession {
       case 'train': {
         this.#claim(runId);
         const [model, data] = [this.#needModel(), this.#needData()];
-        await startRun(host, this.#detailsOf(model, command.request), data, this.#adapter);
+        const adapter = this.#adapter;
+        await this.#trained((intermission) =>
+          startRun({ ...host, intermission }, this.#detailsOf(model, command.request), data, adapter),
+        );
+        return;
+      }
+      case 'generate':
+        await this.#onStage(runId, command.adapter, ({ text, source }) =>
+          generateInStudio(text, source, command, emit, signal),
+        );
+        return;
+      case 'evaluate': {
+        const sources = command.files.map((file) => blobSource(file.name, file));
+        const createScratch = createOpfsScratch;
+        const rows = await readRowSet(sources, { createScratch, signal, onProblem() {} });
+        await this.#onStage(runId, command.adapter, async ({ text, source }) => {
+          const onProgress = (done: number, total: number) => emit({ type: 'evaluate-progress', runId, done, total });
+          const result = await evaluateQuestions(text, source, rows, command.limit, { signal, onProgress });
+          emit({ type: 'evaluated', runId, result });
+        });
         return;
       }
       case 'resume-run': {
@@ -250,7 +291,9 @@ export class StudioSession {
         const stored = await store.run(command.id);
         if (!stored)
           throw new StudioOrderError('This run is no longer there: it was deleted, or the browser evicted it.');
-        await resumeRun(host, stored as StudioStoredRun, command.maxSteps);
+        await this.#trained((intermission) =>
+          resumeRun({ ...host, intermission }, stored as StudioStoredRun, command.maxSteps),
+        );
         return;
       }
       case 'list-storage':
@@ -273,6 +316,62 @@ export class StudioSession {
     }
   }
 
+  /** A run, between whose steps texts can be asked for; what it trained can be tried when it has ended. */
+  async #trained(run: (intermission: Intermission<RunStage>) => Promise<TunedAdapter>): Promise<void> {
+    this.#dropText();
+    const intermission = new Intermission<RunStage>();
+    this.#intermission = intermission;
+    try {
+      this.#tuned = await run(intermission);
+    } finally {
+      intermission.close();
+      this.#intermission = null;
+    }
+  }
+
+  /** Runs `use` with the adapter that is asked for: between two steps of the run that trains, or now. */
+  async #onStage(runId: string, adapter: TryAdapter, use: (stage: RunStage) => Promise<void>): Promise<void> {
+    if (this.#intermission) {
+      await this.#intermission.ask(({ text, source }) =>
+        use({ text, source: adapter === 'trained' ? source : this.#source(adapter) }),
+      );
+      return;
+    }
+    this.#claim(runId);
+    const model = this.#needModel();
+    const gpu = await this.#device();
+    this.#text ??= new TextModel(gpu, model, this.#openChat);
+    try {
+      await use({ text: this.#text, source: this.#source(adapter) });
+    } catch (error) {
+      // Whatever state it was left in.
+      this.#dropText();
+      throw error;
+    }
+  }
+
+  #source(adapter: TryAdapter): AdapterSource {
+    if (adapter === 'none') return null;
+    if (adapter === 'trained') {
+      if (!this.#tuned) throw new StudioOrderError('Nothing was trained over this model yet. Train it first.');
+      return { tuned: this.#tuned };
+    }
+    const opened = this.#adapter;
+    if (!opened) throw new StudioOrderError('No adapter is open. Open one in the Train step.');
+    const known = this.#opened;
+    if (known?.of === opened) return { tuned: known.tuned };
+    const lora = continuedLora(opened);
+    checkAdapter(opened, this.#needModel().spec, lora);
+    const tuned = { lora, tensors: ownBuffers(opened.tensors) };
+    this.#opened = { of: opened, tuned };
+    return { tuned };
+  }
+
+  #dropText(): void {
+    this.#text?.dispose();
+    this.#text = null;
+  }
+
   /** The device, asked for again after it was lost; the model went with it then. */
   async #device(): Promise<Gpu> {
     if (this.#gpu) return this.#gpu;
@@ -283,6 +382,8 @@ export class StudioSession {
       if (this.#gpu !== gpu) return;
       this.#gpu = null;
       this.#model = null;
+      // Its buffers went with the device.
+      this.#text = null;
     });
     return gpu;
   }
@@ -330,6 +431,9 @@ export class StudioSession {
   }
 
   #dropModel(): void {
+    this.#dropText();
+    this.#tuned = null;
+    this.#opened = null;
     this.#model?.weights.dispose();
     this.#pool?.close();
     this.#pool = null;

@@ -2,7 +2,9 @@
 import { type Example, IGNORE_INDEX } from '../data/batch.ts';
 import { type Batches, batchesOf, type DatasetPart } from '../data/batches.ts';
 import { flatten } from '../data/batching.ts';
+import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
+import { MOST_SEQUENCES } from '../engine/generate/generator.ts';
 import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
 import type { PageVersion } from '../engine/page_store.ts';
 import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
@@ -14,14 +16,17 @@ import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/pef
 import type { LoraConfig } from '../formats/run_config.ts';
 import type { PauseGate } from '../hub/gate.ts';
 import { Checkpointer, type CheckpointStore, type RunCheckpoint, restoreCheckpoint } from './checkpointing.ts';
+import { continueTexts } from './generate_text.ts';
+import type { Intermission } from './intermission.ts';
 import { pinnedChoices } from './run_checkpoints.ts';
 import type { RunIdentity } from './run_identity.ts';
 import type { LoadedData } from './studio_data.ts';
+import { type AdapterSource, promptOf, TextModel, type TunedAdapter } from './studio_generate.ts';
 import type { LoadedModel } from './studio_model.ts';
 import { studioKeepLayers } from './studio_prediction.ts';
-import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
+import type { SampleSettings, StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { RunFailure } from './train_run.ts';
-import { trainerOptions } from './trainer_options.ts';
+import { ownBuffers, trainerOptions } from './trainer_options.ts';
 import { keepChoices } from './tuning_store.ts';
 import { Validation } from './validation.ts';
 
@@ -31,7 +36,7 @@ const LOG_EVERY = 8;
 export interface StudioRun {
   readonly runId: string;
   readonly request: TrainRequest;
-  readonly model: Pick<LoadedModel, 'key' | 'info' | 'spec' | 'weights'>;
+  readonly model: LoadedModel;
   readonly data: Pick<LoadedData, 'training' | 'validation' | 'longest'>;
   readonly adapter: PeftAdapter | null;
   /** Where checkpoints go, and what to go on from. */
@@ -39,6 +44,9 @@ export interface StudioRun {
   readonly gate: PauseGate;
   readonly signal: AbortSignal;
   readonly emit: (event: StudioEvent) => void;
+  readonly openChat: OpenChat;
+  /** What waits for a pause between two steps; served with the run's model and adapter. */
+  readonly intermission: Intermission<RunStage>;
 }
 
 export interface StudioCheckpoints {
@@ -52,12 +60,18 @@ export interface StudioCheckpoints {
   readonly onFailed: (error: Error, step: number) => void;
 }
 
+/** What a run lends between two steps. */
+export interface RunStage {
+  readonly text: TextModel;
+  readonly source: AdapterSource;
+}
+
 /**
- * Emits `memory`, `restored`, `step`, `evaluation` and `finished`; rejects with a named error, with the adapter where there is
- * one.
+ * Emits `memory`, `restored`, `step`, `evaluation`, `sample` and `finished`, and resolves with what was trained; rejects with a
+ * named error, with the adapter where there is one.
  */
-export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
-  const { runId, request, model, data, adapter, checkpoints, gate, signal, emit } = run;
+export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdapter> {
+  const { runId, request, model, data, adapter, checkpoints, signal, emit, intermission } = run;
   const { lora, training } = request;
   const adapters = adaptedLinears(model.spec, lora);
   if (adapter) checkAdapter(adapter, model.spec, lora);
@@ -83,6 +97,18 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
       signal,
     },
   });
+  const text = new TextModel(gpu, model, run.openChat);
+  const stage = { text, source: { live: trainer.adapter } };
+  const sample = async (step: number) => {
+    if (!request.samples || signal.aborted) return;
+    const texts = await sampleTexts(stage, request.samples, signal);
+    if (!signal.aborted) emit({ type: 'sample', runId, step, texts });
+  };
+  const between = async (step: number) => {
+    const { samples } = request;
+    if (samples && step % samples.every === 0) await sample(step);
+    await intermission.serve(stage);
+  };
   let checkpointer: Checkpointer | null = null;
   try {
     await keepChoices(gpu);
@@ -110,12 +136,13 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
       trainer,
       first,
       windows: windows(batches, first),
+      between,
       steps: totalSteps,
       learningRate: (step) => learningRateAt(step, training, totalSteps),
       logEvery: LOG_EVERY,
       evaluation: validation ?? undefined,
       checkpoint: checkpointer ?? undefined,
-      gate,
+      gate: attentive(run, stage),
       signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
       emit: (event) => {
         gpu.check();
@@ -129,10 +156,20 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<void> {
     await checkpointer?.settle();
     const kept = validation?.kept;
     const stopped = signal.aborted && steps < totalSteps;
-    const files = filesOf(model, lora, kept?.tensors ?? (await trainer.readAdapter()));
-    emit({ type: 'finished', runId, steps, stopped, files, ...(kept && { kept: kept.adapter }) });
+    await sample(steps);
+    const tensors = kept?.tensors ?? (await trainer.readAdapter());
+    emit({
+      type: 'finished',
+      runId,
+      steps,
+      stopped,
+      files: filesOf(model, lora, tensors),
+      ...(kept && { kept: kept.adapter }),
+    });
+    return { lora, tensors: ownBuffers(tensors) };
   } finally {
     await checkpointer?.settle();
+    text.dispose();
     trainer.dispose();
   }
 }
@@ -175,6 +212,53 @@ async function trainedRow({ lengths, load }: DatasetPart): Promise<Example | nul
 /** From the step after `first` on, without end. */
 async function* windows(batches: Batches, first: number) {
   for (let step = first; ; step++) yield (await batches.window(step)).map(flatten);
+}
+
+/** The run's gate, at which what comes up meanwhile is served. */
+function attentive(
+  { gate, signal, intermission }: Pick<StudioRun, 'gate' | 'signal' | 'intermission'>,
+  stage: RunStage,
+) {
+  return {
+    get paused() {
+      return gate.paused;
+    },
+    async wait() {
+      const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+      while (gate.paused && !signal.aborted) {
+        await Promise.race([gate.wait(), stopped, intermission.asked()]);
+        await intermission.serve(stage);
+      }
+    },
+  };
+}
+
+/** The sample prompts continued greedily, as many at a time as fit. */
+async function sampleTexts({ text, source }: RunStage, samples: SampleSettings, signal: AbortSignal) {
+  const { prompts, max_new_tokens } = samples;
+  const chat = text.prompts.hasTemplate;
+  const stops = await text.prompts.stops(chat);
+  const sampling = { temperature: 0, top_k: 0, top_p: 1, seed: 0, max_new_tokens };
+  const texts: string[] = [];
+  const sequences = Math.min(MOST_SEQUENCES, prompts.length);
+  for (let at = 0; at < prompts.length && !signal.aborted; at += sequences) {
+    const own = await Promise.all(
+      prompts.slice(at, at + sequences).map((prompt) => {
+        return promptOf(
+          text.prompts,
+          chat ? { kind: 'chat', messages: [{ role: 'user', content: prompt }] } : { kind: 'text', text: prompt },
+        );
+      }),
+    );
+    const tokens = Math.max(...own.map(({ ids }) => ids.length)) + max_new_tokens;
+    const generator = await text.generator(source, sequences, tokens);
+    const rows = own.map((prompt) => ({ prompt, strength: 1 }));
+    const { tokenizer } = text.model;
+    texts.push(
+      ...(await continueTexts(generator, tokenizer, { rows, sampling, stops }, { signal })).map((one) => one.text),
+    );
+  }
+  return texts;
 }
 
 function validationBatches(

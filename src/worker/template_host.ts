@@ -27,7 +27,7 @@ export interface Client {
   readonly stops: number;
 }
 
-type RenderRequest = Extract<TemplateRequest, { type: 'render' }>;
+type RenderRequest = Extract<TemplateRequest, { type: 'render' | 'prompt' }>;
 
 interface Waiting<T> {
   resolve(value: T): void;

@@ -9,13 +9,16 @@ export type TemplateRequest =
       readonly messages: readonly Message[];
       readonly spans: boolean;
       readonly promptMessages: number | undefined;
-    };
+    }
+  /** Up to where the assistant's answer begins. */
+  | { readonly type: 'prompt'; readonly messages: readonly Message[] };
 
 /** One for each request, in order, and `ready` before them all. */
 export type TemplateReply =
   | { readonly type: 'ready' }
   | { readonly type: 'opened' }
   | { readonly type: 'rendered'; readonly conversation: RenderedChat }
+  | { readonly type: 'prompted'; readonly text: string }
   /** By its class, which does not survive being posted. */
   | {
       readonly type: 'refused';

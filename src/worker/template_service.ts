@@ -13,7 +13,8 @@ export function serveTemplates(post: (reply: TemplateReply) => void): (request: 
         chat = compileChat(request.setup);
         return { type: 'opened' };
       }
-      return { type: 'rendered', conversation: chat!(request.messages, request.spans, request.promptMessages) };
+      if (request.type === 'prompt') return { type: 'prompted', text: chat!.prompt(request.messages) };
+      return { type: 'rendered', conversation: chat!.render(request.messages, request.spans, request.promptMessages) };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (error instanceof SpanError) return { type: 'refused', error: 'spans', message, detail: message };

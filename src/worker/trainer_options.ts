@@ -109,6 +109,6 @@ export async function withTrainer<T>(
 }
 
 /** The engine takes arrays that own their memory, so that they can be handed to the GPU as they are. */
-function ownBuffers(tensors: ReadonlyMap<string, AdapterTensor>): NonNullable<TrainerOptions['adapter']> {
+export function ownBuffers(tensors: ReadonlyMap<string, AdapterTensor>): NonNullable<TrainerOptions['adapter']> {
   return new Map([...tensors].map(([name, { shape, data }]) => [name, { shape, data: new Float32Array(data) }]));
 }

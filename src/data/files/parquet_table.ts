@@ -41,13 +41,20 @@ const GROUP_VALUES_CAP = 64_000_000;
 const UNPACKED_CAP = 2 ** 30;
 const PAGE_CAP = 256 * 2 ** 20;
 
-/** Rows unpacked together, and how many such stretches are held. */
-const STRETCH = 256;
+/**
+ * Rows unpacked together, and how many such stretches are held. Each is read from the beginning of its row group's columns: a large group in
+ * small stretches would be unpacked from its beginning again and again.
+ */
+const STRETCH = { least: 256, most: 16_384, bytes: 8 * 2 ** 20 };
 const STRETCHES_KEPT = 4;
+/** Of a value as JavaScript holds it, beside its text. */
+const VALUE_BYTES = 64;
 
 interface RowGroup {
   readonly begin: number;
   readonly rows: number;
+  /** Rows unpacked together. */
+  readonly stretch: number;
 }
 
 export class ParquetTable implements Table {
@@ -88,7 +95,7 @@ export class ParquetTable implements Table {
       const rows = Number(group.num_rows);
       try {
         await this.#checkGroup(metadata, index);
-        this.#groups.push({ begin, rows });
+        this.#groups.push({ begin, rows, stretch: stretchOf(group) });
         this.#rows += rows;
       } catch (error) {
         onProblem(
@@ -107,8 +114,8 @@ export class ParquetTable implements Table {
   async read(row: number): Promise<unknown> {
     const { fileRow, group } = this.#place(row);
     const within = fileRow - group.begin;
-    const begin = fileRow - (within % STRETCH);
-    const rows = await this.#stretch(begin, Math.min(begin + STRETCH, group.begin + group.rows));
+    const begin = fileRow - (within % group.stretch);
+    const rows = await this.#stretch(begin, Math.min(begin + group.stretch, group.begin + group.rows));
     return rows[fileRow - begin];
   }
 
@@ -208,6 +215,16 @@ export class ParquetTable implements Table {
   #unusable(reason: string): DataFileError {
     return new DataFileError(this.#problem(1, `${reason} Download it again, or write it with pyarrow.`));
   }
+}
+
+function stretchOf({ num_rows, columns }: FileMetaData['row_groups'][number]): number {
+  const bytes = columns.reduce(
+    (sum, { meta_data: column }) =>
+      sum + (column ? Number(column.total_uncompressed_size) + VALUE_BYTES * Number(column.num_values) : 0),
+    0,
+  );
+  const rows = Math.floor(STRETCH.bytes / Math.max(1, bytes / Math.max(1, Number(num_rows))));
+  return Math.min(STRETCH.most, Math.max(STRETCH.least, rows));
 }
 
 /** The columns' depths by their paths. */

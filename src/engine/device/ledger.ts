@@ -1,6 +1,14 @@
 /** Every GPU buffer has an owner and a category; the sums are shown, predicted and asserted zero after disposal. */
 
-export const MEMORY_CATEGORIES = ['weights', 'adapter', 'optimizer', 'activations', 'logits', 'staging'] as const;
+export const MEMORY_CATEGORIES = [
+  'weights',
+  'adapter',
+  'optimizer',
+  'activations',
+  'logits',
+  'cache',
+  'staging',
+] as const;
 export type MemoryCategory = (typeof MEMORY_CATEGORIES)[number];
 
 export interface BufferRequest {

@@ -15,12 +15,24 @@ interface Shape {
   readonly doubleQuant?: boolean;
   readonly bias?: boolean;
   readonly residual?: boolean;
+  /** Each token has a factor of its own. */
+  readonly strengths?: boolean;
 }
 
-const title = ({ tokens, capacity = tokens, inFeatures, outFeatures, ranks, doubleQuant, bias, residual }: Shape) =>
+const title = ({
+  tokens,
+  capacity = tokens,
+  inFeatures,
+  outFeatures,
+  ranks,
+  doubleQuant,
+  bias,
+  residual,
+  strengths,
+}: Shape) =>
   [
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${ranks.join('+')}`,
-    ...Object.entries({ double: doubleQuant, bias, residual }).flatMap(([name, on]) => (on ? [name] : [])),
+    ...Object.entries({ double: doubleQuant, bias, residual, strengths }).flatMap(([name, on]) => (on ? [name] : [])),
   ].join(' ');
 
 /** An adapter's run: 3 words of something else, all A, all B, all magnitudes; norms behind 5 of something else. */
@@ -114,6 +126,7 @@ const forwardCase = (shape: Shape): KernelCase => ({
       const residual = shape.residual ? random.normal(shape.tokens * width) : undefined;
       const bound = bench.input('lora', parameters);
       const y = bench.output('y', rows.capacity * width);
+      const strengths = random.uniform(shape.tokens, 0, 1).map((value, t) => (t < 2 ? t : value));
       doraForward(bench.plan, {
         group,
         adapter: { ...adapter, parameters: bound, gradients: bound },
@@ -121,10 +134,13 @@ const forwardCase = (shape: Shape): KernelCase => ({
         z: bench.inputRows('z', z, rows),
         y,
         residual: residual && bench.inputRows('residual', residual, rows),
+        strength: shape.strengths ? bench.input('strength', strengths) : undefined,
       });
       await bench.run();
       const outputs = outputsOf(shape, adapter.parts, parameters, norms);
-      const reference = doraReference(z, outputs.magnitudes, outputs.norms);
+      const scaled = doraReference(z, outputs.magnitudes, outputs.norms);
+      const factor = (t: number) => (shape.strengths ? strengths[t] : 1);
+      const reference = scaled.map((value, i) => z[i] + factor(Math.floor(i / width)) * (value - z[i]));
       const whole = reference.map((value, i) => value + (bias?.[i % width] ?? 0) + (residual?.[i] ?? 0));
       return { error: await bench.error(y, whole), tolerance: F32 };
     }),
@@ -181,4 +197,7 @@ const SHAPES: readonly Shape[] = [
   { tokens: 20, inFeatures: 260, outFeatures: [66], ranks: [8], doubleQuant: true, residual: true },
 ];
 
-export const cases: KernelCase[] = [normCase, forwardCase, backwardCase].flatMap((make) => SHAPES.map(make));
+export const cases: KernelCase[] = [
+  ...[normCase, forwardCase, backwardCase].flatMap((make) => SHAPES.map(make)),
+  forwardCase({ tokens: 7, inFeatures: 64, outFeatures: [20, 9], ranks: [4, 0], bias: true, strengths: true }),
+];

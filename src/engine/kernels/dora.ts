@@ -84,11 +84,15 @@ export interface DoraForwardOptions extends DoraOptions {
   readonly y: Tensor;
   /** [T, width], added to the result. */
   readonly residual?: Tensor;
+  /** [T], how much of the adapter each token gets; 1 unless given. */
+  readonly strength?: Tensor;
 }
 
-/** y [T, width] = magnitude / norm · z (+ bias) (+ residual), f32. Relative error ≤ 1e-5 against float64. */
+/**
+ * y [T, width] = factor · z (+ bias) (+ residual), the factor magnitude / norm, or with a strength between 1 and that, f32. Relative error ≤ 1e-5 against float64.
+ */
 export function doraForward(plan: PlanBuilder, options: DoraForwardOptions): void {
-  const { group, adapter, norms, z, y, residual } = options;
+  const { group, adapter, norms, z, y, residual, strength } = options;
   const bias = group.linears.some(({ biasAt }) => biasAt !== null);
   const { types, values } = segmentParams(options);
   const kernel = defineKernel({
@@ -101,13 +105,20 @@ export function doraForward(plan: PlanBuilder, options: DoraForwardOptions): voi
       y: output('f32'),
       ...(bias ? { slab: input('u32') } : {}),
       ...(residual ? { residual: input('f32') } : {}),
+      ...(strength ? { strength: input('f32') } : {}),
     } as Record<string, Binding>,
     params: types,
-    constants: { SEGMENTS: group.linears.length, BIAS: bias, RESIDUAL: residual !== undefined },
+    constants: {
+      SEGMENTS: group.linears.length,
+      BIAS: bias,
+      RESIDUAL: residual !== undefined,
+      STRENGTH: strength !== undefined,
+    },
   });
   const bindings: Record<string, Tensor | TensorView> = { z, lora: adapter.parameters, norms, y };
   if (bias) bindings.slab = group.slab;
   if (residual) bindings.residual = residual;
+  if (strength) bindings.strength = strength;
   plan.dispatch(kernel, {
     bindings,
     params: values,

@@ -82,6 +82,24 @@ export const STEP_FIELDS = {
 } as const satisfies Record<string, ParamType>;
 export type StepValues = Record<keyof typeof STEP_FIELDS, number>;
 
+/** The optimizer's part of them where nothing is updated. */
+export const NO_UPDATE: Omit<
+  StepValues,
+  'tokens' | 'inverse_trained_tokens' | 'log_slot' | 'micro_batch' | 'seed' | 'number'
+> = {
+  decay: 1,
+  step_size: 0,
+  second_decay: 1,
+  second_step_size: 0,
+  inverse_sqrt_bias_correction2: 1,
+  beta1: 0,
+  beta2: 0,
+  one_minus_beta1: 0,
+  one_minus_beta2: 0,
+  epsilon: 1,
+  max_grad_norm: 1,
+};
+
 /** Bytes of a uniform with these fields (all 4 bytes wide, the struct rounded to 16). */
 export const uniformBytes = (fields: Readonly<Record<string, ParamType>>) =>
   Math.max(16, Math.ceil(Object.keys(fields).length / 4) * 16);

@@ -15,6 +15,8 @@ interface Shape {
   readonly bare?: readonly number[];
   readonly capacity?: number;
   readonly splits?: number;
+  /** Each token has a factor of its own. */
+  readonly strengths?: boolean;
   /** Columns around x and dy in their rows: before and after. */
   readonly margins?: readonly [number, number];
   /** Where the adapter begins; 3 unless given. */
@@ -38,6 +40,7 @@ const title = ({
   margins,
   adapterAt,
   rows,
+  strengths,
 }: Shape) =>
   [
     ...(rows ? [`${rows} rows`] : []),
@@ -45,6 +48,7 @@ const title = ({
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${[rank].flat().join('+')}`,
     ...(bare ? [`not on ${bare.join(' and ')}`] : []),
     ...(margins ? ['columns'] : []),
+    ...(strengths ? ['strengths'] : []),
     ...(adapterAt ? [`adapter at ${adapterAt}`] : []),
   ].join(' ');
 
@@ -96,18 +100,23 @@ const forwardCase = (shape: Shape): KernelCase => ({
       const rows = { width: inFeatures, capacity, stride: before + inFeatures + after, at: before };
       const bound = bench.input('lora', parameters);
       const u = bench.output('u', capacity * adapter.columns);
+      const strengths = random.uniform(tokens, 0, 1).map((value, t) => (t === 0 ? 0 : value));
       lowRankForward(bench.plan, {
         x: { tensor: bench.inputRows('x', x, rows), stride: rows.stride, at: before },
         inFeatures,
         adapter: { ...adapter, parameters: bound, gradients: bound },
         u,
+        strength: shape.strengths ? bench.input('strength', strengths) : undefined,
         rows: shape.rows,
       });
       await bench.run();
       const a = parameters.subarray(adapter.aAt, adapter.aAt + adapter.columns * inFeatures);
       const scales = adapter.parts.flatMap((part) => (part ? new Array<number>(part.rank).fill(part.scale) : []));
       const reference = matmulReference(x, a, inFeatures, adapter.columns);
-      const scaled = reference.map((value, i) => value * scales[i % adapter.columns]);
+      const factor = (t: number) => (shape.strengths ? strengths[t] : 1);
+      const scaled = reference.map(
+        (value, i) => value * scales[i % adapter.columns] * factor(Math.floor(i / adapter.columns)),
+      );
       return { error: await bench.error(u, scaled), tolerance: MATMUL };
     }),
 });
@@ -213,6 +222,7 @@ const ROWS: readonly Shape[] = [
 
 export const cases: KernelCase[] = [
   ...[...SHAPES, ...ROWS].map(forwardCase),
+  forwardCase({ tokens: 20, inFeatures: 68, outFeatures: [33, 9], rank: [3, 5], capacity: 22, strengths: true }),
   ...[...SHAPES, ...ROWS].map(backwardCase),
   gradientCase({ tokens: 150, inFeatures: 65, outFeatures: [33, 9], rank: 3, capacity: 160, splits: 3 }),
   // Parts without a token.

@@ -26,6 +26,7 @@ interface LowRankVariant {
   readonly loraVectors: boolean;
   /** Vectors of tokens a workgroup: 1, 2 or 4, which no measured shape wants. */
   readonly rows: number;
+  readonly strength: boolean;
 }
 
 /** Vectors of the depth that an invocation of shaders/low_rank.wgsl reads before it multiplies them. */
@@ -34,14 +35,19 @@ const DEPTH_UNROLL = 2;
 const WORKGROUPS = 256;
 
 /**
- * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth]; transposed the gradient
- * s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
+ * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth], or strength · s · A·x with
+ * a factor of each token's own; transposed the gradient s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
  */
-export function lowRankKernel({ segments, transposed, aligned, loraVectors, rows }: LowRankVariant) {
+export function lowRankKernel({ segments, transposed, aligned, loraVectors, rows, strength }: LowRankVariant) {
   return defineKernel({
     name: transposed ? 'low_rank_dx' : 'low_rank',
     shader: 'low_rank.wgsl',
-    bindings: { x: vectorInput(aligned), lora: vectorInput(loraVectors), u: output('f32') },
+    bindings: {
+      x: vectorInput(aligned),
+      lora: vectorInput(loraVectors),
+      u: output('f32'),
+      ...(strength ? { strength: input('f32') } : {}),
+    } as Record<string, Binding>,
     params: {
       x_stride: 'u32',
       u_stride: 'u32',
@@ -54,6 +60,7 @@ export function lowRankKernel({ segments, transposed, aligned, loraVectors, rows
       ALIGNED: aligned,
       LORA_VECTORS: loraVectors,
       ROWS: rows,
+      STRENGTH: strength,
       UNROLL: DEPTH_UNROLL,
     },
   });
@@ -74,12 +81,13 @@ interface LowRankOptions {
   readonly u: Tensor;
   readonly columns: number;
   readonly transposed: boolean;
+  readonly strength?: Tensor;
   readonly products: readonly Product[];
   readonly rows?: number;
 }
 
 function lowRank(plan: PlanBuilder, options: LowRankOptions): void {
-  const { x, lora, u, columns, transposed, products } = options;
+  const { x, lora, u, columns, transposed, strength, products } = options;
   const aligned = wholeGroups([x.stride, ...products.flatMap(({ xAt, depth }) => [xAt, depth])]);
   const loraVectors = wholeGroups(products.flatMap((p) => [p.loraAt, transposed ? p.rank : p.depth]));
   let tiles = 0;
@@ -90,8 +98,16 @@ function lowRank(plan: PlanBuilder, options: LowRankOptions): void {
     tiles += Math.ceil(rank / RANKS);
   }
   const rows = options.rows ?? (Math.ceil(plan.capacity / 8) * tiles >= WORKGROUPS ? 2 : 1);
-  plan.dispatch(lowRankKernel({ segments: products.length, transposed, aligned, loraVectors, rows }), {
-    bindings: { x: x.tensor, lora, u },
+  const variant = {
+    segments: products.length,
+    transposed,
+    aligned,
+    loraVectors,
+    rows,
+    strength: strength !== undefined,
+  };
+  plan.dispatch(lowRankKernel(variant), {
+    bindings: { x: x.tensor, lora, u, ...(strength && { strength }) },
     params,
     workgroups: (tokens) => [Math.ceil(tokens / (4 * rows)), tiles, 1],
     flopsPerToken: products.reduce((sum, { depth, rank }) => sum + 2 * depth * rank, 0),
@@ -127,18 +143,22 @@ export interface LowRankForwardOptions {
   readonly adapter: GroupAdapter;
   /** [T, columns]. */
   readonly u: Tensor;
+  /** [T], how much of the adapter each token gets; 1 unless given. */
+  readonly strength?: Tensor;
   /** Vectors of tokens a workgroup; overrides the choice. */
   readonly rows?: number;
 }
 
 /** u = s · A·x of all adapted linears of a group; those with the same s lie one below the other and are one product. */
-export function lowRankForward(plan: PlanBuilder, { x, inFeatures, adapter, u, rows }: LowRankForwardOptions): void {
+export function lowRankForward(plan: PlanBuilder, options: LowRankForwardOptions): void {
+  const { x, inFeatures, adapter, u, strength, rows } = options;
   lowRank(plan, {
     x,
     lora: adapter.parameters,
     u,
     columns: adapter.columns,
     transposed: false,
+    strength,
     rows,
     products: sameScale(adapter).map(({ uAt, rank, scale }) => ({
       xAt: x.at,

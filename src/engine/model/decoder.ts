@@ -35,16 +35,26 @@ export interface DoraNorms {
   readonly at: ReadonlyMap<string, number>;
 }
 
-export interface Decoder {
-  readonly spec: ModelSpec;
-  readonly weights: ModelWeights;
+/** An adapter on the GPU. */
+export interface BoundAdapter {
   readonly state: FlatState;
   readonly lora: LoraOptions;
-  readonly precision: Precision;
   /** Null without DoRA. */
   readonly doraNorms: DoraNorms | null;
+}
+
+/** A model and its adapter. */
+export interface AdaptedModel extends BoundAdapter {
+  readonly spec: ModelSpec;
+  readonly weights: ModelWeights;
+}
+
+export interface Decoder extends AdaptedModel {
+  readonly precision: Precision;
   readonly ropes: readonly LengthRope[];
   readonly inputs: BatchInputs;
+  /** f32 [T], how much of the adapter each token gets: 0 is the base model. All of it unless given. */
+  readonly strength?: Tensor;
 }
 
 /** What a layer's backward pass needs of its forward pass. */
@@ -97,7 +107,7 @@ export interface Group {
   readonly adapter: GroupAdapter | null;
 }
 
-export function groupOf(d: Decoder, layer: number, linears: readonly LinearSpec[]): Group {
+export function groupOf(d: AdaptedModel, layer: number, linears: readonly LinearSpec[]): Group {
   return {
     name: linears.map(({ name }) => name).join(', '),
     weights: d.weights.group(layer, linears),

@@ -44,7 +44,8 @@ export function embeddingForward(plan: PlanBuilder, d: Decoder, y: Tensor): void
   }
 }
 
-interface GroupForward {
+/** Linears of a layer that share an input, and what they are applied to. */
+export interface GroupForward {
   readonly layer: number;
   readonly linears: readonly LinearSpec[];
   readonly x: Columns;
@@ -58,7 +59,7 @@ function lowRankOf(plan: PlanBuilder, d: Decoder, { layer, linears, x, activatio
   if (!adapter || !u) return null;
   const { inFeatures } = weights;
   if (d.lora.dropout === 0) {
-    lowRankForward(plan, { x, inFeatures, adapter, u });
+    lowRankForward(plan, { x, inFeatures, adapter, u, strength: d.strength });
     return { adapter, u };
   }
   for (const [i, linear] of linears.entries()) {
@@ -71,15 +72,16 @@ function lowRankOf(plan: PlanBuilder, d: Decoder, { layer, linears, x, activatio
   return { adapter, u };
 }
 
+export interface GroupProduct extends GroupForward {
+  readonly y: Tensor | null;
+  readonly residual?: Tensor;
+}
+
 /**
  * y = W·x + s·B(A·x) (+ bias) (+ residual) of linears that share their input, outputs side by side; with DoRA bias and
  * residual come after the magnitudes. A null y leaves out what only y needs.
  */
-function groupForward(
-  plan: PlanBuilder,
-  d: Decoder,
-  options: GroupForward & { readonly y: Tensor | null; readonly residual?: Tensor },
-): void {
+function groupForward(plan: PlanBuilder, d: Decoder, options: GroupProduct): void {
   const { layer, linears, x, y, activations, residual } = options;
   const lora = lowRankOf(plan, d, options) ?? undefined;
   const group = d.weights.group(layer, linears);
@@ -87,12 +89,29 @@ function groupForward(
   if (z && lora && d.doraNorms) {
     const unbiased = { ...group, linears: group.linears.map((linear) => ({ ...linear, biasAt: null })) };
     matmulNf4(plan, { x, y: whole(z, group.outFeatures), group: unbiased, transposed: false, lora });
-    if (y) doraForward(plan, { group, adapter: lora.adapter, norms: d.doraNorms.tensor, z, y, residual });
+    const { adapter } = lora;
+    if (y) doraForward(plan, { group, adapter, norms: d.doraNorms.tensor, z, y, residual, strength: d.strength });
     return;
   }
   if (!y) return;
   matmulNf4(plan, { x, y: whole(y, group.outFeatures), group, transposed: false, lora, residual });
 }
+
+/** How a layer does what depends on where its tokens come from. */
+export interface LayerPath {
+  /** Linears with their adapters. */
+  linears(plan: PlanBuilder, d: Decoder, product: GroupProduct): void;
+  /** From `a.qkv`, rotated, to `a.attention`. */
+  attention(plan: PlanBuilder, d: Decoder, layer: number, a: LayerActivations): void;
+}
+
+/** Whole documents at once. */
+export const DOCUMENTS: LayerPath = {
+  linears: groupForward,
+  attention(plan, d, layer, { qkv, attention: o, lse }) {
+    attentionForward(plan, { shape: attentionShape(d.spec, layer), qkv, documents: d.inputs.documents, o, lse });
+  },
+};
 
 /**
  * One layer, from `a.input` to `output`; a null output stops before what a recomputed layer does not need: the last
@@ -104,42 +123,42 @@ export function layerForward(
   layer: number,
   a: LayerActivations,
   output: Tensor | null,
+  path: LayerPath = DOCUMENTS,
 ): void {
   const { spec, weights } = d;
   const { qkv, output: attentionOutput, gateUp, down } = spec.linears;
   const temporary = (what: string, perToken: number) => plan.tensor(`${layer} ${what}`, plan.capacity * perToken * 4);
   const hidden = spec.hiddenSize;
-  const shape = attentionShape(spec, layer);
 
   const normed1 = temporary('normed 1', hidden);
   rmsNorm(plan, { x: a.input, weight: weights.norm(layer, spec.norm.names.beforeAttention), y: normed1 });
-  groupForward(plan, d, { layer, linears: qkv, x: whole(normed1, hidden), y: a.qkv, activations: a });
+  path.linears(plan, d, { layer, linears: qkv, x: whole(normed1, hidden), y: a.qkv, activations: a });
   const norms = headNorms(d, layer);
   if (norms && a.rawHeads) headNorm(plan, { qkv: a.qkv, raw: a.rawHeads, ...norms });
   ropeLayer(plan, d, layer, a.qkv);
-  attentionForward(plan, { shape, qkv: a.qkv, documents: d.inputs.documents, o: a.attention, lse: a.lse });
+  path.attention(plan, d, layer, a);
   const attended = whole(a.attention, attentionWidth(spec));
   const projection = { layer, linears: [attentionOutput], x: attended, activations: a };
   const { afterAttention, afterMlp } = spec.norm.names;
   if (afterAttention !== null && a.projected) {
-    groupForward(plan, d, { ...projection, y: a.projected });
+    path.linears(plan, d, { ...projection, y: a.projected });
     rmsNorm(plan, { x: a.projected, weight: weights.norm(layer, afterAttention), y: a.middle, residual: a.input });
   } else {
-    groupForward(plan, d, { ...projection, y: a.middle, residual: a.input });
+    path.linears(plan, d, { ...projection, y: a.middle, residual: a.input });
   }
 
   const normed2 = temporary('normed 2', hidden);
   rmsNorm(plan, { x: a.middle, weight: weights.norm(layer, spec.norm.names.beforeMlp), y: normed2 });
-  groupForward(plan, d, { layer, linears: gateUp, x: whole(normed2, hidden), y: a.gateUp, activations: a });
+  path.linears(plan, d, { layer, linears: gateUp, x: whole(normed2, hidden), y: a.gateUp, activations: a });
   const activated = temporary('activated', spec.intermediateSize);
   swiglu(plan, { activation: spec.activation, gateUp: a.gateUp, y: activated, width: spec.intermediateSize });
   const last = { layer, linears: [down], x: whole(activated, spec.intermediateSize), activations: a };
   if (afterMlp !== null && a.mlp) {
-    groupForward(plan, d, { ...last, y: a.mlp });
+    path.linears(plan, d, { ...last, y: a.mlp });
     const weight = weights.norm(layer, afterMlp);
     if (output) rmsNorm(plan, { x: a.mlp, weight, y: output, residual: a.middle });
   } else {
-    groupForward(plan, d, { ...last, y: output, residual: a.middle });
+    path.linears(plan, d, { ...last, y: output, residual: a.middle });
   }
 }
 

@@ -4,7 +4,7 @@ import { doraNorms } from '../kernels/dora.ts';
 import { Arena } from '../plan/arena.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import { bufferTensor } from '../plan/tensor.ts';
-import { type Decoder, type DoraNorms, groupOf } from './decoder.ts';
+import { type AdaptedModel, type DoraNorms, groupOf } from './decoder.ts';
 import { type LoraOptions, linearGroups } from './lora.ts';
 
 /** Null without DoRA. The buffer belongs to the caller. */
@@ -22,7 +22,7 @@ export function createDoraNorms(gpu: Gpu, { adapters, dora }: LoraOptions): Dora
 }
 
 /** ‖W + s·B·A‖ of every output of every adapted linear, from A and B as they are then. Nothing without DoRA. */
-export function recordDoraNorms(plan: PlanBuilder, d: Decoder): void {
+export function recordDoraNorms(plan: PlanBuilder, d: AdaptedModel): void {
   if (!d.doraNorms) return;
   const enter = d.weights.visits(plan, [...d.spec.layers.keys()]);
   for (const layer of d.spec.layers.keys()) {
@@ -38,7 +38,7 @@ export function recordDoraNorms(plan: PlanBuilder, d: Decoder): void {
  * The norms of the adapter that a run starts from; with `magnitudes` these start as the norms are, which is how DoRA
  * begins.
  */
-export async function startDora(gpu: Gpu, d: Decoder, step: GPUBuffer, magnitudes: boolean): Promise<void> {
+export async function startDora(gpu: Gpu, d: AdaptedModel, step: GPUBuffer, magnitudes: boolean): Promise<void> {
   if (!d.doraNorms) return;
   const builder = new PlanBuilder(gpu, 1);
   recordDoraNorms(builder, d);

@@ -18,7 +18,7 @@ export function chunkTokens(vocab: number, capacity: number): number {
 }
 
 /** logits [count, vocab], soft-capped where the model does, of tokens first … first + count − 1 of the normed hidden state. */
-function headForward(
+export function headForward(
   plan: PlanBuilder,
   d: Decoder,
   hidden: Tensor,

@@ -45,6 +45,8 @@ export class LengthRope implements RopeTables {
   readonly #spec: RopeSpec;
   readonly #positions: number;
   #length = 0;
+  /** What the tables are made of. */
+  #frequencies: readonly number[];
 
   /** @param positions the highest position + 1 */
   constructor(gpu: Gpu, spec: RopeSpec, positions: number) {
@@ -59,16 +61,23 @@ export class LengthRope implements RopeTables {
     };
     this.cosines = buffer('RoPE cosines');
     this.sines = buffer('RoPE sines');
-    this.#write(spec.inverseFrequencies);
+    this.#frequencies = spec.inverseFrequencies;
+    this.#write();
   }
 
-  /** Makes the tables those of a batch of `length` positions, before it is run. */
-  fit(length: number): void {
-    const before = this.#length;
-    this.#length = effectiveLength(this.#spec, before, length);
+  /** Makes the tables those of a batch of `length` positions, before it is run. Returns whether they have changed. */
+  fit(length: number): boolean {
+    this.#length = effectiveLength(this.#spec, this.#length, length);
     const frequencies = inverseFrequenciesAt(this.#spec, this.#length);
-    const same = inverseFrequenciesAt(this.#spec, before);
-    if (frequencies.some((value, i) => value !== same[i])) this.#write(frequencies);
+    if (frequencies.every((value, i) => value === this.#frequencies[i])) return false;
+    this.#frequencies = frequencies;
+    this.#write();
+    return true;
+  }
+
+  /** Forgets the lengths of earlier batches. */
+  restart(): void {
+    this.#length = 0;
   }
 
   /** All that a batch leaves behind: the length that the tables were last made for. */
@@ -79,15 +88,16 @@ export class LengthRope implements RopeTables {
   /** Makes the tables those of a run whose {@link length} this was. */
   remember(length: number): void {
     this.#length = length;
-    this.#write(inverseFrequenciesAt(this.#spec, length));
+    this.#frequencies = inverseFrequenciesAt(this.#spec, length);
+    this.#write();
   }
 
   dispose(): void {
     for (const { buffer } of [this.cosines, this.sines]) this.#gpu.ledger.destroy(buffer);
   }
 
-  #write(inverseFrequencies: readonly number[]): void {
-    const { cosines, sines } = ropeAngles(inverseFrequencies, this.#spec.attentionScaling, this.#positions);
+  #write(): void {
+    const { cosines, sines } = ropeAngles(this.#frequencies, this.#spec.attentionScaling, this.#positions);
     this.#gpu.device.queue.writeBuffer(this.cosines.buffer, 0, cosines);
     this.#gpu.device.queue.writeBuffer(this.sines.buffer, 0, sines);
   }

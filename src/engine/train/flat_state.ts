@@ -88,7 +88,8 @@ export class FlatState {
   readonly #ranges: ReadonlyMap<string, Range>;
   readonly banks: readonly Bank[];
 
-  constructor(gpu: Gpu, runs: readonly FlatRun[]) {
+  /** @param trained false: parameters only, which stand for gradients too, that nothing may write */
+  constructor(gpu: Gpu, runs: readonly FlatRun[], trained = true) {
     this.#gpu = gpu;
     const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
     const { ranges, bankBytes } = layoutFlat(runs, limit);
@@ -103,11 +104,10 @@ export class FlatState {
           category: 'adapter',
         }),
       );
-    this.banks = bankBytes.map((bytes, i) => ({
-      elements: bytes / 4,
-      parameters: buffer(`parameters ${i}`, bytes),
-      gradients: buffer(`gradients ${i}`, bytes),
-    }));
+    this.banks = bankBytes.map((bytes, i) => {
+      const parameters = buffer(`parameters ${i}`, bytes);
+      return { elements: bytes / 4, parameters, gradients: trained ? buffer(`gradients ${i}`, bytes) : parameters };
+    });
   }
 
   names(): string[] {
@@ -191,7 +191,7 @@ export class FlatState {
 
   dispose(): void {
     for (const { parameters, gradients } of this.banks) {
-      for (const { buffer } of [parameters, gradients]) this.#gpu.ledger.destroy(buffer);
+      for (const buffer of new Set([parameters.buffer, gradients.buffer])) this.#gpu.ledger.destroy(buffer);
     }
   }
 }

@@ -52,6 +52,8 @@ export interface TrainingLoop {
   /** One a step, in order, beginning with the step after `first`. */
   readonly windows: Iterable<readonly TokenBatch[]> | AsyncIterable<readonly TokenBatch[]>;
   readonly steps: number;
+  /** What is done before each step, counted from 0, that is no part of training: it changes nothing of it. */
+  readonly between?: (step: number) => Promise<void>;
   /** The learning rate of a step, from 0. */
   readonly learningRate: (step: number) => number;
   /** Most steps between two read-backs. */
@@ -150,6 +152,12 @@ export async function runTraining(loop: TrainingLoop): Promise<{ steps: number; 
   for await (const window of loop.windows) {
     await pause();
     if (enqueued >= steps || signal?.aborted) break;
+    if (loop.between) {
+      const begun = performance.now();
+      await loop.between(enqueued);
+      // It must not count as slow steps.
+      readBack += performance.now() - begun;
+    }
     await trainer.step(window, loop.learningRate(enqueued));
     enqueued++;
     for (const batch of window) tokens += batch.ids.length;

@@ -4,7 +4,7 @@ import { gradNorm, gradNormPartials, NORM_SPAN } from '../kernels/adamw.ts';
 import { lossSum } from '../kernels/cross_entropy.ts';
 import { type Decoder, type LayerActivations, layerActivations } from '../model/decoder.ts';
 import { layerBackward } from '../model/decoder_backward.ts';
-import { embeddingForward, layerForward } from '../model/decoder_forward.ts';
+import { DOCUMENTS, embeddingForward, type LayerPath, layerForward } from '../model/decoder_forward.ts';
 import { recordDoraNorms } from '../model/dora.ts';
 import { allLogits, lossAndGradient } from '../model/output_head.ts';
 import { PlanBuilder } from '../plan/plan.ts';
@@ -15,14 +15,14 @@ const residualStream = (plan: PlanBuilder, d: Decoder, name: string) =>
   plan.tensor(name, plan.capacity * d.spec.hiddenSize * 4);
 
 /** Forward without a thought for backward: each layer's activations die with it. Returns the last residual stream. */
-function forwardOnly(plan: PlanBuilder, d: Decoder): Tensor {
+export function forwardOnly(plan: PlanBuilder, d: Decoder, path: LayerPath = DOCUMENTS): Tensor {
   let x: Tensor = residualStream(plan, d, 'embedded');
   embeddingForward(plan, d, x);
   const enter = d.weights.visits(plan, [...d.spec.layers.keys()]);
   for (let layer = 0; layer < d.spec.layers.length; layer++) {
     enter();
     const y = residualStream(plan, d, `layer ${layer} output`);
-    layerForward(plan, d, layer, layerActivations(plan, d, layer, x), y);
+    layerForward(plan, d, layer, layerActivations(plan, d, layer, x), y, path);
     x = y;
   }
   return x;

@@ -3,6 +3,7 @@ import type { ModelSpec } from '../../formats/model_spec.ts';
 import type { Capabilities } from '../device/capabilities.ts';
 import { dryGpu } from '../device/dry_gpu.ts';
 import type { MemoryCategory } from '../device/ledger.ts';
+import { reserveGenerator } from '../generate/generator.ts';
 import type { MomentBits } from '../kernels/adamw.ts';
 import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
@@ -32,6 +33,8 @@ export interface RunMemory {
   readonly precision: Precision;
   readonly keep: KeepLayers;
   readonly loraPlusRatio: number;
+  /** What is generated between steps: so many texts at a time, of so many tokens, after prompts of so many together. */
+  readonly samples?: { readonly sequences: number; readonly context: number; readonly promptTokens: number } | null;
   /** Of paging only the budgets count; a store is taken to be there. */
   readonly moments: { readonly bits: MomentBits; readonly paging: Omit<PagingOptions, 'store'> | null };
 }
@@ -82,6 +85,10 @@ export function predictMemory(capabilities: Capabilities, model: ModelMemory, ru
     const recorder = new PlanRecorder(gpu, { decoder, optimizer, stepUniform, capacity, keep, tune: null });
     keptLayers = keptLayersWithin(gpu, recorder, model.spec.layers.length, keep);
     recorder.allocate(keptLayers);
+    if (run.samples) {
+      const { promptTokens, ...sizes } = run.samples;
+      reserveGenerator(gpu, { model: weights, adapter: decoder, ...sizes }, promptTokens);
+    }
   }
   return { bytes: gpu.ledger.byCategory(), total: gpu.ledger.total(), keptLayers, moments };
 }

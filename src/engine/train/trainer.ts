@@ -4,9 +4,9 @@ import type { Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { MOMENT_BLOCK, momentPageBytes } from '../kernels/adamw.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
-import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
+import { NO_UPDATE, packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
-import type { Decoder } from '../model/decoder.ts';
+import type { BoundAdapter, Decoder } from '../model/decoder.ts';
 import { startDora } from '../model/dora.ts';
 import { initialLora, type LoraInit, type LoraOptions, loraRuns } from '../model/lora.ts';
 import type { ModelWeights } from '../model/weights.ts';
@@ -98,23 +98,6 @@ async function makeMoments(gpu: Gpu, { banks }: FlatState, options: MomentsOptio
     }
   }
 }
-
-const NO_UPDATE: Omit<
-  StepValues,
-  'tokens' | 'inverse_trained_tokens' | 'log_slot' | 'micro_batch' | 'seed' | 'number'
-> = {
-  decay: 1,
-  step_size: 0,
-  second_decay: 1,
-  second_step_size: 0,
-  inverse_sqrt_bias_correction2: 1,
-  beta1: 0,
-  beta2: 0,
-  one_minus_beta1: 0,
-  one_minus_beta2: 0,
-  epsilon: 1,
-  max_grad_norm: 1,
-};
 
 export class BatchTooLongError extends Error {
   override name = 'BatchTooLongError';
@@ -293,6 +276,12 @@ export class Trainer {
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
     const train = await this.#planSet.train.profile(batch.ids.length);
     return [...train, ...(await this.#planSet.optimizer.profile(1))];
+  }
+
+  /** The adapter where it lies, for what generates with it as it stands. It goes with the trainer. */
+  get adapter(): BoundAdapter {
+    const { state, lora, doraNorms } = this.#decoder;
+    return { state, lora: { ...lora, dropout: 0 }, doraNorms };
   }
 
   /** Where the moments lie and what moved so far; null where all of them stay on the GPU. */

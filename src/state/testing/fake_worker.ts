@@ -10,6 +10,7 @@ import type { StudioWorker } from '../studio_client.ts';
 import { FAKE_MODELS, FAKE_RESULTS } from './fake_models.ts';
 import { showFakeRow, summarize } from './fake_rows.ts';
 import { fakeStorage } from './fake_storage.ts';
+import { fakeAnswer, fakeEvaluation, fakePrompt } from './fake_texts.ts';
 import { adapterFiles, DIVERGES_AT, evalLoss, stepRecord } from './fake_training.ts';
 
 type Of<T extends StudioCommand['type']> = Extract<StudioCommand, { type: T }>;
@@ -99,6 +100,10 @@ export class FakeWorker implements StudioWorker {
       case 'resume':
       case 'stop':
         return this.#control(command.type, command.runId);
+      case 'generate':
+        return this.#generate(command);
+      case 'evaluate':
+        return this.#evaluate(command);
       case 'clear-adapter':
         return;
       default:
@@ -231,6 +236,13 @@ export class FakeWorker implements StudioWorker {
     });
     await this.#wait(600);
     let step = 0;
+    const { samples } = request;
+    const sample = () => {
+      if (!samples) return;
+      const texts = samples.prompts.map((_, i) => fakeAnswer(step / max_steps, i));
+      this.#say({ type: 'sample', runId, step, texts });
+    };
+    sample();
     // Timers are not finer than some milliseconds: very fast runs tell several steps at once.
     const { stepsPerSecond, speed } = this.#options;
     const together = Math.max(1, Math.round((stepsPerSecond * speed) / 200));
@@ -252,12 +264,64 @@ export class FakeWorker implements StudioWorker {
       }
       const tokensPerSecond = 1180 + Math.sin(step) * 60;
       this.#say({ type: 'step', runId, record: stepRecord(step, request), totalSteps: max_steps, tokensPerSecond });
+      if (samples && step % samples.every === 0) sample();
       if (eval_steps && step % eval_steps === 0) {
         this.#say({ type: 'evaluation', runId, step, loss: evalLoss(step, max_steps), tokens: 2100 });
       }
     }
+    if (!samples || step % samples.every !== 0) sample();
     const files = adapterFiles(model, request);
     this.#say({ type: 'finished', runId, steps: step, stopped: step < max_steps, files });
+  }
+
+  async #generate({ runId, rows, sampling }: Of<'generate'>): Promise<void> {
+    const job = this.#job(runId);
+    await this.#wait(300);
+    if (
+      rows.some(({ input }) => input.kind === 'chat' && input.messages.some(({ content }) => /overflow/.test(content)))
+    ) {
+      const message =
+        'The text has 9000 tokens; there is room for 8192. Shorten the conversation, or ask for fewer new tokens.';
+      return this.#fail(runId, 'ContextFullError', message);
+    }
+    this.#say({ type: 'prompts', runId, prompts: rows.map(({ input }) => fakePrompt(input)) });
+    const words = rows.map(({ strength }) => fakeAnswer(strength, 0).split(/(?= )/));
+    const most = Math.min(sampling.max_new_tokens, Math.max(...words.map((own) => own.length)));
+    let tokens = 0;
+    while (tokens < most && !job.stopped) {
+      await this.#wait(45);
+      for (const [row, own] of words.entries()) {
+        if (tokens < own.length) this.#say({ type: 'text', runId, row, text: own[tokens]!, tokens: tokens + 1 });
+      }
+      tokens++;
+    }
+    const ended = words.map((own) => {
+      const written = Math.min(tokens, own.length);
+      return {
+        tokens: written,
+        ending: job.stopped ? 'stopped' : written < own.length ? 'length' : 'end of turn',
+      } as const;
+    });
+    const memory = { ...memoryOf(this.#model ?? FAKE_MODELS[0]!, false), cache: 48e6 };
+    this.#say({ type: 'generated', runId, rows: ended, seconds: 0.045 * tokens, memory });
+  }
+
+  async #evaluate({ runId, files, adapter }: Of<'evaluate'>): Promise<void> {
+    const job = this.#job(runId);
+    if (!/\.(jsonl|json|csv|tsv|parquet)$/.test(files[0]!.name)) {
+      return this.#fail(
+        runId,
+        'NoQuestionsError',
+        'No row asks a question that can be checked. Line 1: text asks nothing.',
+      );
+    }
+    const total = 40;
+    let done = 0;
+    while (done < total && !job.stopped) {
+      await this.#wait(120);
+      this.#say({ type: 'evaluate-progress', runId, done: ++done, total });
+    }
+    this.#say({ type: 'evaluated', runId, result: fakeEvaluation(done, adapter !== 'none', job.stopped) });
   }
 
   #job(runId: string): Job {
@@ -310,6 +374,7 @@ function memoryOf({ parameters }: ModelInfo, training: boolean): Record<MemoryCa
     optimizer: training ? parameters * 0.29 : 0,
     activations: training ? 412e6 : 0,
     logits: training ? 96e6 : 0,
+    cache: 0,
     staging: 16e6,
   };
 }

@@ -58,7 +58,7 @@ export function RowView() {
           {row.problem}
         </Notice>
       ) : (
-        <RowText row={row} />
+        <RowText pieces={row?.pieces ?? null} label={`Row ${at + 1}`} />
       )}
       {row?.notes.map((note) => (
         <Notice key={note} kind="info">

@@ -8,6 +8,7 @@ const CATEGORIES: readonly { readonly key: MemoryCategory; readonly name: string
   { key: 'optimizer', name: 'Optimizer' },
   { key: 'activations', name: 'Activations' },
   { key: 'logits', name: 'Logits' },
+  { key: 'cache', name: 'Cache' },
   { key: 'staging', name: 'Staging' },
 ];
 

@@ -5,6 +5,7 @@ import { HELP } from './help.ts';
 
 const CHOICES: { readonly [F in ChoiceField]: readonly Settings[F][] } = {
   lr_scheduler_type: ['linear', 'cosine', 'constant', 'constant_with_warmup'],
+  optim: ['adamw_torch', 'adamw_8bit', 'paged_adamw_32bit', 'paged_adamw_8bit'],
   train_sampling_strategy: ['random', 'sequential', 'group_by_length'],
   bnb_4bit_quant_type: ['nf4', 'fp4'],
 };

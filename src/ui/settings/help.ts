@@ -27,6 +27,8 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | Patte
   load_best_model_at_end: 'Keeps the adapter of the lowest validation loss, not the last one.',
   per_device_train_batch_size: 'Sequences at once. More is faster and takes more memory.',
   gradient_accumulation_steps: 'Batches that make one update: a larger batch without more memory.',
+  optim:
+    'AdamW with its moments in 32 bits or in 8, which take a quarter; paged: they leave the GPU where it has no room.',
   train_sampling_strategy:
     'random shuffles the rows; sequential takes them in file order; group_by_length brings rows of like length together.',
   gradient_checkpointing:
@@ -39,5 +41,7 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | Patte
   packing: 'Puts short rows together into full sequences; rows do not see each other.',
   assistant_only_loss: 'Trains on the assistant’s words only, not on the question.',
   remove_duplicates: 'Leaves out rows that come out the same as an earlier one, token by token.',
+  sample_steps: 'Steps between two samples. Empty: five over the run.',
+  sample_tokens: 'Where a sample is cut.',
   validation_share: 'Share of the rows kept aside to see whether it learns or memorizes.',
 };

@@ -1,9 +1,12 @@
 import { useAdapter } from '../../state/adapter_store.ts';
 import { useData } from '../../state/data_store.ts';
+import { isEvaluating, useEvaluation } from '../../state/evaluation_store.ts';
 import { useModel } from '../../state/model_store.ts';
 import type { Step } from '../../state/navigation.ts';
 import { isActive, useRun, useTrained } from '../../state/run_store.ts';
+import { isWriting, useTry } from '../../state/try_store.ts';
 import { bytes, percent, plural } from '../format.ts';
+import { useTryAdapter } from '../try/use_try_adapter.ts';
 
 export interface StepState {
   readonly bit: 'none' | 'busy' | 'done' | 'bad';
@@ -12,7 +15,13 @@ export interface StepState {
 }
 
 export function useStepStates(): Readonly<Record<Step, StepState>> {
-  return { model: useModelState(), data: useDataState(), train: useTrainState(), export: useExportState() };
+  return {
+    model: useModelState(),
+    data: useDataState(),
+    train: useTrainState(),
+    try: useTryState(),
+    export: useExportState(),
+  };
 }
 
 function useModelState(): StepState {
@@ -55,6 +64,18 @@ function useTrainState(): StepState {
   if (status === 'finished') return { bit: 'done', note: plural(step, 'step') };
   if (status === 'failed') return { bit: 'bad', note: `failed at ${step}` };
   return { bit: 'none', note: continued ? 'from an adapter' : 'not started' };
+}
+
+function useTryState(): StepState {
+  const writing = useTry(isWriting);
+  const evaluating = useEvaluation(isEvaluating);
+  const turns = useTry((state) => state.turns.length);
+  const loaded = useModel((state) => state.loaded !== null);
+  const adapter = useTryAdapter();
+  if (writing) return { bit: 'busy', note: 'writing' };
+  if (evaluating) return { bit: 'busy', note: 'evaluating' };
+  if (!loaded) return { bit: 'none', note: 'no model yet' };
+  return { bit: turns > 0 ? 'done' : 'none', note: adapter === 'none' ? 'base model' : 'base and tuned' };
 }
 
 function useExportState(): StepState {

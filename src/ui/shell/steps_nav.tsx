@@ -2,7 +2,13 @@ import { STEPS, type Step, useNavigation } from '../../state/navigation.ts';
 import { type StepState, useStepStates } from './step_states.ts';
 import styles from './steps_nav.module.css';
 
-const NAMES: Readonly<Record<Step, string>> = { model: 'Model', data: 'Data', train: 'Train', export: 'Export' };
+const NAMES: Readonly<Record<Step, string>> = {
+  model: 'Model',
+  data: 'Data',
+  train: 'Train',
+  try: 'Try',
+  export: 'Export',
+};
 const SPOKEN: Readonly<Record<StepState['bit'], string>> = {
   none: '',
   busy: ', working',
@@ -10,7 +16,7 @@ const SPOKEN: Readonly<Record<StepState['bit'], string>> = {
   bad: ', failed',
 };
 
-/** The four steps, each with its bit (set when done) and what is there. */
+/** The steps, each with its bit (set when done) and what is there. */
 export function StepsNav() {
   const screen = useNavigation((state) => state.screen);
   const states = useStepStates();

@@ -10,6 +10,7 @@ import { RunOutcome } from './run_outcome.tsx';
 import { RunProgress } from './run_progress.tsx';
 import { RunSettings } from './run_settings.tsx';
 import styles from './run_view.module.css';
+import { SamplesPanel } from './samples_panel.tsx';
 import { StepTable } from './step_table.tsx';
 
 const Charts = lazy(loadCharts);
@@ -24,6 +25,7 @@ export const RunView = memo(function RunView() {
       <Suspense fallback={<div className={styles.waiting} aria-busy="true" />}>
         <Charts />
       </Suspense>
+      <SamplesPanel />
       <div className={styles.below}>
         <MemoryPanel />
         <div className={styles.facts}>

@@ -8,6 +8,7 @@ import { PatternSetting } from '../settings/pattern_setting.tsx';
 import { useChecked } from '../settings/use_checked.ts';
 import { AdapterStart } from './adapter_start.tsx';
 import { loadCharts } from './load_charts.ts';
+import { SamplePrompts } from './sample_prompts.tsx';
 import styles from './settings_view.module.css';
 import { StartPanel } from './start_panel.tsx';
 import { TargetModules } from './target_modules.tsx';
@@ -62,8 +63,19 @@ export function SettingsView() {
           </div>
           <FlagSetting field="gradient_checkpointing" />
         </Panel>
-        <Panel title="Optimizer" lead="AdamW in 32 bits.">
+        <Panel
+          title="Samples"
+          lead="Prompts that the model answers now and then while it learns; training waits for it."
+        >
+          <SamplePrompts error={errors.sample_prompts} />
           <div className={styles.fields}>
+            <NumberSetting field="sample_steps" errors={errors} />
+            <NumberSetting field="sample_tokens" errors={errors} />
+          </div>
+        </Panel>
+        <Panel title="Optimizer" lead="AdamW: how far each update goes, and where its moments lie.">
+          <div className={styles.fields}>
+            <ChoiceSetting field="optim" />
             <NumberSetting field="weight_decay" errors={errors} />
             <NumberSetting field="loraplus_lr_ratio" errors={errors} />
             <NumberSetting field="max_grad_norm" errors={errors} />

@@ -48,9 +48,12 @@ const RunScreen = memo(function RunScreen() {
               {status === 'failed' ? 'Back to the settings' : 'New run'}
             </Button>
             {status === 'finished' && (
-              <LinkButton primary href="#export">
-                Take the adapter <Icon name="chevron" />
-              </LinkButton>
+              <>
+                <LinkButton href="#try">Try it</LinkButton>
+                <LinkButton primary href="#export">
+                  Take the adapter <Icon name="chevron" />
+                </LinkButton>
+              </>
             )}
           </>
         )
