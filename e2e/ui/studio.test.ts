@@ -131,6 +131,29 @@ it('tries base and tuned side by side, stops, asks again, and evaluates on a fil
   await page.context().close();
 }, 120_000);
 
+it('lists the runs that are kept, and deletes one only when asked twice', async () => {
+  const { page, complaints } = await demo.visit({ screen: 'runs' });
+  const runs = page.getByRole('list', { name: 'Runs' }).getByRole('listitem');
+  await expect.poll(() => runs.count()).toBe(3);
+  await inspect(page, 'runs');
+  await page.getByRole('button', { name: 'Resume from step 40' }).waitFor();
+  // One that another tab trains can be looked at and no more.
+  const open = runs.filter({ hasText: 'Training in a tab' });
+  expect(await open.getByRole('button', { name: /Resume|Continue/ }).count()).toBe(0);
+  expect(await open.getByRole('button', { name: /Delete/ }).isDisabled()).toBe(true);
+  const finished = runs.filter({ hasText: 'Finished' });
+  await finished.getByRole('button', { name: /Delete/ }).click();
+  expect(await runs.count()).toBe(3);
+  await finished.getByRole('button', { name: 'Delete for good' }).click();
+  await expect.poll(() => runs.count()).toBe(2);
+  await page.getByRole('button', { name: /^Device/ }).click();
+  await page
+    .getByRole('dialog')
+    .getByText(/640 MB used, 179 GB left/)
+    .waitFor();
+  expect(complaints).toEqual([]);
+});
+
 it('asks for a token where a model is gated, and forgets it here', async () => {
   const { page, complaints } = await demo.visit();
   await page.getByLabel('Model id, address').fill('https://huggingface.co/meta-llama/Llama-3.2-1B-Instruct');

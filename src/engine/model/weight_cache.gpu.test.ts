@@ -1,0 +1,93 @@
+/** Weights that went through a cache are the ones that went in, whatever they are held as and however many layers fit. */
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { acquireGpu, type Gpu } from '../device/gpu.ts';
+import { readBuffer } from '../device/readback.ts';
+import { randomWeights, tinySpec } from '../train/testing.ts';
+import { type WeightCache, WeightCacheError } from '../weight_cache.ts';
+import type { WeightSource } from '../weight_source.ts';
+import { ModelWeights } from './weights.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+class MapCache implements WeightCache {
+  readonly sections = new Map<string, Uint8Array<ArrayBuffer>>();
+  async read(section: string) {
+    return this.sections.get(section)?.slice() ?? null;
+  }
+  async write(section: string, bytes: Uint8Array<ArrayBuffer>) {
+    this.sections.set(section, bytes.slice());
+  }
+}
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await acquireGpu(navigator.gpu);
+});
+afterAll(() => gpu.dispose());
+
+const spec = tinySpec({ layers: 4, tiedHead: false });
+
+/** All that is on the GPU or streamed to it. */
+async function contents(model: ModelWeights): Promise<number[][]> {
+  const read: number[][] = [];
+  for (const { shards } of [model.embedding, model.head]) {
+    for (const { tensor } of shards) {
+      read.push([...new Uint8Array(await readBuffer(gpu, tensor.buffer, 0, tensor.buffer.size))]);
+    }
+  }
+  for await (const { packed, absmax, nestedAbsmax, nestedOffset } of model.quantized()) {
+    read.push([...packed], [...absmax], [...(nestedAbsmax ?? [])], [nestedOffset ?? 0]);
+  }
+  return read;
+}
+
+const used = async <T>(model: ModelWeights, use: (model: ModelWeights) => Promise<T>) => {
+  const result = await use(model);
+  model.dispose();
+  expect(gpu.ledger.leaks()).toEqual([]);
+  return result;
+};
+
+/** Counts the bytes that were asked for. */
+function counted(source: WeightSource): WeightSource & { bytes: number } {
+  return {
+    bytes: 0,
+    info: (name) => source.info(name),
+    read(name, begin, end) {
+      this.bytes += end - begin;
+      return source.read(name, begin, end);
+    },
+  };
+}
+
+test.each([
+  ['tables as they were', {}],
+  ['tables in 8 bits', { tablesInBytes: true }],
+])('%s', async (_, options) => {
+  const cache = new MapCache();
+  const source = counted(randomWeights(spec, 3));
+  const plain = await used(await ModelWeights.load(gpu, spec, source, { doubleQuant: true, ...options }), contents);
+  const all = source.bytes;
+  const load = () => ModelWeights.load(gpu, spec, source, { doubleQuant: true, cache, ...options });
+  const { dtype, slabBytes, ...first } = await used(await load(), async (model) => ({
+    ...{ dtype: model.embedding.dtype, slabBytes: model.layout.words * 4, contents: await contents(model) },
+  }));
+  expect(first.contents).toEqual(plain);
+  // A load that was cut off after a layer: what is there is not read again.
+  cache.sections.delete('layer/2');
+  cache.sections.delete('layer/3');
+  source.bytes = 0;
+  expect(await used(await load(), contents)).toEqual(plain);
+  expect(source.bytes).toBeLessThan(0.8 * all);
+  const kept = { doubleQuant: true, tableDtype: dtype };
+  expect(await used(await ModelWeights.fromCache(gpu, spec, cache, kept), contents)).toEqual(plain);
+  // Two layers of four fit: the others pass through.
+  const total = await used(ModelWeights.blank(gpu, spec, true, dtype), async () => gpu.ledger.total());
+  const budget = total - 2 * slabBytes;
+  const streamed = await ModelWeights.fromCache(gpu, spec, cache, { ...kept, budget });
+  expect(streamed.slots.count).toBe(2);
+  expect(await used(streamed, contents)).toEqual(plain);
+  cache.sections.delete('layer/1');
+  await expect(ModelWeights.fromCache(gpu, spec, cache, kept)).rejects.toThrow(WeightCacheError);
+  expect(gpu.ledger.leaks()).toEqual([]);
+});
