@@ -9,6 +9,8 @@ export interface PeftConfig {
   /** Null when the file has none: then only the tensors say. */
   readonly target_modules: LoraSettings['target_modules'] | null;
   readonly layers_to_transform: readonly number[] | null;
+  readonly layers_pattern: string | readonly string[] | null;
+  readonly exclude_modules: string | readonly string[] | null;
   readonly rank_pattern: Readonly<Record<string, number>>;
   readonly alpha_pattern: Readonly<Record<string, number>>;
   readonly use_rslora: boolean;
@@ -85,6 +87,7 @@ export function parsePeftConfig(adapter: string, json: unknown): PeftConfig {
       ]),
     );
   };
+  const texts = (field: string) => readTexts(get(field), () => wrong(field, 'a text or a list of texts'));
   const dropout = get('lora_dropout') ?? 0;
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) {
     return wrong('lora_dropout', 'a share from 0 to below 1');
@@ -94,8 +97,10 @@ export function parsePeftConfig(adapter: string, json: unknown): PeftConfig {
   return {
     r,
     lora_alpha: alpha,
-    target_modules: readTargets(get('target_modules'), () => wrong('target_modules', 'a text or a list of texts')),
+    target_modules: texts('target_modules'),
     layers_to_transform: readLayers(get('layers_to_transform'), () => wrong('layers_to_transform', 'layer numbers')),
+    layers_pattern: texts('layers_pattern'),
+    exclude_modules: texts('exclude_modules'),
     rank_pattern: pattern('rank_pattern', (value) => Number.isSafeInteger(value) && value >= 1),
     alpha_pattern: pattern('alpha_pattern', (value) => Number.isFinite(value) && value > 0),
     use_rslora: flag('use_rslora'),
@@ -132,7 +137,7 @@ export function isSet(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false;
 }
 
-function readTargets(value: unknown, wrong: () => never): PeftConfig['target_modules'] {
+function readTexts(value: unknown, wrong: () => never): string | readonly string[] | null {
   if (value === undefined || value === null) return null;
   if (typeof value === 'string') return value;
   if (!Array.isArray(value) || !value.every((name): name is string => typeof name === 'string')) return wrong();
