@@ -43,7 +43,10 @@ function expectCodes(ours: CodedMoments, values: Float64Array, codes: readonly n
     const off = (one: number) => Math.abs(map[one] - x);
     expect(off(code), `${moment} ${i}`).toBeLessThanOrEqual(off(ours.codes[i]) + GRID);
   });
-  expect(codes.filter((code, i) => code === ours.codes[i]).length).toBeGreaterThan(0.9 * codes.length);
+  // Near zero the map is finer than the grid, and most codes differ; above, only those at a border.
+  const above = [...codes.keys()].filter((i) => Math.abs(values[i] / ours.largest[Math.floor(i / 256)]) >= 4 * GRID);
+  expect(above.length).toBeGreaterThan(codes.length / 3);
+  expect(above.filter((i) => codes[i] === ours.codes[i]).length).toBeGreaterThan(0.9 * above.length);
 }
 
 test('each step from the codes before it gives bitsandbytes’ parameters and codes', () => {

@@ -79,7 +79,7 @@ test.each([
   source.bytes = 0;
   expect(await used(await load(), contents)).toEqual(plain);
   expect(source.bytes).toBeLessThan(0.8 * all);
-  const kept = { doubleQuant: true, tableDtype: dtype };
+  const kept = { quantType: 'nf4' as const, doubleQuant: true, tableDtype: dtype };
   expect(await used(await ModelWeights.fromCache(gpu, spec, cache, kept), contents)).toEqual(plain);
   // Two layers of four fit: the others pass through.
   const total = await used(ModelWeights.blank(gpu, spec, true, dtype), async () => gpu.ledger.total());
