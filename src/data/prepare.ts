@@ -194,6 +194,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
   // Some batches are under way at once, and are told of in their order: while some are cut into tokens, the next go through the template.
   const underWay: Batch[] = [];
   const finish = async () => {
+    signal?.throwIfAborted();
     const oldest = underWay.shift();
     if (!oldest) return;
     const { tokens, rows: encodedRows } = await oldest.encoded;
