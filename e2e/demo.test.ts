@@ -92,21 +92,25 @@ it('shows the whole studio with no network, and what was learned is far beyond c
   await page.context().close();
 }, 660_000);
 
-it.runIf(process.env.NIBBLE_FULL)('notices an adapter that does not learn', async () => {
-  let changed = 0;
-  const { page } = await visit((script) =>
-    script.replace(/parameters\[i\] \* decay - step_size \* m \/ denominator/, () => {
-      changed++;
-      return 'parameters[i]';
-    }),
-  );
-  await page.getByRole('button', { name: 'Try the demo' }).click();
-  await page.getByText(new RegExp(`Step ${EARLY}`)).waitFor({ timeout: 400_000 });
-  await page.getByRole('button', { name: 'Stop and keep' }).click();
-  await page.getByRole('heading', { name: 'Try it' }).waitFor({ timeout: 60_000 });
-  expect(changed).toBe(1);
-  const losses = await lossesOf(page);
-  expect(losses.length).toBeGreaterThanOrEqual(EARLY);
-  expect(fall(losses, EARLY)).toBeLessThan(FALL_EARLY / 2);
-  await page.context().close();
-}, 540_000);
+it.runIf(process.env.NIBBLE_FULL)(
+  'notices an adapter that does not learn',
+  async () => {
+    let changed = 0;
+    const { page } = await visit((script) =>
+      script.replace(/parameters\[i\] \* decay - step_size \* m \/ denominator/, () => {
+        changed++;
+        return 'parameters[i]';
+      }),
+    );
+    await page.getByRole('button', { name: 'Try the demo' }).click();
+    await page.getByText(new RegExp(`Step ${EARLY}`)).waitFor({ timeout: 400_000 });
+    await page.getByRole('button', { name: 'Stop and keep' }).click();
+    await page.getByRole('heading', { name: 'Try it' }).waitFor({ timeout: 60_000 });
+    expect(changed).toBe(1);
+    const losses = await lossesOf(page);
+    expect(losses.length).toBeGreaterThanOrEqual(EARLY);
+    expect(fall(losses, EARLY)).toBeLessThan(FALL_EARLY / 2);
+    await page.context().close();
+  },
+  540_000,
+);
