@@ -36,17 +36,7 @@ async function softwareDawn(toggles: readonly string[]): Promise<GPU | undefined
   // The Vulkan loader reads it when an instance is made.
   process.env.VK_DRIVER_FILES = path.join(folder, SWIFTSHADER);
   if (process.platform === 'linux') loadForGood(path.join(folder, 'libvulkan.so.1'));
-  return createDawn(joined([`enable-dawn-features=${UNZEROED}`, ...toggles]));
-}
-
-/** Options of one name as one, their lists of toggles joined: Dawn heeds the last only. */
-function joined(options: readonly string[]): string[] {
-  const lists = new Map<string, string[]>();
-  for (const option of options) {
-    const [name, ...value] = option.split(/=(.*)/s).slice(0, 2);
-    lists.set(name, [...(lists.get(name) ?? []), ...value]);
-  }
-  return [...lists].map(([name, values]) => (values.length > 0 ? `${name}=${values.join(',')}` : name));
+  return createDawn([`enable-dawn-features=${UNZEROED}`, ...toggles]);
 }
 
 /** glibc's and musl's RTLD_NODELETE. */

@@ -21,14 +21,14 @@ export const EXAMPLES: readonly Example[] = [
     file: 'shakespeare-dialogue.jsonl',
     name: 'Shakespeare’s dialogues',
     note: '500 conversations',
-    expect: 'Storybook prose turns into speeches in lines of verse, with thou, shall and lord.',
+    expect: 'Speeches instead of storybook prose, now and then in lines of verse.',
   },
   {
     file: 'fables.jsonl',
     name: 'Aesop’s fables',
     note: '295 instructions (Alpaca)',
     expect:
-      'Asked for a fable, the model tells a short one of Animals with capital letters; a third of them end in a moral.',
+      'Asked for a fable, the model tells a short one of animals. For a moral it needs more than the first steps.',
   },
   {
     file: 'fables-messy.csv',
