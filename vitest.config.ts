@@ -53,6 +53,8 @@ export default defineConfig({
         test: {
           name: 'gpu',
           include: ['src/**/*.gpu.test.ts'],
+          // Minutes of training at many budgets: in `npm run test:full`.
+          exclude: ['**/node_modules/**', ...(process.env.NIBBLE_FULL ? [] : ['**/paging/moments.gpu.test.ts'])],
           browser: chromium(),
           // SwiftShader uses every core by itself.
           fileParallelism: false,
