@@ -1,6 +1,6 @@
 /**
  * A run's page disk in the browser: the pages in one file of the private file system, the records in IndexedDB. Measured
- * against pages in IndexedDB: docs/decisions/0011-page-files.md. For workers only.
+ * against pages in IndexedDB: docs/decisions/0012-page-files.md. For workers only.
  */
 import type { StudioDatabase } from './database.ts';
 import type { PageDisk } from './page_disk.ts';
