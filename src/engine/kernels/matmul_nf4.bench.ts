@@ -25,7 +25,7 @@ export function quantizedGroup(buffers: BenchBuffers, outFeatures: number, inFea
   // Words that are floats from 1/8 to 1/4 serve as codes, scales and second-level scales alike: nothing overflows.
   const slab = buffers.words('slab', words, 0x007fffff, 0x3e000000);
   const linear = { codesAt, absmaxAt, nestedAt, biasAt: null, inFeatures, outFeatures };
-  return { slab, doubleQuant: true, linears: [linear], inFeatures, outFeatures };
+  return { slab, doubleQuant: true, floats: null, linears: [linear], inFeatures, outFeatures };
 }
 
 const RANK = 16;
