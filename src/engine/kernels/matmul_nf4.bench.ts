@@ -117,4 +117,5 @@ export const benches: readonly KernelBench[] = [
   bench('small', SMALL, true, false),
   bench('small', SMALL, false, true),
   bench('small', SMALL, false, false, true),
+  bench('small', SMALL, true, false, true),
 ];

@@ -6,7 +6,7 @@ import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/mod
 import { linearPaths } from '../../formats/stored_linears.ts';
 import { allocate } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
-import { readable } from '../device/ledger.ts';
+import { GpuMemoryError, readable } from '../device/ledger.ts';
 import { readBuffer } from '../device/readback.ts';
 import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { LinearGroup } from '../kernels/matmul_nf4.ts';
@@ -386,7 +386,11 @@ const slotBytes = (layouts: readonly LayerLayout[], count: number): number[] =>
     Math.max(...layouts.filter((_, i) => i % count === slot).map(({ words }) => words * 4)),
   );
 
-/** A slot a layer, or as many as the budget leaves beside the weights that are allocated already. */
+/**
+ * A slot a layer, or as many as the budget leaves beside the weights that are allocated already.
+ *
+ * @throws WeightBudgetError where two are too many, GpuMemoryError where kernels could not bind one
+ */
 function allocateSlots(gpu: Gpu, layouts: readonly LayerLayout[], budget?: number): BufferTensor[] {
   const { weights } = gpu.ledger.byCategory();
   const sum = (sizes: readonly number[]) => sizes.reduce((a, b) => a + b, 0);
@@ -400,6 +404,13 @@ function allocateSlots(gpu: Gpu, layouts: readonly LayerLayout[], budget?: numbe
       );
     }
     sizes = slotBytes(layouts, sizes.length - 1);
+  }
+  const [largest, limit] = [Math.max(...sizes), gpu.capabilities.maxBindingBytes];
+  if (largest > limit) {
+    throw new GpuMemoryError(
+      `A layer of this model has ${readable(largest)} of weights; this device reads at most ${readable(limit)} of one buffer. ` +
+        'Pick a smaller model, or one with fewer linears in 16 bits.',
+    );
   }
   return sizes.map((bytes, i) => weightBuffer(gpu, `layer slot ${i}`, bytes));
 }
