@@ -234,7 +234,7 @@ describe.each([
 ] as const)('%s', (_, dora, modules) => {
   const spec = tinySpec();
   const target_modules = typeof modules === 'string' ? modules : [...modules];
-  const patterns = { rank_pattern: { k_proj: 3 }, alpha_pattern: { v_proj: 3, up_proj: 3 } };
+  const patterns = { rank_pattern: { k_proj: 3 }, alpha_pattern: { up_proj: 3 } };
   const adapters = adaptedLinears(spec, { ...LORA, ...patterns, target_modules });
   const lora = { adapters, dora, dropout: 0.3 };
 
