@@ -198,6 +198,16 @@ CASES = {
     'qwen2-bnb-fp4': dict(
         type='qwen2', vocab=400, rows='text', n=40, seed=42, dtype='float32', prequantized=True, new_rope=True,
         quantization=quantization(False, 'fp4'), config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True), lora=lora(), training=training()),
+    # The same where a skip list leaves linears in 16 bits: one of three that share an input, all three, one alone; with biases. And one
+    # of every layer, the MLP's pair half, under DoRA's magnitudes.
+    'llama-bnb-mixed': dict(
+        type='llama', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=47, dtype='bfloat16', prequantized=True, new_rope=True,
+        skip=['lm_head', 'model.layers.0.self_attn.q_proj', 'model.layers.0.mlp.down_proj', 'model.layers.1.self_attn'],
+        quantization=quantization(True), config=dims(96, 160, 2, 4, 2, tie_word_embeddings=False, attention_bias=True), lora=lora(r=4), training=small()),
+    'qwen2-bnb-mixed': dict(
+        type='qwen2', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=48, dtype='float16', prequantized=True, new_rope=True,
+        skip=['lm_head', 'o_proj', 'model.layers.1.mlp.gate_proj'], quantization=quantization(False, 'fp4'),
+        config=dims(54, 76, 2, 3, 1, tie_word_embeddings=True), lora=lora(r=4, use_dora=True), training=small(learning_rate=1e-3)),
     # Embedding and a head of its own in 8 bits, a width whose rows do not end with a block.
     'llama-int8-tables': dict(
         type='llama', vocab=397, rows='text', n=40, seed=44, dtype='bfloat16',
@@ -262,11 +272,12 @@ def legacy_rope(path):
         json.dump(c, f, indent=2)
 
 
-def bitsandbytes_checkpoint(folder, quant):
-    """Writes a model folder again as transformers and bitsandbytes save it in 4 bits, quantized by bitsandbytes on this CPU."""
+def bitsandbytes_checkpoint(folder, quant, dtype, skip):
+    """Writes a model folder again as transformers and bitsandbytes save it in 4 bits, quantized by bitsandbytes on this CPU; modules in `skip` stay in `dtype`."""
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=quant['bnb_4bit_quant_type'],
-                                bnb_4bit_use_double_quant=quant['bnb_4bit_use_double_quant'], bnb_4bit_compute_dtype=torch.float32)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=config, device_map={'': 'cpu'})
+                                bnb_4bit_use_double_quant=quant['bnb_4bit_use_double_quant'], bnb_4bit_compute_dtype=torch.float32,
+                                llm_int8_skip_modules=skip)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, quantization_config=config, device_map={'': 'cpu'})
     os.remove(folder + '/model.safetensors')
     model.save_pretrained(folder)
 
@@ -282,7 +293,6 @@ def dequantize_linears(model):
         if not isinstance(module, bitsandbytes.nn.Linear4bit):
             continue
         state = module.weight.quant_state
-        assert state.dtype == torch.float32
         plain = torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
         absmax = state.absmax
         if state.nested:
@@ -357,7 +367,7 @@ def make(out, name, spec, corpus, chat):
         legacy_rope(d + '/model/config.json')
     quant = spec['quantization']
     if spec.get('prequantized'):
-        bitsandbytes_checkpoint(d + '/model', quant)
+        bitsandbytes_checkpoint(d + '/model', quant, dtype, spec.get('skip'))
     # Read afresh: .to(bfloat16) has also rounded RoPE's frequencies.
     model = AutoModelForCausalLM.from_pretrained(d + '/model', dtype=torch.float32, attn_implementation='eager').to(DEVICE)
     states = (dequantize_linears(model) if spec.get('prequantized')

@@ -18,6 +18,7 @@ import { readModelConfig } from '../formats/model_config.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
 import { checkAdapter, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RunConfig } from '../formats/run_config.ts';
+import { checkPlannedLinears, readPlannedLinears } from '../formats/stored_linears.ts';
 import { containedChat } from './contained_chat.ts';
 import type { Locator } from './locations.ts';
 import type { DataSummary } from './protocol.ts';
@@ -54,6 +55,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
   const adapters = adaptedLinears(spec, config.lora);
   const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
   checkCheckpoint(spec, checkpoint);
+  checkPlannedLinears(await readPlannedLinears(folder, spec), spec, checkpoint);
   let adapter: PeftAdapter | null = null;
   if (config.initial_adapter !== undefined) {
     adapter = await readPeftAdapter(locator.folder(config.initial_adapter));

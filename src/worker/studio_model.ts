@@ -12,6 +12,7 @@ import { readModelConfig } from '../formats/model_config.ts';
 import { layerLinears, type ModelSpec } from '../formats/model_spec.ts';
 import { FileMissingError, type Folder } from '../formats/range_source.ts';
 import type { QuantizationConfig } from '../formats/run_config.ts';
+import { checkPlannedLinears, type FloatLinears, readPlannedLinears } from '../formats/stored_linears.ts';
 import { type DroppedFile, droppedFolder } from '../hub/dropped_folder.ts';
 import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
@@ -42,6 +43,8 @@ export interface InspectedModel {
   readonly info: ModelInfo;
   /** What its memory is predicted from. */
   readonly memory: ModelMemory;
+  /** Whether its linears are in 4 bits already: settings change nothing of that. */
+  readonly stored: boolean;
 }
 
 /** What opening a model needs of the session. */
@@ -94,7 +97,11 @@ export async function inspectModel(location: ModelLocation, ports: ModelPorts): 
   const opened = await openFolder(location, ports);
   try {
     const { info, spec } = await describe(opened);
-    return { info, memory: { spec, doubleQuant: true, tableDtype: tableDtype(info) } };
+    const planned = await readPlannedLinears(opened.folder, spec);
+    const dtype = planned?.dtype ?? tableDtype(info);
+    const floats = planned && { dtype, paths: planned.skipped };
+    const memory = { spec, doubleQuant: planned?.doubleQuant ?? true, floats, tableDtype: dtype };
+    return { info, memory, stored: planned !== null };
   } finally {
     opened.close();
   }
@@ -107,9 +114,9 @@ async function inspectCached(
   const cache = await openCache(location.key, ports);
   try {
     if (!cache?.complete) throw new ModelNotCachedError(`${location.name} is no longer in the cache.`);
-    const { info, doubleQuant, tableDtype } = cache.complete;
+    const { info, doubleQuant, floats, tableDtype } = cache.complete;
     const spec = await readModelConfig(cachedFolder(info.name, cache));
-    return { info, memory: { spec, doubleQuant, tableDtype } };
+    return { info, memory: { spec, doubleQuant, floats, tableDtype }, stored: true };
   } finally {
     await cache?.close();
   }
@@ -202,6 +209,7 @@ async function loadOnce(
     const tokenizer = await Tokenizer.load(droppedFolder(opened.folder.name, tokenizerFiles));
     const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
+    checkPlannedLinears(await readPlannedLinears(opened.folder, spec), spec, checkpoint);
     if (cache) await ports.store.putModel(manifestOf(key, info, cache, null));
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
       ...quantizationOptions(quantization),
@@ -210,13 +218,12 @@ async function loadOnce(
       onLoading: reporter(ports, opened.hub),
     });
     gpu.check();
-    const { doubleQuant } = weights.layout;
-    const memory = { spec, doubleQuant, tableDtype: weights.embedding.dtype };
+    const memory = { spec, ...weights.formats, tableDtype: weights.embedding.dtype };
     if (cache) {
       const origin = location.kind === 'hub' ? { ...location, revision: opened.commit ?? location.revision } : null;
       const { quantType } = weights;
       const details: CachedDetails = {
-        ...{ info, quantization, quantType, doubleQuant, tableDtype: memory.tableDtype, origin },
+        ...{ info, quantization, quantType, ...weights.formats, tableDtype: memory.tableDtype, origin },
       };
       await cache.finish(details);
       await ports.store.putModel(manifestOf(key, info, cache, cache.complete));
@@ -236,6 +243,8 @@ export interface CachedDetails {
   /** What the codes stand for: the checkpoint's own where it was in 4 bits. */
   readonly quantType: QuantType;
   readonly doubleQuant: boolean;
+  /** Absent in what was written before checkpoints could have such. */
+  readonly floats?: FloatLinears | null;
   readonly tableDtype: ModelMemory['tableDtype'];
   /** Where it can be loaded from again. */
   readonly origin: Extract<ModelLocation, { kind: 'hub' }> | null;
@@ -260,7 +269,7 @@ async function loadCached(
     return null;
   }
   try {
-    const { info, doubleQuant, tableDtype } = details;
+    const { info, doubleQuant, floats, tableDtype } = details;
     const quantization = { ...details.quantization, weight_memory_budget: budget };
     const folder = cachedFolder(info.name, cache);
     const spec = await readModelConfig(folder);
@@ -269,12 +278,12 @@ async function loadCached(
     const onLoading = reporter(ports, null);
     const { signal } = ports;
     const weights = await ModelWeights.fromCache(gpu, spec, cache, {
-      ...{ quantType: details.quantType, doubleQuant, tableDtype, signal, onLoading },
+      ...{ quantType: details.quantType, doubleQuant, floats, tableDtype, signal, onLoading },
       ...(budget !== undefined && { budget }),
     });
     gpu.check();
     await ports.store.putModel(manifestOf(key, info, cache, details));
-    const memory = { spec, doubleQuant, tableDtype };
+    const memory = { spec, ...weights.formats, tableDtype };
     return { key, info, spec, tokenizer, tokenizerFiles, weights, quantization, memory, notKept: null };
   } catch (error) {
     if (!(error instanceof WeightCacheError || error instanceof FileMissingError)) throw error;

@@ -206,7 +206,7 @@ export class StudioSession {
         emit({ type: 'model-info', runId, info: this.#inspected.info });
         return;
       case 'predict': {
-        const inspected = this.#inspected && heldAs(this.#inspected.memory, command.quantization);
+        const inspected = this.#inspected && heldAs(this.#inspected, command.quantization);
         const model = command.of === 'inspected' ? inspected : this.#model?.memory;
         if (!model) throw new StudioOrderError('There is no model to predict for.');
         const { capabilities } = await this.#device();

@@ -2,7 +2,7 @@ import { doraBackwardReference, doraNormReference, doraReference } from './dora.
 import { doraBackward, doraForward, doraNorms } from './dora.ts';
 import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
 import { type Bench, F32, type KernelCase, withBench, worst } from './testing/harness.ts';
-import { randomGroup } from './testing/quantized.ts';
+import { floatsTitle, randomGroup, type TestFloats } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 
 interface Shape {
@@ -13,6 +13,7 @@ interface Shape {
   /** 0: the linear has no adapter. */
   readonly ranks: readonly number[];
   readonly doubleQuant?: boolean;
+  readonly floats?: TestFloats;
   readonly bias?: boolean;
   readonly residual?: boolean;
   /** Forward something beside z, backward dz − dy too: what dropout needs. */
@@ -28,6 +29,7 @@ const title = ({
   outFeatures,
   ranks,
   doubleQuant,
+  floats,
   bias,
   residual,
   beside,
@@ -35,6 +37,7 @@ const title = ({
 }: Shape) =>
   [
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${ranks.join('+')}`,
+    ...(floats ? [floatsTitle(floats)] : []),
     ...Object.entries({ double: doubleQuant, bias, residual, beside, strengths }).flatMap(([name, on]) =>
       on ? [name] : [],
     ),
@@ -93,7 +96,7 @@ function setUp(bench: Bench, shape: Shape, seed: number) {
 
 const normCase = (shape: Shape): KernelCase => ({
   name: `dora_norm ${title(shape)}`,
-  shaderFiles: ['dora_norm.wgsl', 'common/nf4.wgsl'],
+  shaderFiles: ['dora_norm.wgsl', 'common/nf4.wgsl', ...(shape.floats ? ['common/float_dtypes.wgsl'] : [])],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { parameters, adapter, normCount, group, weight } = setUp(bench, shape, seed);
@@ -234,6 +237,10 @@ const BESIDE: Shape = {
 
 export const cases: KernelCase[] = [
   ...[normCase, forwardCase, backwardCase].flatMap((make) => SHAPES.map(make)),
+  normCase({
+    ...{ tokens: 1, inFeatures: 65, outFeatures: [33, 9, 6], ranks: [3, 5, 2], doubleQuant: true },
+    floats: { dtype: 'BF16', of: [0, 2] },
+  }),
   forwardCase({ tokens: 7, inFeatures: 64, outFeatures: [20, 9], ranks: [4, 0], bias: true, strengths: true }),
   forwardCase(BESIDE),
   backwardCase(BESIDE),

@@ -1,5 +1,7 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
+import type { FloatDtype } from '../weight_source.ts';
+import { floatsConstants } from './float_dtype.ts';
 import { type Binding, defineKernel, grid, inout, input, output, type ParamType } from './kernel.ts';
 import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
 
@@ -7,8 +9,12 @@ import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
 const NORM_OUTPUTS = 4;
 const BACKWARD_COLUMNS = 32;
 
-/** norms [out] = ‖W_i + s·B_i·A‖, f32 (Liu et al. 2024, eq. 5). Relative error ≤ 1e-5 against float64. */
-const doraNormKernel = (doubleQuant: boolean) =>
+/**
+ * norms [out] = ‖W_i + s·B_i·A‖, f32 (Liu et al. 2024, eq. 5). Relative error ≤ 1e-5 against float64.
+ *
+ * @param floats what W is in, or null: 4 bits
+ */
+const doraNormKernel = (doubleQuant: boolean, floats: FloatDtype | null) =>
   defineKernel({
     name: 'dora_norm',
     shader: 'dora_norm.wgsl',
@@ -25,7 +31,7 @@ const doraNormKernel = (doubleQuant: boolean) =>
       norm_at: 'u32',
       scale: 'f32',
     },
-    constants: { DOUBLE_QUANT: doubleQuant, SLAB_VECTORS: false },
+    constants: { DOUBLE_QUANT: doubleQuant, SLAB_VECTORS: false, ...floatsConstants(floats) },
   });
 
 export interface DoraOptions {
@@ -40,11 +46,11 @@ export function doraNorms(plan: PlanBuilder, { group, adapter, norms }: DoraOpti
   for (const [i, part] of adapter.parts.entries()) {
     if (!part?.dora) continue;
     const { codesAt, absmaxAt, nestedAt, inFeatures, outFeatures } = group.linears[i];
-    plan.dispatch(doraNormKernel(group.doubleQuant), {
+    plan.dispatch(doraNormKernel(group.doubleQuant, absmaxAt === null ? group.floats : null), {
       bindings: { slab: group.slab, lora: adapter.parameters, norms },
       params: {
         codes_at: codesAt,
-        absmax_at: absmaxAt,
+        absmax_at: absmaxAt ?? 0,
         nested_at: nestedAt,
         in_features: inFeatures,
         out_features: outFeatures,
