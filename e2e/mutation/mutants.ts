@@ -240,6 +240,10 @@ export const mutants: readonly Mutant[] = [
     ['vec4<f32>(params.kept_scale)', 'vec4<f32>(1.0)'],
     ['random >= vec4', 'random < vec4'],
   ),
+  ...inFile('common/philox.wgsl', 'dropout 7 of 9 × 65, p 0.3, rank 3 columns complement', [
+    'vec4<f32>(params.dropped_scale)',
+    'vec4<f32>(0.0)',
+  ]),
   ...inFile(
     'dropout.wgsl',
     'dropout 7 of 9 × 65, p 0.3, rank 3 columns',
@@ -256,6 +260,13 @@ export const mutants: readonly Mutant[] = [
     ['sum *= dropout_factors(index)', 'sum *= 1.0'],
     ['] += sum[e]', '] = sum[e]'],
     ['r < params.rank', 'r < params.rank - 1u'],
+  ),
+  ...inFile(
+    'dropout_expand.wgsl',
+    'dropout_expand 7 of 9 × 65, p 0.3, rank 3 columns addend',
+    ['addend[row.w]', 'addend[row.z]'],
+    ['vec4<u32>(token * params.width) + columns', 'columns'],
+    ['sum += vec4<f32>(addend', 'sum = vec4<f32>(addend'],
   ),
   ...inFile(
     'common/dora.wgsl',
@@ -278,6 +289,16 @@ export const mutants: readonly Mutant[] = [
     'inside && out.adapted != 0u',
     'inside',
   ]),
+  ...inFile('dora_backward.wgsl', 'dora_backward 7 of 9, 20+9+33×64 rank 4+0+5 bias beside', [
+    'rest[i] = (factor - 1.0) * dy[i]',
+    'rest[i] = factor * dy[i]',
+  ]),
+  ...inFile(
+    'dora_forward.wgsl',
+    'dora_forward 7 of 9, 20+9+33×64 rank 4+0+5 bias beside',
+    ['sum, out.adapted != 0u', 'sum, true'],
+    ['+ beside[index]', '+ beside[column]'],
+  ),
   ...inFile(
     'dora_forward.wgsl',
     'dora_forward 65 of 65, 64+20+30×100 rank 16+0+4 double bias residual',

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, P
 
 from common import (ALL_LINEAR, DEVICE, FUSED_LINEAR, collate, forward, micro_batches, nll_sum, quantize_linears, quantize_tables, rows_to_examples,
                     scrub_adapter, train, windows)
+from counted_dropout import count_dropout
 
 # Invented templates: name -> (jinja, EOS, special tokens).
 BRACKETS = (
@@ -182,6 +183,14 @@ CASES = {
         config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True),
         lora=lora(use_dora=True, rank_pattern={'down_proj': 3}),
         training=training(learning_rate=1e-3, loraplus_lr_ratio=2.0, weight_decay=0.05, gradient_accumulation_steps=2)),
+    # DoRA whose dropout sends two inputs through the base weights: modules without an adapter beside ones with, biases, an odd rank,
+    # layers recomputed.
+    'dora-dropout': dict(
+        type='qwen2', vocab=300, rows='text', paragraphs=(60, 300), n=30, seed=47, dtype='bfloat16', stir=True, quantization=quantization(True),
+        config=dims(48, 112, 2, 3, 1, tie_word_embeddings=True),
+        lora=lora(r=4, use_dora=True, lora_dropout=0.2, rank_pattern={'v_proj': 3}, alpha_pattern={'up_proj': 6},
+                  target_modules=['k_proj', 'v_proj', 'o_proj', 'up_proj', 'down_proj']),
+        training=small(gradient_accumulation_steps=2)),
     # Checkpoints that bitsandbytes wrote, NF4 with double quantization and FP4 without; FP4 by our own quantizer, with it.
     'llama-bnb-nf4': dict(
         type='llama', vocab=400, rows='text', n=40, seed=41, dtype='float32', prequantized=True, new_rope=True, quantization=quantization(True),
@@ -371,7 +380,7 @@ def make(out, name, spec, corpus, chat):
     if 'vision' in spec:
         own['exclude_modules'] = '.*vision.*'
     pm = get_peft_model(model, LoraConfig(r=lc['r'], lora_alpha=lc['lora_alpha'], target_modules=lc['target_modules'], **own,
-                                          lora_dropout=0.0, bias='none', task_type='CAUSAL_LM')).to(DEVICE)
+                                          lora_dropout=lc.get('lora_dropout', 0.0), bias='none', task_type='CAUSAL_LM')).to(DEVICE)
     for n, p in pm.named_parameters():
         if 'lora_B' in n:
             torch.nn.init.normal_(p, std=lc['b_std'])
@@ -388,18 +397,26 @@ def make(out, name, spec, corpus, chat):
     micro = micro_batches(examples, tc)
     steps = windows(micro, tc, tc['max_steps'])
     base = pm.base_model.model
-    pm.train()
+    dropout = lc.get('lora_dropout', 0.0) > 0
+    clock = count_dropout(pm, tc.get('seed', 42)) if dropout else None
+    pm.train(not dropout)
     params = [p for p in pm.parameters() if p.requires_grad]
     # The probe: the micro-batch with most documents when packed (the earliest of equals), else the first.
     probe = collate(max(micro, key=lambda b: max(len(x) for x in b)) if tc['packing'] else micro[0], tok.pad_token_id)
     logits = forward(base, probe[0], probe[2], probe[3])
     nll, count = nll_sum(logits, probe[1])
-    (nll / count).backward()
+    if dropout:   # logits and loss without, gradients with: of step 0, padding counted like the rest
+        pm.train()
+        clock.set(0, 0, [[1] * len(row) for row in probe[0]])
+        nll_sum(forward(base, probe[0], probe[2], probe[3]), probe[1])[0].div(count).backward()
+    else:
+        (nll / count).backward()
     save_file({'logits': logits.detach().cpu().contiguous()}, d + '/expected/logits.safetensors')
     save_file({k.replace('.default', '').replace('lora_magnitude_vector.weight', 'lora_magnitude_vector'): p.grad.detach().cpu().contiguous().clone() for k, p in pm.named_parameters() if p.requires_grad},
               d + '/expected/grads.safetensors')
     pm.zero_grad()
-    entries, batches = train(base, params, steps, tc, tok.pad_token_id, tc['max_steps'], peft_model=pm)
+    entries, batches = train(base, params, steps, tc, tok.pad_token_id, tc['max_steps'], peft_model=pm,
+                             **(dict(before=clock.set) if dropout else {}))
     pm.save_pretrained(d + '/expected')
     scrub_adapter(d + '/expected')
     os.remove(d + '/expected/adapter_config.json')

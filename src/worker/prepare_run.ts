@@ -2,7 +2,9 @@
  * Everything a run needs before it asks for a GPU: so that whatever is wrong with the model, the data or the adapter is
  * said at once, and on a machine without one.
  */
+
 import { type Batches, batchesOf, partOf } from '../data/batches.ts';
+import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Problem } from '../data/files/problem.ts';
 import { ProblemLog } from '../data/files/problem_log.ts';
 import { readRowSet } from '../data/files/row_set.ts';
@@ -32,6 +34,8 @@ export interface PreparedRun {
   readonly spec: ModelSpec;
   readonly checkpoint: Checkpoint;
   readonly tokenizer: Tokenizer;
+  /** The model's chat template, for the rows and for what is generated. */
+  readonly openChat: OpenChat;
   readonly adapters: ReadonlyMap<string, AdaptedLinear>;
   readonly adapter: PeftAdapter | null;
   readonly batches: Batches;
@@ -107,6 +111,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
     spec,
     checkpoint,
     tokenizer,
+    openChat,
     adapters,
     adapter,
     batches,

@@ -29,7 +29,7 @@ const LORA: NonNullable<Case['lora']> = { r: 4, lora_alpha: 8, use_rslora: false
 interface Case {
   readonly spec?: ModelSpec;
   readonly doubleQuant?: boolean;
-  readonly lora?: LoraSettings & { readonly use_dora?: boolean };
+  readonly lora?: LoraSettings & { readonly use_dora?: boolean; readonly dropout?: number };
   readonly capacity?: number;
   readonly keep?: KeepLayers;
   readonly loraPlusRatio?: number;
@@ -51,6 +51,7 @@ test.each<[string, Case]>([
     { lora: { ...LORA, target_modules: ['q_proj', 'down_proj'], rank_pattern: { q_proj: 9 } } },
   ],
   ['DoRA and LoRA+', { lora: { ...LORA, use_dora: true }, loraPlusRatio: 4 }],
+  ['DoRA with dropout', { lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
   ['all layers recomputed', { spec: tinySpec({ layers: 5 }), keep: KEEP_NONE }],
   ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
   ['all that the device may hold', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { totalBytes: 4_000_000 } }],
@@ -85,7 +86,7 @@ test.each<[string, Case]>([
   } = one;
   const device = one.device?.() ?? gpu;
   const run = {
-    lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: 0 },
+    lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: lora.dropout ?? 0 },
     ...{ capacity, positions: capacity, precision: 'f32' as const },
   };
   const floats = paths && { dtype: 'BF16' as const, paths };
