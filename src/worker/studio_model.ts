@@ -19,6 +19,8 @@ import { type HubFolder, openHubFolder } from '../hub/model_folder.ts';
 import { ModelCache } from '../storage/model_cache.ts';
 import type { CachedModel } from '../storage/model_manifest.ts';
 import { cachedFolder, cachingFolder } from './cached_folder.ts';
+import { makeRoom } from './room.ts';
+import { cachedModelBytes, heldAs } from './studio_prediction.ts';
 import type { FileProgress, ModelInfo, ModelLocation, StudioEvent } from './studio_protocol.ts';
 import type { StudioStore } from './studio_storage.ts';
 import { quantizationOptions } from './trainer_options.ts';
@@ -40,6 +42,7 @@ export interface LoadedModel {
 
 export interface InspectedModel {
   readonly info: ModelInfo;
+  readonly location: ModelLocation;
   /** What its memory is predicted from. */
   readonly memory: ModelMemory;
 }
@@ -94,7 +97,7 @@ export async function inspectModel(location: ModelLocation, ports: ModelPorts): 
   const opened = await openFolder(location, ports);
   try {
     const { info, spec } = await describe(opened);
-    return { info, memory: { spec, doubleQuant: true, tableDtype: tableDtype(info) } };
+    return { info, location, memory: { spec, doubleQuant: true, tableDtype: tableDtype(info) } };
   } finally {
     opened.close();
   }
@@ -109,7 +112,7 @@ async function inspectCached(
     if (!cache?.complete) throw new ModelNotCachedError(`${location.name} is no longer in the cache.`);
     const { info, doubleQuant, tableDtype } = cache.complete;
     const spec = await readModelConfig(cachedFolder(info.name, cache));
-    return { info, memory: { spec, doubleQuant, tableDtype } };
+    return { info, location, memory: { spec, doubleQuant, tableDtype } };
   } finally {
     await cache?.close();
   }
@@ -202,7 +205,13 @@ async function loadOnce(
     const tokenizer = await Tokenizer.load(droppedFolder(opened.folder.name, tokenizerFiles));
     const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
-    if (cache) await ports.store.putModel(manifestOf(key, info, cache, null));
+    if (cache) {
+      const held = heldAs({ spec, doubleQuant: true, tableDtype: tableDtype(info) }, quantization);
+      const bytes = cachedModelBytes(gpu.capabilities, held) - cache.bytes;
+      const { runId, emit } = ports;
+      await makeRoom(ports.store, bytes, new Set([key]), (models) => emit({ type: 'evicted', runId, models }));
+      await ports.store.putModel(manifestOf(key, info, cache, null));
+    }
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
       ...quantizationOptions(quantization),
       cache,
@@ -211,7 +220,7 @@ async function loadOnce(
     });
     gpu.check();
     const { doubleQuant } = weights.layout;
-    const memory = { spec, doubleQuant, tableDtype: weights.embedding.dtype };
+    const memory = { spec, doubleQuant, tableDtype: weights.embedding.dtype, budget: weights.budget };
     if (cache) {
       const origin = location.kind === 'hub' ? { ...location, revision: opened.commit ?? location.revision } : null;
       const { quantType } = weights;
@@ -274,7 +283,7 @@ async function loadCached(
     });
     gpu.check();
     await ports.store.putModel(manifestOf(key, info, cache, details));
-    const memory = { spec, doubleQuant, tableDtype };
+    const memory = { spec, doubleQuant, tableDtype, budget: weights.budget };
     return { key, info, spec, tokenizer, tokenizerFiles, weights, quantization, memory, notKept: null };
   } catch (error) {
     if (!(error instanceof WeightCacheError || error instanceof FileMissingError)) throw error;
@@ -304,6 +313,15 @@ function manifestOf(
 ): CachedModel<CachedDetails | null> {
   const { name, commit } = info;
   return { key, name, commit, used: Date.now(), bytes: cache.bytes, complete: details !== null, details };
+}
+
+/** What the cache would know an inspected model by. */
+export function inspectedKey({ location, info }: InspectedModel, quantization: QuantizationConfig): Promise<string> {
+  if (location.kind === 'cached') return Promise.resolve(location.key);
+  return keyOf(
+    location.kind === 'hub' && info.commit ? { ...location, revision: info.commit } : location,
+    quantization,
+  );
 }
 
 /** The key where it is known before anything is opened. */

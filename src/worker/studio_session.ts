@@ -3,8 +3,10 @@ import { unzipSync } from 'fflate';
 import type { OpenChat } from '../data/chat_renderer.ts';
 import { readRowSet } from '../data/files/row_set.ts';
 import { acquireGpu, type Gpu } from '../engine/device/gpu.ts';
+import type { ModelMemory } from '../engine/train/predict_memory.ts';
 import { checkAdapter, continuedLora, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RangeSource } from '../formats/range_source.ts';
+import type { QuantizationConfig } from '../formats/run_config.ts';
 import { blobSource, droppedFolder } from '../hub/dropped_folder.ts';
 import { PauseGate } from '../hub/gate.ts';
 import { HUB_URL } from '../hub/hosts.ts';
@@ -14,19 +16,21 @@ import { evaluateQuestions } from './evaluate.ts';
 import { Intermission } from './intermission.ts';
 import { createOpfsScratch } from './opfs_scratch.ts';
 import type { WorkerPorts } from './ports.ts';
+import { predictedDisk } from './room.ts';
 import { storageFacts } from './storage_facts.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { type AdapterSource, generateInStudio, TextModel, type TunedAdapter } from './studio_generate.ts';
 import { downloadDataset } from './studio_hub_data.ts';
 import {
   type InspectedModel,
+  inspectedKey,
   inspectModel,
   type LoadedModel,
   loadModel,
   ModelNotCachedError,
   type ModelPorts,
 } from './studio_model.ts';
-import { heldAs, predictStudioRun } from './studio_prediction.ts';
+import { heldAs, memoryRemedy, predictStudioRun } from './studio_prediction.ts';
 import type {
   DataLocation,
   ModelLocation,
@@ -199,13 +203,18 @@ export class StudioSession {
         emit({ type: 'model-info', runId, info: this.#inspected.info });
         return;
       case 'predict': {
-        const inspected = this.#inspected && heldAs(this.#inspected.memory, command.quantization);
-        const model = command.of === 'inspected' ? inspected : this.#model?.memory;
+        const model = await this.#predicted(command);
         if (!model) throw new StudioOrderError('There is no model to predict for.');
+        const { memory, key } = model;
         const { capabilities } = await this.#device();
-        const longest = command.of === 'loaded' ? (this.#data?.longest ?? null) : null;
-        const { bytes, keptLayers } = predictStudioRun(capabilities, model, command, longest);
-        emit({ type: 'prediction', runId, bytes, kept: { layers: keptLayers, of: model.spec.layers.length } });
+        const data = command.of === 'loaded' ? this.#data : null;
+        const longest = data?.longest ?? null;
+        const run = predictStudioRun(capabilities, memory, command, longest);
+        const kept = { layers: run.keptLayers, of: memory.spec.layers.length };
+        const disk = await predictedDisk(store, capabilities, { key, memory }, run, { ...command.training, data });
+        const remedy = memoryRemedy(capabilities, memory, command, longest, run);
+        const hostBytes = run.layersHostBytes + (run.moments?.hostBytes ?? 0);
+        emit({ type: 'prediction', runId, bytes: run.bytes, kept, hostBytes, disk, remedy });
         return;
       }
       case 'load-model': {
@@ -216,7 +225,7 @@ export class StudioSession {
         this.#model = model;
         this.#origin = command.location;
         this.#openPool(model);
-        emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
+        this.#tellReady(model, gpu, runId);
         return;
       }
       case 'read-data': {
@@ -405,9 +414,32 @@ export class StudioSession {
     return { request, model: info, modelKey: key, origin };
   }
 
-  /** The model that a run is of: the loaded one, else from the cache, else from where it came from. */
+  /** What is asked about, as a run with these settings would have it. */
+  async #predicted({ of, quantization }: Extract<StudioCommand, { type: 'predict' }>): Promise<PredictedModel | null> {
+    if (of === 'inspected') {
+      const inspected = this.#inspected;
+      return (
+        inspected && {
+          memory: heldAs(inspected.memory, quantization),
+          key: await inspectedKey(inspected, quantization),
+        }
+      );
+    }
+    const model = this.#model;
+    const { weight_memory_budget: budget } = quantization;
+    if (!model) return null;
+    // Where the device had no room for more, less is asked of it too.
+    const asLoaded = sameBudget(model, quantization) ? model.memory.budget : budget;
+    return { memory: { ...model.memory, budget: asLoaded }, key: model.key };
+  }
+
+  /**
+   * The model that a run is of: the loaded one, else from the cache, else from where it came from. Loaded again where more or
+   * fewer of its layers are on the GPU than the run wants.
+   */
   async #modelFor({ modelKey, model, origin, request }: RunDetails, ports: ModelPorts): Promise<LoadedModel> {
-    if (this.#model?.key === modelKey) return this.#model;
+    if (this.#model?.key === modelKey && sameBudget(this.#model, request.quantization)) return this.#model;
+    ports.emit({ type: 'preparing', runId: ports.runId, stage: 'loading' });
     const gpu = await this.#device();
     const data = this.#dataModel === modelKey ? this.#data : null;
     this.#dropModel();
@@ -421,8 +453,14 @@ export class StudioSession {
     // The same model on another device: the rows' tokens are the host's, and good as they are.
     this.#data = data;
     this.#openPool(loaded);
-    ports.emit({ type: 'model-ready', runId: ports.runId, info: loaded.info, memory: gpu.ledger.byCategory() });
+    ports.emit({ type: 'preparing', runId: ports.runId, stage: 'compiling' });
+    this.#tellReady(loaded, gpu, ports.runId);
     return loaded;
+  }
+
+  #tellReady({ info, weights, notKept }: LoadedModel, gpu: Gpu, runId: string): void {
+    const memory = gpu.ledger.byCategory();
+    this.#emit({ type: 'model-ready', runId, info, memory, layers: weights.slots, notKept });
   }
 
   #openPool({ tokenizerFiles }: LoadedModel): void {
@@ -467,6 +505,16 @@ export class StudioSession {
     return this.#data;
   }
 }
+
+interface PredictedModel {
+  readonly memory: ModelMemory;
+  /** What the cache knows it by. */
+  readonly key: string;
+}
+
+/** Whether it was loaded with the budget that these settings have. */
+const sameBudget = (model: LoadedModel, { weight_memory_budget }: QuantizationConfig) =>
+  model.quantization.weight_memory_budget === weight_memory_budget;
 
 /** A zip that the studio or another program wrote, or the two files of a PEFT adapter. */
 async function openAdapter(files: readonly File[]): Promise<PeftAdapter> {

@@ -3,7 +3,7 @@
  * fit a budget, there are fewer slots than layers, which then pass through them.
  */
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
-import { allocate } from '../device/allocation.ts';
+import { allocate, OutOfGpuMemoryError } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { readable } from '../device/ledger.ts';
 import { readBuffer } from '../device/readback.ts';
@@ -81,8 +81,8 @@ export class ModelWeights {
 
   /**
    * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to 4 bits, or as the checkpoint has
-   * them already: then as it is, whatever the options say. Layers beyond the budget are kept in host memory, or read from
-   * the source whenever they are needed where it has them in 4 bits.
+   * them already: then as it is, whatever the options say. Layers beyond the budget, or beyond what the device has room for,
+   * are kept in host memory, or read from the source whenever they are needed where it has them in 4 bits.
    *
    * @throws WeightBudgetError, NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
    */
@@ -138,7 +138,7 @@ export class ModelWeights {
       const lastNorm = await norm(spec.tensors.finalNorm);
       write(finalNorm, 0, lastNorm);
       await cache?.write(FINAL_NORM_SECTION, new Uint8Array(lastNorm.buffer));
-      const slots = allocateSlots(gpu, spec, layout, options.budget);
+      const slots = await withRoom(gpu, spec, (most) => allocateSlots(gpu, spec, layout, options.budget, most));
       const kept = new HostSlabs();
       const held: (number | null)[] = slots.map(() => null);
       const streams = slots.length < spec.layers.length;
@@ -209,7 +209,9 @@ export class ModelWeights {
     const { quantType, doubleQuant, tableDtype, budget } = options;
     const before = new Set(gpu.ledger.buffers());
     try {
-      const model = await allocate(gpu, () => ModelWeights.blank(gpu, spec, doubleQuant, tableDtype, budget));
+      const model = await withRoom(gpu, spec, (most) =>
+        ModelWeights.blank(gpu, spec, doubleQuant, tableDtype, budget, most),
+      );
       const { layout, embedding, head } = model;
       const [slots, finalNorm] = [model.#slots, model.#finalNorm];
       const { tensors } = spec;
@@ -259,19 +261,32 @@ export class ModelWeights {
   }
 
   /** The buffers without their contents: what a model needs, on a device that only counts. */
-  static blank(gpu: Gpu, spec: ModelSpec, doubleQuant: boolean, tableDtype: TableDtype, budget?: number): ModelWeights {
+  static blank(
+    gpu: Gpu,
+    spec: ModelSpec,
+    doubleQuant: boolean,
+    tableDtype: TableDtype,
+    budget?: number,
+    mostSlots?: number,
+  ): ModelWeights {
     const layout = layerLayout(spec, doubleQuant);
     const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
     const embedding = table(spec.tensors.embedding);
     const head = spec.tiedHead ? embedding : table(spec.tensors.head);
     const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
-    const slots = allocateSlots(gpu, spec, layout, budget);
+    const slots = allocateSlots(gpu, spec, layout, budget, mostSlots);
     return new ModelWeights(gpu, spec, layout, { slots, ring: null, finalNorm, embedding, head });
   }
 
   /** Slots for layers, and how many layers there are. */
   get slots(): { readonly count: number; readonly of: number } {
     return { count: this.#slots.length, of: this.spec.layers.length };
+  }
+
+  /** Bytes of GPU memory that a load with as many slots needs as its budget; undefined where every layer has one. */
+  get budget(): number | undefined {
+    const { count, of } = this.slots;
+    return count < of ? this.#tensors().reduce((sum, { bytes }) => sum + bytes, 0) : undefined;
   }
 
   /** What was streamed so far; null where all layers are on the GPU. */
@@ -347,10 +362,13 @@ export class ModelWeights {
     return this.#slots[layer % this.#slots.length];
   }
 
-  dispose(): void {
+  #tensors(): BufferTensor[] {
     const tables = this.head === this.embedding ? [this.embedding] : [this.embedding, this.head];
-    const tensors = [...this.#slots, this.#finalNorm, ...tables.flatMap(({ shards }) => shards.map((s) => s.tensor))];
-    for (const { buffer } of tensors) this.#gpu.ledger.destroy(buffer);
+    return [...this.#slots, this.#finalNorm, ...tables.flatMap(({ shards }) => shards.map((s) => s.tensor))];
+  }
+
+  dispose(): void {
+    for (const { buffer } of this.#tensors()) this.#gpu.ledger.destroy(buffer);
   }
 }
 
@@ -381,12 +399,32 @@ export class WeightBudgetError extends Error {
   override name = 'WeightBudgetError';
 }
 
+/** Slots that layers can pass through: while one is used the next one is filled. */
+const LEAST_SLOTS = 2;
+
+/** Allocates with a slot a layer; where the device has no room for that with half as many, down to the least. */
+async function withRoom<T>(gpu: Gpu, { layers }: ModelSpec, make: (mostSlots: number) => T): Promise<T> {
+  for (let most = layers.length; ; most = Math.max(LEAST_SLOTS, Math.floor(most / 2))) {
+    try {
+      return await allocate(gpu, () => make(most));
+    } catch (error) {
+      if (!(error instanceof OutOfGpuMemoryError) || most <= LEAST_SLOTS) throw error;
+    }
+  }
+}
+
 /** A slot a layer, or as many as the budget leaves beside the weights that are allocated already. */
-function allocateSlots(gpu: Gpu, spec: ModelSpec, layout: LayerLayout, budget?: number): BufferTensor[] {
+function allocateSlots(
+  gpu: Gpu,
+  spec: ModelSpec,
+  layout: LayerLayout,
+  budget?: number,
+  most = Number.POSITIVE_INFINITY,
+): BufferTensor[] {
   const bytes = layout.words * 4;
   const layers = spec.layers.length;
   const room = budget === undefined ? layers : Math.floor((budget - gpu.ledger.byCategory().weights) / bytes);
-  const least = Math.min(2, layers);
+  const least = Math.min(LEAST_SLOTS, layers);
   if (room < least) {
     const needed = gpu.ledger.byCategory().weights + least * bytes;
     throw new WeightBudgetError(
@@ -394,7 +432,7 @@ function allocateSlots(gpu: Gpu, spec: ModelSpec, layout: LayerLayout, budget?: 
         'weight_memory_budget, or pick a smaller model.',
     );
   }
-  return Array.from({ length: Math.min(layers, room) }, (_, i) => weightBuffer(gpu, `layer slot ${i}`, bytes));
+  return Array.from({ length: Math.min(layers, room, most) }, (_, i) => weightBuffer(gpu, `layer slot ${i}`, bytes));
 }
 
 function weightBuffer(gpu: Gpu, label: string, size: number): BufferTensor {

@@ -90,6 +90,7 @@ const STATES: Readonly<Record<RunStatus, string>> = {
 
 /** The trainer has told of its memory: it is made. */
 const STARTING: Readonly<Record<PreparingStage | 'made', string>> = {
+  loading: 'Loading the model from this disk …',
   checking: 'Comparing half precision with full on this model …',
   measuring: 'Finding the fastest kernels for this GPU …',
   compiling: 'Compiling the shaders …',
