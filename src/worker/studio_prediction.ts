@@ -72,6 +72,9 @@ export function studioKeepLayers(capabilities: Capabilities, training: TrainingC
 
 const floorMegabytes = (bytes: number) => Math.floor(bytes / 1e6) * 1e6;
 
+/** Parameters of dispatches and what else is not counted when layers that keep their activations fill the room. */
+const SLACK = 1.02;
+
 /** Pages of 4 MiB that the moments keep on the GPU at least, when a budget is chosen for them here. */
 const LEAST_MOMENTS_BYTES = 16 * 2 ** 20;
 
@@ -87,8 +90,8 @@ export function memoryRemedy(
   predicted: PredictedMemory,
 ): MemoryRemedy | null {
   const room = assumedMemoryBytes(capabilities.maxBufferBytes);
-  if (predicted.total <= room) return null;
-  const over = (memory: PredictedMemory | null) => (memory ? memory.total - room : Number.POSITIVE_INFINITY);
+  const over = (memory: PredictedMemory | null) => (memory ? memory.total - SLACK * room : Number.POSITIVE_INFINITY);
+  if (over(predicted) <= 0) return null;
   const predict = (settings: Settings): PredictedMemory | null => {
     const { weight_memory_budget: budget = model.budget, ...moments } = settings;
     const training = { ...run.training, ...moments };

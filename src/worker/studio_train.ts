@@ -120,10 +120,17 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
     if (samples && step % samples.every === 0) await sample(step);
     await intermission.serve(stage);
   };
+  let told = 0;
+  /** Again where a longer batch took more. */
+  const tellMemory = () => {
+    if (told === trainer.capacity) return;
+    told = trainer.capacity;
+    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
+  };
   let checkpointer: Checkpointer | null = null;
   try {
     await keepChoices(gpu);
-    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
+    tellMemory();
     const totalSteps = training.max_steps;
     const every = training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch));
     const validation = evalBatches && new Validation(trainer, evalBatches, every, training);
@@ -157,6 +164,7 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
       signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
       emit: (event) => {
         gpu.check();
+        tellMemory();
         checkpointer?.record(event);
         emit(event.type === 'step' ? { ...event, runId, totalSteps } : { ...event, runId });
       },
