@@ -35,7 +35,7 @@ export default defineConfig({
           // The command line and the start page, as a user starts them.
           name: 'e2e',
           environment: 'node',
-          include: ['e2e/*.test.ts', 'e2e/ui/*.test.ts'],
+          include: ['e2e/**/*.test.ts'],
           exclude: ['**/*.gpu.test.ts', '**/node_modules/**'],
           fileParallelism: false,
           testTimeout: 180_000,

@@ -38,10 +38,22 @@ async function until(condition: () => boolean, seconds: number): Promise<void> {
   }
 }
 
-/** Trains until at least `steps` are logged, then ends the process where it stands. */
-async function killAfter(steps: number, runtime: string, ...words: string[]): Promise<void> {
+const records = () => folder.path('killed/checkpoint/records');
+
+/** Numbers of the checkpoints that are whole; at most two are kept. */
+const wholeCheckpoints = (): number[] =>
+  existsSync(records())
+    ? readdirSync(records()).flatMap((file) => Number(/^complete-(\d+)/.exec(file)?.[1]) || [])
+    : [];
+
+/**
+ * Trains until at least `steps` are logged and so many checkpoints are whole, then ends the process where it stands: they are
+ * written while it trains, and before the first there is nothing to resume.
+ */
+async function killAfter(steps: number, checkpoints: number, runtime: string, ...words: string[]): Promise<void> {
   const { child, outcome } = train(runtime, 'killed', ...words);
-  await until(() => lines('killed').length >= steps || child.exitCode !== null, 90);
+  const far = () => lines('killed').length >= steps && wholeCheckpoints().length >= checkpoints;
+  await until(() => far() || child.exitCode !== null, 90);
   child.kill('SIGKILL');
   await outcome;
 }
@@ -59,7 +71,7 @@ it.for(process.env.NIBBLE_FULL ? ['node', 'chromium'] : ['chromium'])(
     const places = Array.from({ length: kills }, () => Math.floor(Math.random() * (STEPS - 6)) + 2);
     let first = true;
     for (const place of places.sort((a, b) => a - b)) {
-      await killAfter(place, runtime, ...(first ? [] : ['--resume']));
+      await killAfter(place, 1, runtime, ...(first ? [] : ['--resume']));
       first = false;
     }
     const { exitCode, stderr } = await train(runtime, 'killed', '--resume').outcome;
@@ -77,10 +89,8 @@ it('one byte changed on the disk: one checkpoint back, and the same end', async 
   });
   const whole = await train('node', 'whole').outcome;
   context.skip(whole.stderr.includes('NoGpuError'), NO_DAWN);
-  await killAfter(8, 'node');
-  const records = folder.path('killed/checkpoint/records');
-  const numbers = readdirSync(records).flatMap((file) => /^complete-(\d+)/.exec(file)?.[1] ?? []);
-  const newest = JSON.parse(readFileSync(`${records}/generation-${Math.max(...numbers.map(Number))}.json`, 'utf8'));
+  await killAfter(8, 2, 'node');
+  const newest = JSON.parse(readFileSync(`${records()}/generation-${Math.max(...wholeCheckpoints())}.json`, 'utf8'));
   const pages = folder.path('killed/checkpoint/pages');
   const bytes = readFileSync(pages);
   bytes[newest.pages[1].at + 1234] ^= 4;

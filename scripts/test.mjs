@@ -61,6 +61,10 @@ for (const [name, run] of stages) {
 }
 rmSync(scratch, { recursive: true, force: true });
 
+// At the very end, where whoever sees only that can see it.
+const failures = results.flatMap(({ name, failures = [] }) => failures.map((failure) => `${name}: ${failure}`));
+if (failures.length > 0) console.log(`\n=== failures\n${failures.join('\n')}`);
+
 const total = (field) => results.reduce((sum, result) => sum + result[field], 0);
 console.log('\n=== summary');
 for (const { name, passed, failed, skipped, seconds } of results) {
@@ -94,20 +98,31 @@ function vitest(project, extra = []) {
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const { status } = node(['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...reporters, ...extra]);
   if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 };
-  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'));
+  const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
   // A file that does not load, or an error outside of any test, fails the run without failing a test.
   const failed = status !== 0 && numFailedTests === 0 ? 1 : numFailedTests;
-  return { passed: numPassedTests, failed, skipped: numPendingTests };
+  return { passed: numPassedTests, failed, skipped: numPendingTests, failures: testResults.flatMap(failuresOf) };
+}
+
+/** A file's failed tests with the beginning of their messages; its own message where it did not load. */
+function failuresOf({ name, message, assertionResults }) {
+  const file = path.relative(root, name);
+  const failed = assertionResults.filter(({ status }) => status === 'failed');
+  if (failed.length === 0 && message) return [`${file}: ${message.slice(0, 2000)}`];
+  return failed.map(
+    ({ fullName, failureMessages }) => `${file}: ${fullName}\n${failureMessages.join('\n').slice(0, 2000)}`,
+  );
 }
 
 /** One check a golden case. */
 function parity(runtime) {
   const cases = full ? allCases(['e2e/golden', '../shared/golden']) : QUICK_CASES.map((name) => `e2e/golden/${name}`);
-  const { stdout, status } = node(
+  const { stdout, stderr, status } = node(
     ['scripts/cli.mjs', 'parity', ...cases, '--runtime', runtime],
-    ['ignore', 'pipe', 'inherit'],
+    ['ignore', 'pipe', 'pipe'],
   );
   console.log(String(stdout));
+  if (status !== 0) console.log(String(stderr).slice(-10_000));
   // Dawn writes its warnings to stdout by itself.
   const lines = String(stdout)
     .split('\n')

@@ -1,12 +1,8 @@
 /** Work that waits for a training run's next pause between two steps: trying the adapter as it stands. */
 
-export class RunEndedError extends Error {
-  override name = 'RunEndedError';
-}
-
 interface Asked<Stage> {
   readonly work: (stage: Stage) => Promise<void>;
-  readonly reject: (error: Error) => void;
+  readonly runEnded: () => void;
 }
 
 export class Intermission<Stage> {
@@ -14,11 +10,14 @@ export class Intermission<Stage> {
   #wake: (() => void)[] = [];
   #closed = false;
 
-  /** Runs `work` between two steps. Rejects with RunEndedError when the run ends before. */
-  ask<T>(work: (stage: Stage) => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(ended());
+  /** Runs `work` between two steps, and is true then; false when the run ends before. Rejects as `work` does. */
+  ask(work: (stage: Stage) => Promise<void>): Promise<boolean> {
+    if (this.#closed) return Promise.resolve(false);
     return new Promise((resolve, reject) => {
-      this.#asked.push({ work: (stage) => work(stage).then(resolve, reject), reject });
+      this.#asked.push({
+        work: (stage) => work(stage).then(() => resolve(true), reject),
+        runEnded: () => resolve(false),
+      });
       for (const wake of this.#wake.splice(0)) wake();
     });
   }
@@ -36,8 +35,6 @@ export class Intermission<Stage> {
 
   close(): void {
     this.#closed = true;
-    for (const { reject } of this.#asked.splice(0)) reject(ended());
+    for (const { runEnded } of this.#asked.splice(0)) runEnded();
   }
 }
-
-const ended = () => new RunEndedError('The run ended before there was time for it. Ask again.');

@@ -120,6 +120,16 @@ test('samples and trying beside a run leave its numbers as they are, to the bit'
   expect(of('generated', 'beside')[0]!.rows.map(({ tokens }) => tokens > 0)).toEqual([true, true]);
 });
 
+test('what is asked as a run ends is answered after it, with what it trained', async () => {
+  const run = send({ type: 'train', runId: 'ending', request });
+  await until('finished', 'ending');
+  // The run still holds the model: its record is being written.
+  const asked = send({ type: 'generate', runId: 'late', rows: [ask(1)], sampling: SAMPLING, adapter: 'trained' });
+  await Promise.all([run, asked]);
+  expect(of('failed', 'late')).toEqual([]);
+  expect(of('generated', 'late')[0]!.rows[0]!.tokens).toBeGreaterThan(0);
+});
+
 test('base and tuned differ by the adapter alone; the same seed gives the same text', async () => {
   const sampling = { ...SAMPLING, temperature: 0.9, top_p: 0.95, max_new_tokens: 20 };
   const rows = [ask(0), ask(1), ask(0)];

@@ -69,6 +69,8 @@ type RunCommand = Extract<StudioCommand, { runId: string }>;
 interface Work {
   readonly gate: PauseGate;
   readonly controller: AbortController;
+  /** Resolves when nothing of it goes on and what it had for itself is free. */
+  readonly ended: Promise<void>;
 }
 
 /** Bytes of an adapter's zip. */
@@ -160,7 +162,11 @@ export class StudioSession {
 
   async #run(command: RunCommand): Promise<void> {
     const { runId } = command;
-    const work: Work = { gate: new PauseGate(), controller: new AbortController() };
+    let end = () => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const work: Work = { gate: new PauseGate(), controller: new AbortController(), ended };
     this.#work.set(runId, work);
     try {
       await this.#execute(command, work);
@@ -171,6 +177,7 @@ export class StudioSession {
     } finally {
       this.#work.delete(runId);
       if (this.#exclusive === runId) this.#exclusive = null;
+      end();
     }
   }
 
@@ -344,13 +351,15 @@ export class StudioSession {
     }
   }
 
-  /** Runs `use` with the adapter that is asked for: between two steps of the run that trains, or now. */
+  /** Runs `use` with the adapter that is asked for: between two steps of the run that trains, when it has ended, or now. */
   async #onStage(runId: string, adapter: TryAdapter, use: (stage: RunStage) => Promise<void>): Promise<void> {
     if (this.#intermission) {
-      await this.#intermission.ask(({ text, source }) =>
+      const training = this.#work.get(this.#exclusive ?? '');
+      const served = await this.#intermission.ask(({ text, source }) =>
         use({ text, source: adapter === 'trained' ? source : this.#source(adapter) }),
       );
-      return;
+      if (served) return;
+      await training?.ended;
     }
     this.#claim(runId);
     const model = this.#needModel();

@@ -9,8 +9,8 @@ import { LinkButton } from '../primitives/link_button.tsx';
 import { Notice } from '../primitives/notice.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import { Screen } from '../primitives/screen.tsx';
+import { SideLayout } from '../primitives/side_layout.tsx';
 import { DataFiles } from './data_files.tsx';
-import styles from './data_screen.module.css';
 import { DataSettings } from './data_settings.tsx';
 import { DataSummary } from './data_summary.tsx';
 import { ProblemList } from './problem_list.tsx';
@@ -38,51 +38,46 @@ export function DataScreen() {
         )
       }
     >
-      <div className={styles.layout}>
-        <div className={styles.main}>
-          <DataFiles />
-          {status === 'failed' && failure && (
-            <Notice
-              kind="bad"
-              title="This data cannot be trained on as it is"
-              actions={
-                <Button small onClick={readAgain}>
-                  Read it again
-                </Button>
-              }
-            >
-              {failure.message}
-            </Notice>
-          )}
-          <ShapePanel />
-          {status === 'waiting' && model && location && table && !unclear && (
-            <Notice kind="warn" title="Not read yet">
-              A setting of how rows are read is wrong; they are read when it is corrected.
-            </Notice>
-          )}
-          {location && !model && (
-            <EmptyState title="First a model" actions={<LinkButton href="#model">Choose a model</LinkButton>}>
-              Rows are cut into tokens by the model’s own tokenizer and chat template, as soon as a model is loaded.
-            </EmptyState>
-          )}
-          {summary && settings && (
-            <DataSummary summary={summary} maxLength={settings.max_length} stale={status !== 'ready'} />
-          )}
-          {table && table.rows > 0 && (
-            <Panel
-              title="Rows"
-              lead={`As the ${table.files.length > 1 ? 'files have' : 'file has'} them. Choose one to see it below.`}
-            >
-              <RowTable table={table} />
-            </Panel>
-          )}
-          {model && !unmapped && <RowView />}
-          <ProblemList {...problems} />
-        </div>
-        <div className={styles.side}>
-          <DataSettings />
-        </div>
-      </div>
+      <SideLayout side={<DataSettings />}>
+        <DataFiles />
+        {status === 'failed' && failure && (
+          <Notice
+            kind="bad"
+            title="This data cannot be trained on as it is"
+            actions={
+              <Button small onClick={readAgain}>
+                Read it again
+              </Button>
+            }
+          >
+            {failure.message}
+          </Notice>
+        )}
+        <ShapePanel />
+        {status === 'waiting' && model && location && table && !unclear && (
+          <Notice kind="warn" title="Not read yet">
+            A setting of how rows are read is wrong; they are read when it is corrected.
+          </Notice>
+        )}
+        {location && !model && (
+          <EmptyState title="First a model" actions={<LinkButton href="#model">Choose a model</LinkButton>}>
+            Rows are cut into tokens by the model’s own tokenizer and chat template, as soon as a model is loaded.
+          </EmptyState>
+        )}
+        {summary && settings && (
+          <DataSummary summary={summary} maxLength={settings.max_length} stale={status !== 'ready'} />
+        )}
+        {table && table.rows > 0 && (
+          <Panel
+            title="Rows"
+            lead={`As the ${table.files.length > 1 ? 'files have' : 'file has'} them. Choose one to see it below.`}
+          >
+            <RowTable table={table} />
+          </Panel>
+        )}
+        {model && !unmapped && <RowView />}
+        <ProblemList {...problems} />
+      </SideLayout>
     </Screen>
   );
 }

@@ -5,7 +5,7 @@ import { count, plural } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { Panel } from '../primitives/panel.tsx';
-import { ScrollRegion } from '../primitives/scroll_region.tsx';
+import { Table } from '../primitives/table.tsx';
 import styles from './problem_list.module.css';
 import { problemsCsv } from './problems_csv.ts';
 
@@ -55,31 +55,18 @@ export function ProblemList({ problems, total }: Props) {
         </Button>
       }
     >
-      <ScrollRegion className={styles.scroll} label="Rows left out">
-        <table className={styles.table}>
-          <thead>
-            <tr>
-              <th scope="col">Line</th>
-              <th scope="col">What</th>
-              <th scope="col">File</th>
-              <th scope="col">Field</th>
-              <th scope="col">Why</th>
-            </tr>
-          </thead>
-          <tbody>
-            {problems.slice(0, shown).map(({ file, line, field, kind, reason }, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: a line may have several, and the list only grows.
-              <tr key={i}>
-                <td className={styles.line}>{line}</td>
-                <td className={styles.kind}>{KINDS[kind] ?? kind}</td>
-                <td className={styles.file}>{file}</td>
-                <td className={styles.field}>{field}</td>
-                <td className={styles.reason}>{reason}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </ScrollRegion>
+      <Table label="Rows left out" className={styles.table} columns={['Line', 'What', 'File', 'Field', 'Why']}>
+        {problems.slice(0, shown).map(({ file, line, field, kind, reason }, i) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: a line may have several, and the list only grows.
+          <tr key={i}>
+            <td className={styles.line}>{line}</td>
+            <td className={styles.kind}>{KINDS[kind] ?? kind}</td>
+            <td className={styles.file}>{file}</td>
+            <td className={styles.field}>{field}</td>
+            <td className={styles.reason}>{reason}</td>
+          </tr>
+        ))}
+      </Table>
       {problems.length > shown && (
         <Button small onClick={() => setShown(shown + 10 * PAGE)}>
           Show more ({plural(problems.length - shown, 'row')} left)

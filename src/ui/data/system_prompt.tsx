@@ -1,7 +1,6 @@
 import { setSystemPrompt, useData } from '../../state/data_store.ts';
 import { Field } from '../primitives/field.tsx';
-import { Select } from '../primitives/input.tsx';
-import styles from './system_prompt.module.css';
+import { Select, TextArea } from '../primitives/input.tsx';
 
 /** A system message for the conversations: for those that have none, or in the place of theirs. */
 export function SystemPrompt({ disabled }: { readonly disabled: boolean }) {
@@ -27,8 +26,7 @@ export function SystemPrompt({ disabled }: { readonly disabled: boolean }) {
             <option value="replace">replace everywhere</option>
           </Select>
           {system && (
-            <textarea
-              className={styles.text}
+            <TextArea
               aria-label="Text of the system prompt"
               rows={4}
               disabled={disabled}

@@ -1,6 +1,6 @@
 import { setSettings, useSettings } from '../../state/settings_store.ts';
 import { Field } from '../primitives/field.tsx';
-import styles from './sample_prompts.module.css';
+import { TextArea } from '../primitives/input.tsx';
 
 /** What is sampled while a run trains, a line each. */
 export function SamplePrompts({ error }: { readonly error: string | undefined }) {
@@ -8,8 +8,7 @@ export function SamplePrompts({ error }: { readonly error: string | undefined })
   return (
     <Field name="sample_prompts" help="One a line; empty for no samples." error={error}>
       {({ id, describedBy, invalid }) => (
-        <textarea
-          className={styles.prompts}
+        <TextArea
           id={id}
           aria-describedby={describedBy}
           aria-invalid={invalid}

@@ -5,10 +5,11 @@ import { count, loss, scientific } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { Panel } from '../primitives/panel.tsx';
-import { ScrollRegion } from '../primitives/scroll_region.tsx';
+import { Table } from '../primitives/table.tsx';
 import styles from './step_table.module.css';
 
 const SHOWN = 40;
+const COLUMNS = ['step', 'loss', 'eval_loss', 'grad_norm', 'learning_rate', 'num_tokens'];
 
 /** The same curves as numbers, newest first: for those who do not see the charts, and for other tools. */
 export function StepTable() {
@@ -32,34 +33,20 @@ export function StepTable() {
         </Button>
       }
     >
-      <details onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+      <details className={styles.details} onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
         <summary>Figures of the last {SHOWN} steps</summary>
-        <ScrollRegion className={styles.scroll} label="Figures of the last steps">
-          <table className={styles.table}>
-            <thead>
-              <tr>
-                <th scope="col">step</th>
-                <th scope="col">loss</th>
-                <th scope="col">eval_loss</th>
-                <th scope="col">grad_norm</th>
-                <th scope="col">learning_rate</th>
-                <th scope="col">num_tokens</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map((i) => (
-                <tr key={i}>
-                  <td>{count(series.step[i]!)}</td>
-                  <td>{loss(series.loss[i]!)}</td>
-                  <td>{series.eval_loss[i] == null ? '' : loss(series.eval_loss[i])}</td>
-                  <td>{series.grad_norm[i]!.toFixed(3)}</td>
-                  <td>{scientific(series.learning_rate[i]!)}</td>
-                  <td>{count(series.num_tokens[i]!)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </ScrollRegion>
+        <Table label="Figures of the last steps" className={styles.table} columns={COLUMNS}>
+          {rows.map((i) => (
+            <tr key={i}>
+              <td>{count(series.step[i]!)}</td>
+              <td>{loss(series.loss[i]!)}</td>
+              <td>{series.eval_loss[i] == null ? '' : loss(series.eval_loss[i])}</td>
+              <td>{series.grad_norm[i]!.toFixed(3)}</td>
+              <td>{scientific(series.learning_rate[i]!)}</td>
+              <td>{count(series.num_tokens[i]!)}</td>
+            </tr>
+          ))}
+        </Table>
       </details>
     </Panel>
   );

@@ -18,7 +18,7 @@ import { Input } from '../primitives/input.tsx';
 import { Notice } from '../primitives/notice.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import { Progress } from '../primitives/progress.tsx';
-import { ScrollRegion } from '../primitives/scroll_region.tsx';
+import { Table } from '../primitives/table.tsx';
 import styles from './evaluation_panel.module.css';
 
 /** Questions with known answers: how many the base model gets right, and how many with the adapter. */
@@ -105,30 +105,21 @@ function Result({ result, file }: { readonly result: EvaluationResult; readonly 
       )}
       <details className={styles.details}>
         <summary>Answers to {file}</summary>
-        <ScrollRegion className={styles.scroll} label="Answers">
-          <table className={styles.table}>
-            <thead>
-              <tr>
-                <th scope="col">line</th>
-                <th scope="col">question</th>
-                <th scope="col">expected</th>
-                <th scope="col">base</th>
-                {tuned && <th scope="col">tuned</th>}
-              </tr>
-            </thead>
-            <tbody>
-              {result.rows.map((row) => (
-                <tr key={row.line}>
-                  <td>{count(row.line)}</td>
-                  <td>{row.question}</td>
-                  <td>{row.expected}</td>
-                  <Answered text={row.base} right={row.baseRight} />
-                  {tuned && <Answered text={row.tuned ?? ''} right={row.tunedRight} />}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </ScrollRegion>
+        <Table
+          label="Answers"
+          className={styles.table}
+          columns={['line', 'question', 'expected', 'base', ...(tuned ? ['tuned'] : [])]}
+        >
+          {result.rows.map((row) => (
+            <tr key={row.line}>
+              <td>{count(row.line)}</td>
+              <td>{row.question}</td>
+              <td>{row.expected}</td>
+              <Answered text={row.base} right={row.baseRight} />
+              {tuned && <Answered text={row.tuned ?? ''} right={row.tunedRight} />}
+            </tr>
+          ))}
+        </Table>
       </details>
     </>
   );

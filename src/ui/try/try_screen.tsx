@@ -3,10 +3,10 @@ import { EmptyState } from '../primitives/empty_state.tsx';
 import { Icon } from '../primitives/icon.tsx';
 import { LinkButton } from '../primitives/link_button.tsx';
 import { Screen } from '../primitives/screen.tsx';
+import { SideLayout } from '../primitives/side_layout.tsx';
 import { Conversation } from './conversation.tsx';
 import { EvaluationPanel } from './evaluation_panel.tsx';
 import { SeenPrompt } from './seen_prompt.tsx';
-import styles from './try_screen.module.css';
 import { TrySettings } from './try_settings.tsx';
 import { useTryAdapter } from './use_try_adapter.ts';
 
@@ -31,16 +31,11 @@ export function TryScreen() {
       }
     >
       {loaded ? (
-        <div className={styles.layout}>
-          <div className={styles.main}>
-            <Conversation adapter={adapter} />
-            <SeenPrompt />
-            <EvaluationPanel adapter={adapter} />
-          </div>
-          <div className={styles.side}>
-            <TrySettings adapter={adapter} />
-          </div>
-        </div>
+        <SideLayout side={<TrySettings adapter={adapter} />}>
+          <Conversation adapter={adapter} />
+          <SeenPrompt />
+          <EvaluationPanel adapter={adapter} />
+        </SideLayout>
       ) : (
         <EmptyState title="First a model" actions={<LinkButton href="#model">Choose a model</LinkButton>}>
           What was trained is tried over the model that it was trained for.

@@ -2,7 +2,7 @@ import { useModel } from '../../state/model_store.ts';
 import { checkSampling, isWriting, type SamplingField, setSampling, setTry, useTry } from '../../state/try_store.ts';
 import type { TryAdapter } from '../../worker/studio_protocol.ts';
 import { Field } from '../primitives/field.tsx';
-import { Input, Select } from '../primitives/input.tsx';
+import { Input, Select, TextArea } from '../primitives/input.tsx';
 import { Panel } from '../primitives/panel.tsx';
 import styles from './try_settings.module.css';
 import { useAdapters } from './use_try_adapter.ts';
@@ -80,8 +80,7 @@ export function TrySettings({ adapter }: { readonly adapter: TryAdapter }) {
         {kind === 'chat' && (
           <Field name="system_prompt" help="What the assistant is told before the conversation. Empty: nothing.">
             {({ id, describedBy }) => (
-              <textarea
-                className={styles.system}
+              <TextArea
                 id={id}
                 aria-describedby={describedBy}
                 rows={3}
