@@ -146,6 +146,8 @@ export type StudioCommand =
   /** Holds or goes on with a download (load-model) or a training run. */
   | { type: 'pause'; runId: string }
   | { type: 'resume'; runId: string }
+  /** The page may be about to end: a training run writes a checkpoint after the step in flight. No event but `saved` follows. */
+  | { type: 'save'; runId: string }
   /** Cancels a load, or ends a training run after the step in flight and keeps what was trained. */
   | { type: 'stop'; runId: string }
   /**

@@ -15,7 +15,7 @@ vi.setConfig({ testTimeout: 180_000 });
 const STEPS = 12;
 const FOLDER = '/e2e/golden/llama-text';
 /** Of three layers: one more than slots at the least. */
-const DEEPER = '/e2e/golden/smollm3-nope';
+const DEEPER = '/e2e/golden/qwen2-selection';
 const MODEL_FILES = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'];
 
 const fetched = async (folder: string, path: string): Promise<File> => {
@@ -213,11 +213,12 @@ test('layers streamed and moments paged as the form says: less memory, and the s
   expect(control.of('failed')).toEqual([]);
   expect(control.of('model-ready').map(({ layers }) => layers)).toEqual([{ count: 3, of: 3 }]);
   const [resident] = control.of('memory');
+  const [loaded] = control.of('model-ready');
 
   const studio = await new Studio().loaded(DEEPER);
   const budgeted = ({ quantization, training, ...rest }: TrainRequest): TrainRequest => ({
     ...rest,
-    quantization: { ...quantization, weight_memory_budget: resident.bytes.weights - 1 },
+    quantization: { ...quantization, weight_memory_budget: loaded.memory.weights - 1 },
     training: {
       ...training,
       optim: 'paged_adamw_32bit',

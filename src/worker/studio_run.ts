@@ -52,6 +52,8 @@ export interface RunHost {
   readonly openChat: OpenChat;
   /** Outlasts a lost device. */
   readonly intermission: Intermission<RunStage>;
+  /** Whether a checkpoint was asked for since the last question. */
+  saveAsked(): boolean;
   device(): Promise<Gpu>;
   /** The model on that device, loaded where it is not. */
   model(details: RunDetails): Promise<LoadedModel>;
@@ -186,7 +188,7 @@ async function trainWhileDevicesLast(host: RunHost, run: OpenRun, resume: boolea
           emit(event);
         },
         checkpoints: {
-          ...{ store: pages, pages: dataPages, from, identity },
+          ...{ store: pages, pages: dataPages, from, identity, asked: host.saveAsked },
           async onSaved(step, bytes, log) {
             const losses = sparkline(log.map(({ loss }) => loss));
             const state = gate.paused ? 'paused' : 'running';

@@ -71,6 +71,8 @@ interface Work {
   readonly controller: AbortController;
   /** Resolves when nothing of it goes on and what it had for itself is free. */
   readonly ended: Promise<void>;
+  /** A checkpoint is asked for. */
+  save: boolean;
 }
 
 /** Bytes of an adapter's zip. */
@@ -138,6 +140,7 @@ export class StudioSession {
         return;
       case 'pause':
       case 'resume':
+      case 'save':
       case 'stop':
         this.#steer(command);
         return;
@@ -146,11 +149,13 @@ export class StudioSession {
     }
   }
 
-  #steer({ type, runId }: Extract<StudioCommand, { type: 'pause' | 'resume' | 'stop' }>): void {
+  #steer({ type, runId }: Extract<StudioCommand, { type: 'pause' | 'resume' | 'save' | 'stop' }>): void {
     const work = this.#work.get(runId);
     if (!work) return;
     if (type === 'stop') {
       work.controller.abort(new CancelledError('Cancelled. Nothing of it was kept.'));
+    } else if (type === 'save') {
+      work.save = true;
     } else if (type === 'pause') {
       work.gate.pause();
       this.#emit({ type: 'paused', runId });
@@ -166,7 +171,7 @@ export class StudioSession {
     const ended = new Promise<void>((resolve) => {
       end = resolve;
     });
-    const work: Work = { gate: new PauseGate(), controller: new AbortController(), ended };
+    const work: Work = { gate: new PauseGate(), controller: new AbortController(), ended, save: false };
     this.#work.set(runId, work);
     try {
       await this.#execute(command, work);
@@ -181,7 +186,9 @@ export class StudioSession {
     }
   }
 
-  async #execute(command: RunCommand, { gate, controller: { signal } }: Work): Promise<void> {
+  async #execute(command: RunCommand, work: Work): Promise<void> {
+    const { gate } = work;
+    const { signal } = work.controller;
     const { runId } = command;
     const emit = this.#emit;
     const store = await this.#storage();
@@ -190,6 +197,11 @@ export class StudioSession {
       ...{ runId, store, gate, signal, emit, openChat: this.#openChat },
       device: () => this.#device(),
       model: (details) => this.#modelFor(details, ports),
+      saveAsked() {
+        const asked = work.save;
+        work.save = false;
+        return asked;
+      },
     };
     switch (command.type) {
       case 'start': {
@@ -331,6 +343,7 @@ export class StudioSession {
         return;
       case 'pause':
       case 'resume':
+      case 'save':
       case 'stop':
         return;
       default:

@@ -60,6 +60,8 @@ export interface StudioCheckpoints {
   /** What to go on from. */
   readonly from: RunCheckpoint | null;
   readonly identity: RunIdentity;
+  /** Whether one is wanted out of turn. */
+  readonly asked: () => boolean;
   readonly onSaved: (step: number, bytes: number, log: readonly LoopRecord[]) => void | Promise<void>;
   readonly onFailed: (error: Error, step: number) => void;
 }

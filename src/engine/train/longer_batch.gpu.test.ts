@@ -76,7 +76,7 @@ async function train(capacity: number, moments: MomentsOptions) {
       new Uint32Array(data.buffer).join(),
     ]);
     const numbers = { losses: log.map(({ lossSum, gradNorm }) => [lossSum, gradNorm]), evaluation, adapter };
-    return { numbers, capacities, figures: trainer.paging, dispatches: trainer.dispatchCounts };
+    return { numbers, capacities, figures: trainer.paging, updates: trainer.dispatchCounts.get('adamw') };
   } finally {
     trainer.dispose();
   }
@@ -95,12 +95,13 @@ test('a run that was planned for the longest is not planned again (control)', as
 
 test.each([
   ['moments resident', RESIDENT],
-  ['moments in four pages of the GPU, in host memory and stored', paged(4, 4)],
+  ['moments in two pages of the GPU, the rest stored', paged(2, 0)],
 ] as const)('%s: the same numbers, and no budget exceeded', async (_, moments) => {
-  const { numbers, capacities, figures, dispatches } = await train(PLANNED, moments);
+  const { numbers, capacities, figures, updates } = await train(PLANNED, moments);
   expect(capacities).toEqual([PLANNED, LONGER, LONGER]);
   expect(numbers).toEqual((await expected()).numbers);
-  if (moments === RESIDENT) expect(dispatches).toEqual((await expected()).dispatches);
+  // Those of plans that were replaced are counted too.
+  if (moments === RESIDENT) expect(updates).toBe((await expected()).updates);
   else expect(figures!.storeWritten).toBeGreaterThan(0);
 });
 

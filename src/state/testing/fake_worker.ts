@@ -35,6 +35,8 @@ export class FakeWorker implements StudioWorker {
   onerror: StudioWorker['onerror'] = null;
   readonly #options: FakeOptions;
   readonly #jobs = new Map<string, Job>();
+  /** Of the last run. */
+  #step = 0;
   #token: string | null = null;
   #model: ModelInfo | null = null;
   #read: ReadData | null = null;
@@ -106,6 +108,9 @@ export class FakeWorker implements StudioWorker {
         return this.#generate(command);
       case 'evaluate':
         return this.#evaluate(command);
+      case 'save':
+        // As a checkpoint that is written at once.
+        return this.#say({ type: 'saved', runId: command.runId, step: this.#step, bytes: 118e6 });
       case 'clear-adapter':
         return;
       default:
@@ -277,7 +282,7 @@ export class FakeWorker implements StudioWorker {
       if (step % together === 0) await this.#wait((1000 * together) / stepsPerSecond);
       await this.#held(job);
       if (job.stopped) break;
-      step++;
+      this.#step = ++step;
       if (learning_rate >= DIVERGES_AT && step === 7) {
         const message = `The loss of step ${step} is NaN. Lower learning_rate (now ${learning_rate}) and start again.`;
         this.#say({
