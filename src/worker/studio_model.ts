@@ -5,7 +5,7 @@ import type { Gpu } from '../engine/device/gpu.ts';
 import type { QuantType } from '../engine/kernels/nf4_codebook.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import type { ModelMemory } from '../engine/train/predict_memory.ts';
-import { WeightCacheError } from '../engine/weight_cache.ts';
+import { type WeightCache, WeightCacheError } from '../engine/weight_cache.ts';
 import { checkCheckpoint, expectedTensors } from '../formats/check_checkpoint.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/model_config.ts';
@@ -16,6 +16,7 @@ import { type DroppedFile, droppedFolder } from '../hub/dropped_folder.ts';
 import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
 import { type HubFolder, openHubFolder } from '../hub/model_folder.ts';
+import { DownloadSpool, partOf } from '../storage/download_spool.ts';
 import { ModelCache } from '../storage/model_cache.ts';
 import type { CachedModel } from '../storage/model_manifest.ts';
 import { cachedFolder, cachingFolder } from './cached_folder.ts';
@@ -197,6 +198,8 @@ async function loadOnce(
   const pinned = location.kind === 'hub' && opened.commit ? { ...location, revision: opened.commit } : location;
   const key = known ?? (await keyOf(pinned, quantization));
   const cache = await openCache(key, ports);
+  let spooled = true;
+  const spool = cache && opened.hub && (await openSpool(key, opened.hub, ports));
   try {
     const { info, spec } = await describe(opened);
     const folder = cache ? cachingFolder(opened.folder, cache) : opened.folder;
@@ -214,7 +217,7 @@ async function loadOnce(
     }
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
       ...quantizationOptions(quantization),
-      cache,
+      cache: cache && spool && opened.hub ? releasing(cache, spool, opened.hub) : cache,
       signal: ports.signal,
       onLoading: reporter(ports, opened.hub),
     });
@@ -227,7 +230,7 @@ async function loadOnce(
       const details: CachedDetails = {
         ...{ info, quantization, quantType, doubleQuant, tableDtype: memory.tableDtype, origin },
       };
-      await cache.finish(details);
+      if (await cache.finish(details)) spooled = false;
       await ports.store.putModel(manifestOf(key, info, cache, cache.complete));
     }
     const notKept = cache?.failure?.message ?? null;
@@ -235,8 +238,30 @@ async function loadOnce(
   } finally {
     await cache?.close();
     opened.close();
+    await spool?.close();
+    if (spool && !spooled) await ports.store.deleteModel(partOf(key));
   }
 }
+
+/** Bytes that arrive from the Hub are kept until their section is. Null where they cannot be. */
+async function openSpool(key: string, hub: HubFolder, { store }: ModelPorts): Promise<DownloadSpool | null> {
+  try {
+    const spool = await DownloadSpool.open(await store.openDisk(partOf(key)));
+    hub.keepIn(spool);
+    return spool;
+  } catch {
+    return null;
+  }
+}
+
+/** The cache; what was downloaded for a section is let go of once the section is there. */
+const releasing = (cache: ModelCache<CachedDetails>, spool: DownloadSpool, hub: HubFolder): WeightCache => ({
+  read: (section) => cache.read(section),
+  async write(section, bytes) {
+    await cache.write(section, bytes);
+    if (!cache.failure) await spool.release((path, begin, end) => hub.wasRead(path, begin, end));
+  },
+});
 
 /** What a complete cache says of its model. */
 export interface CachedDetails {

@@ -75,6 +75,9 @@ const floorMegabytes = (bytes: number) => Math.floor(bytes / 1e6) * 1e6;
 /** Parameters of dispatches and what else is not counted when layers that keep their activations fill the room. */
 const SLACK = 1.02;
 
+/** GPU memory through which pages leave it. */
+const WAY_OUT_BYTES = 34e6;
+
 /** Pages of 4 MiB that the moments keep on the GPU at least, when a budget is chosen for them here. */
 const LEAST_MOMENTS_BYTES = 16 * 2 ** 20;
 
@@ -105,7 +108,7 @@ export function memoryRemedy(
   };
   const paged = (by: number): Settings => {
     const { optim, optimizer_memory_budget: before = Number.POSITIVE_INFINITY } = run.training;
-    const bytes = Math.max(LEAST_MOMENTS_BYTES, floorMegabytes(predicted.bytes.optimizer - by));
+    const bytes = Math.max(LEAST_MOMENTS_BYTES, floorMegabytes(predicted.bytes.optimizer - by - WAY_OUT_BYTES));
     return {
       optim: optim.endsWith('8bit') ? 'paged_adamw_8bit' : 'paged_adamw_32bit',
       optimizer_memory_budget: Math.min(before, bytes),
