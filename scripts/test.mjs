@@ -24,8 +24,8 @@ const scratch = mkdtempSync(path.join(os.tmpdir(), 'nibble-test-'));
 
 /** The golden cases of a quick run: what data and training can do, and of the architectures those that have most of their own. */
 const QUICK_CASES = [
-  ...['llama-completion', 'llama-text', 'llama3-rope', 'qwen2-chat', 'qwen2-plain-delims', 'qwen2-template'],
-  ...['gemma3-window', 'phi3-partial', 'llama-int8-tables'],
+  ...['llama-completion', 'llama-text', 'llama3-rope', 'qwen2-chat', 'qwen2-template'],
+  ...['gemma3-window', 'phi3-partial', 'llama-int8-tables', 'llama-bnb-mixed'],
 ];
 
 /** Name and what to run; each returns how many checks passed and failed. */

@@ -1,5 +1,5 @@
 // From dy [T, width]: dz = (magnitude / norm)·dy, the norm taken as a constant, and the magnitudes' gradients += Σ_t dy·z / norm
-// (Liu et al. 2024, §4.3). A workgroup takes 32 columns, its invocations every 8th token of them; sums in fixed order.
+// (Liu et al. 2024, §4.3). REST: rest = dz − dy as well. A workgroup takes 32 columns, its invocations every 8th token of them; sums in fixed order.
 #include "common/dora.wgsl"
 const COLUMNS = 32u;
 const SLICES = 8u;
@@ -17,6 +17,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var token = lane / COLUMNS; token < step.tokens; token += SLICES) {
       let i = token * params.width + column;
       dz[i] = factor * dy[i];
+#if REST
+      rest[i] = (factor - 1.0) * dy[i];
+#endif
       sum += dy[i] * z[i];
     }
   }

@@ -1,4 +1,4 @@
-// DoRA's norms: norms[i] = ‖W_i + s·B_i·A‖ for each output i of a linear; W [out, in] in 4 bits, A [rank, in], B [out, rank].
+// DoRA's norms: norms[i] = ‖W_i + s·B_i·A‖ for each output i of a linear; W [out, in] in 4 bits or FLOATS, A [rank, in], B [out, rank].
 // A workgroup takes 4 outputs, which share what is read of A; an invocation every 64th input.
 #include "common/nf4.wgsl"
 const LANES = 64u;

@@ -1,5 +1,5 @@
-// y = dropout(x): x [T, x_stride] from a column offset, y [T, padded] with padded = width rounded up to a multiple of 4, which
-// counts the elements of the random numbers too.
+// y = dropout(x), or with other factors what it takes away, x − dropout(x): x [T, x_stride] from a column offset, y [T, padded]
+// with padded = width rounded up to a multiple of 4, which counts the elements of the random numbers too.
 #include "common/indexing.wgsl"
 #include "common/philox.wgsl"
 

@@ -1,5 +1,5 @@
-// The gradient through dropout: dx [T, dx_stride] += dropout(du·A) for one module, du [T, du_stride] from a column offset, A
-// [rank, width]. The mask is dropout.wgsl's.
+// The gradient through dropout: dx [T, width] += dropout(du·A) for one module, du [T, du_stride] from a column offset, A
+// [rank, width]. ADDEND: += dropout(du·A + addend), addend [T, width]. The mask is dropout.wgsl's.
 #include "common/indexing.wgsl"
 #include "common/philox.wgsl"
 
@@ -16,6 +16,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let i = vec4<u32>(params.a_at + r * params.width) + columns;
     sum += du[token * params.du_stride + params.du_at + r] * vec4<f32>(lora[i.x], lora[i.y], lora[i.z], lora[i.w]);
   }
+#if ADDEND
+  let row = vec4<u32>(token * params.width) + columns;
+  sum += vec4<f32>(addend[row.x], addend[row.y], addend[row.z], addend[row.w]);
+#endif
   sum *= dropout_factors(index);
   for (var e = 0u; e < 4u; e++) {
     if (column + e < params.width) { dx[token * params.width + column + e] += sum[e]; }

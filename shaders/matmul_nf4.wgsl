@@ -1,6 +1,6 @@
 // y = x·Wᵀ (+ u·Bᵀ) (+ bias) (+ residual) for SEGMENTS linears that share an input, their outputs side by side: W
-// [width, depth] is their NF4 weights one below the other, and a workgroup's tile lies in one of them. TRANSPOSED gives
-// the gradient y = x·W (+ u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
+// [width, depth] is their 4-bit weights (with FLOATS some linears' are floats) one below the other, and a workgroup's tile
+// lies in one of them. TRANSPOSED gives the gradient y = x·W (+ u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
 // residual [T, width]. LORA: u [T, u_stride] has each segment's rank columns; `lora` holds each segment's B [its width,
 // rank], or with TRANSPOSED, where the first segment's fields stand for all, A [rank, width].
 // ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors;
@@ -61,7 +61,7 @@ fn row_of(k: u32) -> Row {
 #else
 // Zeros beyond the depth; beyond a row's end, its last weights.
 #if ALIGNED
-alias RawB = vec3<u32>;
+alias RawB = Packed;
 fn fetch_b(n: u32, k: u32) -> RawB {
 #if TRANSPOSED
   let row = row_of(k);
@@ -73,9 +73,9 @@ fn fetch_b(n: u32, k: u32) -> RawB {
 fn decode_b(raw: RawB, n: u32, k: u32) -> vec4<f32> {
 #if TRANSPOSED
   let row = row_of(k);
-  let weights = decode_packed(raw, row.first + min(n, params.width - 4u), row.offset);
+  let weights = decode_packed(row.nf4, raw, row.first + min(n, params.width - 4u), row.offset);
 #else
-  let weights = decode_packed(raw, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 4u), offset);
+  let weights = decode_packed(segment.nf4, raw, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 4u), offset);
 #endif
   return select(vec4<f32>(0.0), weights, k < params.depth);
 }
@@ -198,29 +198,31 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
 }
 
 #if MATRIX
-// Weights come in runs of 32, which share an absmax.
-alias RawVectors = CodeRun;
+// Weights come in runs, which share a factor.
+alias RawVectors = Run;
 #if TRANSPOSED
-fn fetch_vectors(n: u32, k: u32) -> CodeRun {
+fn fetch_vectors(n: u32, k: u32) -> Run {
   let row = row_of(k);
-  return fetch_run(row.nf4, row.first + min(n, params.width - 32u));
+  return fetch_run(row.nf4, row.first + min(n, params.width - B_RUN));
 }
-fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
+fn put_vectors(own: vec2<u32>, raw: Run, n: u32, k: u32) {
   let row = row_of(k);
-  let absmax = select(0.0, decode_absmax(raw.absmax, row.first + min(n, params.width - 32u), row.offset), k < params.depth);
-#for v 4
-  put_b(own + vec2<u32>({v}u * 8u, 0u), absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u));
+  let nf4 = row.nf4;
+  let factor = select(0.0, run_factor(nf4, raw, row.first + min(n, params.width - B_RUN), row.offset), k < params.depth);
+#for v RUN_EIGHTS
+  put_b(own + vec2<u32>({v}u * 8u, 0u), factor * run_vector(nf4, raw, {v}u * 2u), factor * run_vector(nf4, raw, {v}u * 2u + 1u));
 #endfor
 }
 #else
-fn fetch_vectors(n: u32, k: u32) -> CodeRun {
-  return fetch_run(segment.nf4, min(n, segment.width - 1u) * params.depth + min(k, params.depth - 32u));
+fn fetch_vectors(n: u32, k: u32) -> Run {
+  return fetch_run(segment.nf4, min(n, segment.width - 1u) * params.depth + min(k, params.depth - B_RUN));
 }
-fn put_vectors(own: vec2<u32>, raw: CodeRun, n: u32, k: u32) {
-  let i = min(n, segment.width - 1u) * params.depth + min(k, params.depth - 32u);
-  let absmax = select(0.0, decode_absmax(raw.absmax, i, offset), k < params.depth);
-#for v 4
-  put_b(own + vec2<u32>(0u, {v}u * 8u), absmax * decode_codes(raw.codes[{v}]), absmax * decode_codes(raw.codes[{v}] >> 16u));
+fn put_vectors(own: vec2<u32>, raw: Run, n: u32, k: u32) {
+  let nf4 = segment.nf4;
+  let i = min(n, segment.width - 1u) * params.depth + min(k, params.depth - B_RUN);
+  let factor = select(0.0, run_factor(nf4, raw, i, offset), k < params.depth);
+#for v RUN_EIGHTS
+  put_b(own + vec2<u32>(0u, {v}u * 8u), factor * run_vector(nf4, raw, {v}u * 2u), factor * run_vector(nf4, raw, {v}u * 2u + 1u));
 #endfor
 }
 #endif

@@ -1,5 +1,5 @@
 // matmul_nf4.wgsl for at most ROWS tokens: y = x·Wᵀ (+ strength · s · u·Bᵀ) (+ bias) (+ residual) for SEGMENTS linears that share
-// an input, their outputs side by side. x [T, depth], depth whole runs of 32; y [T, y_stride]; u = A·x [T, u_stride],
+// an input, their outputs side by side. x [T, depth], depth whole runs; y [T, y_stride]; u = A·x [T, u_stride],
 // without the factor s; strength [T] says how much of the adapter each row gets: 0 is the base model.
 #include "common/nf4.wgsl"
 #include "common/matvec.wgsl"
@@ -21,9 +21,9 @@ fn x_vector(row: u32, vector: u32) -> vec4<f32> {
 
 // Beyond the last output, its weights again.
 fn element(output: u32, run: u32) -> u32 { return min(output, segment.width - 1u) * params.depth + run * RUN_ELEMENTS; }
-fn fetch(output: u32, run: u32) -> CodeRun { return fetch_run(segment.nf4, element(output, run)); }
-fn weights_of(raw: CodeRun, v: u32) -> vec4<f32> { return decode_codes(raw.codes[v / 2u] >> ((v % 2u) * 16u)); }
-fn factor_of(raw: CodeRun, output: u32, run: u32) -> f32 { return decode_absmax(raw.absmax, element(output, run), offset); }
+fn fetch(output: u32, run: u32) -> Run { return fetch_run(segment.nf4, element(output, run)); }
+fn weights_of(raw: Run, v: u32) -> vec4<f32> { return run_vector(segment.nf4, raw, v); }
+fn factor_of(raw: Run, output: u32, run: u32) -> f32 { return run_factor(segment.nf4, raw, element(output, run), offset); }
 
 #if LORA
 fn add_low_rank(first: u32, lane: u32) {

@@ -39,6 +39,10 @@ const NF4_ODD = 'matmul_nf4 SOFTWARE 19 of 19, 70+33×65 residual';
 const NF4_ODD_LORA = 'matmul_nf4 SOFTWARE 63 of 65, 33+9×63 double rank 5';
 const NF4_ODD_TURNED = 'matmul_nf4 SOFTWARE 65 of 65, 63×130 transposed rank 20 residual';
 const NF4_PREFETCH = 'matmul_nf4 SMALL 65 of 65, 68+20×36 double rank 3 bias';
+const FLOATS = 'matmul_nf4 SOFTWARE 7 of 7, 68×36 0 in BF16';
+const FLOATS_WIDE = 'matmul_nf4 SOFTWARE 21 of 21, 24+12×44 1 in F32 bias';
+const FLOATS_MIXED = 'matmul_nf4 SOFTWARE 33 of 33, 40+36+20×68 double 1 in BF16 transposed rank 8 on 1';
+const FLOATS_ODD = 'matmul_nf4 SOFTWARE 19 of 19, 33+7×65 0 in F16 rank 5 bias residual';
 const REDUCE = `${NF4_BIAS} split 3`;
 const REDUCE_ODD = 'matmul_nf4 SOFTWARE 13 of 13, 17+5+6×131 bias residual split 2';
 const DENSE = 'matmul_dense SOFTWARE F32 7 of 7 × 65 → 33 columns';
@@ -62,6 +66,8 @@ const LOW_RANK_SPLIT = 'low_rank_gradient split 3 150 of 160, 33+9×65 rank 3';
 const MATVEC = 'matvec_nf4 2 of 3, 40+9×576 double rank 5+16 bias';
 const MATVEC_BARE = 'matvec_nf4 3 of 3, 17+20+7×608 rank 4+0+3 residual';
 const MATVEC_MANY = 'matvec_nf4 7 of 8, 70×320 double rank 20 5×4';
+const MATVEC_FLOATS = 'matvec_nf4 3 of 4, 17+40+9×160 double 0 and 2 in BF16 rank 4+5+0 residual';
+const MATVEC_FLOATS_WIDE = 'matvec_nf4 2 of 2, 20+33×128 double 1 in F32';
 const MATVEC_DENSE = 'matvec_dense BF16 3 of 3 × 136 → 63 columns';
 const MATVEC_DENSE_AT = 'matvec_dense F16 7 of 8 × 72 → 65 from 8 3×4';
 const KV_STORE = 'kv_store 7 of 9, 4/2 × 10, 3 of 5';
@@ -120,7 +126,6 @@ export const mutants: readonly Mutant[] = [
     MATVEC,
     ['segment.scale * strength', 'strength'],
     ['segment.u_at + j', 'j'],
-    ['(v % 2u) * 16u', '0u'],
     ['row * params.y_stride + column] = sum', 'row * params.y_stride + output] = sum'],
     ['segment.bias_at + output', 'segment.bias_at'],
     ['segment.rank + j]', 'segment.rank]'],
@@ -235,6 +240,10 @@ export const mutants: readonly Mutant[] = [
     ['vec4<f32>(params.kept_scale)', 'vec4<f32>(1.0)'],
     ['random >= vec4', 'random < vec4'],
   ),
+  ...inFile('common/philox.wgsl', 'dropout 7 of 9 × 65, p 0.3, rank 3 columns complement', [
+    'vec4<f32>(params.dropped_scale)',
+    'vec4<f32>(0.0)',
+  ]),
   ...inFile(
     'dropout.wgsl',
     'dropout 7 of 9 × 65, p 0.3, rank 3 columns',
@@ -251,6 +260,13 @@ export const mutants: readonly Mutant[] = [
     ['sum *= dropout_factors(index)', 'sum *= 1.0'],
     ['] += sum[e]', '] = sum[e]'],
     ['r < params.rank', 'r < params.rank - 1u'],
+  ),
+  ...inFile(
+    'dropout_expand.wgsl',
+    'dropout_expand 7 of 9 × 65, p 0.3, rank 3 columns addend',
+    ['addend[row.w]', 'addend[row.z]'],
+    ['vec4<u32>(token * params.width) + columns', 'columns'],
+    ['sum += vec4<f32>(addend', 'sum = vec4<f32>(addend'],
   ),
   ...inFile(
     'common/dora.wgsl',
@@ -273,6 +289,16 @@ export const mutants: readonly Mutant[] = [
     'inside && out.adapted != 0u',
     'inside',
   ]),
+  ...inFile('dora_backward.wgsl', 'dora_backward 7 of 9, 20+9+33×64 rank 4+0+5 bias beside', [
+    'rest[i] = (factor - 1.0) * dy[i]',
+    'rest[i] = factor * dy[i]',
+  ]),
+  ...inFile(
+    'dora_forward.wgsl',
+    'dora_forward 7 of 9, 20+9+33×64 rank 4+0+5 bias beside',
+    ['sum, out.adapted != 0u', 'sum, true'],
+    ['+ beside[index]', '+ beside[column]'],
+  ),
   ...inFile(
     'dora_forward.wgsl',
     'dora_forward 65 of 65, 64+20+30×100 rank 16+0+4 double bias residual',
@@ -595,8 +621,8 @@ export const mutants: readonly Mutant[] = [
     NF4,
     ['params.x_at + min(k, params.depth - 4u)', 'params.x_at + k'],
     [
-      'decode_packed(raw, min(n, segment.width - 1u) * params.depth',
-      'decode_packed(raw, min(n, segment.width - 1u) * params.width',
+      'decode_packed(segment.nf4, raw, min(n, segment.width - 1u) * params.depth',
+      'decode_packed(segment.nf4, raw, min(n, segment.width - 1u) * params.width',
     ],
     ['select(vec4<f32>(0.0), weights, k < params.depth)', 'weights'],
     ['word(segment.bias_at + n)', 'word(segment.bias_at)'],
@@ -607,6 +633,7 @@ export const mutants: readonly Mutant[] = [
     ['+ params.x_at + min(k', '+ min(k'],
     ['y_begin = params.y_at + found.begin', 'y_begin = found.begin'],
   ),
+  ...inFile('matmul_nf4.wgsl', FLOATS_MIXED, ['decode_packed(row.nf4, raw', 'decode_packed(segment_0().nf4, raw']),
   ...inFile('matmul_nf4.wgsl', NF4_BIAS, ['segment.bias_at != 0u', 'true'], ['n >= columns', 'n > columns']),
   ...inFile(
     'matmul_nf4.wgsl',
@@ -636,7 +663,7 @@ export const mutants: readonly Mutant[] = [
     ['row >= params.begin_{s}', 'row > params.begin_{s}'],
     ['own_offset = offset_{s}', 'own_offset = offset_0'],
     ['(row - begin) * params.width', 'row * params.width'],
-    ['decode_packed(raw, row.first + min', 'decode_packed(raw, min'],
+    ['decode_packed(row.nf4, raw, row.first + min', 'decode_packed(row.nf4, raw, min'],
     ['absmax_offset(segment_{s}().nf4)', 'absmax_offset(segment_0().nf4)'],
   ),
   ...inFile(
@@ -920,8 +947,39 @@ export const mutants: readonly Mutant[] = [
     ['(half >> 12u) & 15u', '(half >> 8u) & 15u'],
     ['((i >> 6u) & 3u) * 8u', '((i >> 6u) & 1u) * 8u'],
     ['bitcast<f32>(raw.y) + offset', 'bitcast<f32>(raw.y) - offset'],
-    ['(i & 4u) * 4u', '(i & 2u) * 8u'],
+    ['raw.x >> ((i & 4u) * 4u)', 'raw.x >> ((i & 2u) * 8u)'],
   ),
+  ...inFile('common/nf4.wgsl', MATVEC, ['(v % 2u) * 16u', '0u']),
+  ...inFile(
+    'common/nf4.wgsl',
+    FLOATS,
+    ['return vec4<u32>(word(at), word(at + 1u), 0u, 0u)', 'return vec4<u32>(word(at), word(at), 0u, 0u)'],
+    ['decode_element(raw.x, 1u)', 'decode_element(raw.x, 0u)'],
+    ['return fetch_floats(tensor.codes_at + element_word(i))', 'return fetch_floats(tensor.codes_at + i)'],
+  ),
+  ...inFile(
+    'common/nf4.wgsl',
+    FLOATS_WIDE,
+    ['if (DTYPE == 0u) { return bitcast', 'if (DTYPE == 9u) { return bitcast'],
+    ['word(at + 2u), word(at + 3u)', 'word(at + 2u), word(at + 2u)'],
+  ),
+  ...inFile('common/nf4.wgsl', FLOATS_ODD, [
+    'word(tensor.codes_at + element_word(i)), i)',
+    'word(tensor.codes_at + i), i)',
+  ]),
+  ...inFile('common/nf4.wgsl', FLOATS_MIXED, [
+    'if (in_floats(tensor)) { return decode_floats(raw); }',
+    'if (!in_floats(tensor)) { return decode_floats(raw); }',
+  ]),
+  ...inFile(
+    'common/nf4.wgsl',
+    MATVEC_FLOATS,
+    ['slab[(tensor.codes_at + element_word(i)) >> 2u]', 'slab[(tensor.codes_at + i) >> 2u]'],
+    ['v == 1u', 'v == 2u'],
+    ['decode_codes(raw.x >> (v * 16u))', 'decode_codes(raw.x)'],
+    ['1.0, in_floats(tensor)', '1.0, !in_floats(tensor)'],
+  ),
+  ...inFile('common/nf4.wgsl', MATVEC_FLOATS_WIDE, ['>> ((i & 4u) * 4u), fetch_absmax', ', fetch_absmax']),
   ...inFile(
     'common/nf4.wgsl',
     NF4_ODD,

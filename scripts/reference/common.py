@@ -249,8 +249,11 @@ def adamw(params, training, peft_model=None):
     return torch.optim.AdamW(params, weight_decay=decay, **shared)
 
 
-def train(model, params, steps, training, pad, total, log=lambda entry: None, peft_model=None):
-    """Runs the given windows; `model` is the causal LM below PEFT. Returns the steps' entries and the collated batches."""
+def train(model, params, steps, training, pad, total, log=lambda entry: None, peft_model=None, before=lambda step, micro, segments: None):
+    """Runs the given windows; `model` is the causal LM below PEFT. Returns the steps' entries and the collated batches.
+
+    `before` is told of each micro-batch: the step's number from 1, its own in the step from 0, its segments.
+    """
     optimizer = adamw(params, training, peft_model)
     rates = [group['lr'] for group in optimizer.param_groups]
     entries, seen = [], []
@@ -258,7 +261,8 @@ def train(model, params, steps, training, pad, total, log=lambda entry: None, pe
         batches = [collate(b, pad) for b in window]
         count = sum(label != -100 for b in batches for row in b[1] for label in row[1:])
         loss = 0.0
-        for ids, labels, positions, segments in batches:
+        for i, (ids, labels, positions, segments) in enumerate(batches):
+            before(t + 1, i, segments)
             nll, _ = nll_sum(forward(model, ids, positions, segments), labels)
             (nll / count).backward()
             loss += nll.item()

@@ -102,6 +102,12 @@ def lora(r, kind, layers):
     return own
 
 
+def dropout(number):
+    """Drawn apart: every other draw is what it was before there was dropout."""
+    r = random.Random(f'dropout {number}')
+    return dict(lora_dropout=r.choice([0.05, 0.3, 0.6])) if r.random() < 0.4 else {}
+
+
 def spec(number):
     r = random.Random(number)
     kind = TYPES[number % len(TYPES)]
@@ -114,7 +120,7 @@ def spec(number):
     return dict(
         type=kind, vocab=r.randint(270, 420), rows=rows, paragraphs=(30, 200), chars=r.choice([100, 160]), n=r.randint(11, 25), seed=number,
         dtype=r.choice(['float32', 'float16', 'bfloat16']), stir=True, new_rope=kind == 'gemma2' or kind == 'gemma3_text' or r.random() < 0.5,
-        quantization=quant, config=c, lora=lora(r, kind, c['num_hidden_layers']),
+        quantization=quant, config=c, lora=lora(r, kind, c['num_hidden_layers']) | dropout(number),
         training=training(max_length=r.choice([37, 64, 90]), max_steps=6, per_device_train_batch_size=r.choice([1, 2, 3]),
                           gradient_accumulation_steps=r.choice([1, 2, 3]), lr_scheduler_type=r.choice(['linear', 'cosine', 'constant']),
                           warmup_steps=r.choice([0, 2, 0.3]), packing=packing, weight_decay=r.choice([0.0, 0.1]),

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, P
 
 from common import (ALL_LINEAR, DEVICE, FUSED_LINEAR, collate, forward, micro_batches, nll_sum, quantize_linears, quantize_tables, rows_to_examples,
                     scrub_adapter, train, windows)
+from counted_dropout import count_dropout
 
 # Invented templates: name -> (jinja, EOS, special tokens).
 BRACKETS = (
@@ -182,6 +183,14 @@ CASES = {
         config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True),
         lora=lora(use_dora=True, rank_pattern={'down_proj': 3}),
         training=training(learning_rate=1e-3, loraplus_lr_ratio=2.0, weight_decay=0.05, gradient_accumulation_steps=2)),
+    # DoRA whose dropout sends two inputs through the base weights: modules without an adapter beside ones with, biases, an odd rank,
+    # layers recomputed.
+    'dora-dropout': dict(
+        type='qwen2', vocab=300, rows='text', paragraphs=(60, 300), n=30, seed=47, dtype='bfloat16', stir=True, quantization=quantization(True),
+        config=dims(48, 112, 2, 3, 1, tie_word_embeddings=True),
+        lora=lora(r=4, use_dora=True, lora_dropout=0.2, rank_pattern={'v_proj': 3}, alpha_pattern={'up_proj': 6},
+                  target_modules=['k_proj', 'v_proj', 'o_proj', 'up_proj', 'down_proj']),
+        training=small(gradient_accumulation_steps=2)),
     # Checkpoints that bitsandbytes wrote, NF4 with double quantization and FP4 without; FP4 by our own quantizer, with it.
     'llama-bnb-nf4': dict(
         type='llama', vocab=400, rows='text', n=40, seed=41, dtype='float32', prequantized=True, new_rope=True, quantization=quantization(True),
@@ -189,6 +198,16 @@ CASES = {
     'qwen2-bnb-fp4': dict(
         type='qwen2', vocab=400, rows='text', n=40, seed=42, dtype='float32', prequantized=True, new_rope=True,
         quantization=quantization(False, 'fp4'), config=dims(64, 160, 2, 4, 2, tie_word_embeddings=True), lora=lora(), training=training()),
+    # The same where a skip list leaves linears in 16 bits: one of three that share an input, all three, one alone; with biases. And one
+    # of every layer, the MLP's pair half, under DoRA's magnitudes.
+    'llama-bnb-mixed': dict(
+        type='llama', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=47, dtype='bfloat16', prequantized=True, new_rope=True,
+        skip=['lm_head', 'model.layers.0.self_attn.q_proj', 'model.layers.0.mlp.down_proj', 'model.layers.1.self_attn'],
+        quantization=quantization(True), config=dims(96, 160, 2, 4, 2, tie_word_embeddings=False, attention_bias=True), lora=lora(r=4), training=small()),
+    'qwen2-bnb-mixed': dict(
+        type='qwen2', vocab=300, rows='text', paragraphs=(60, 300), n=24, seed=48, dtype='float16', prequantized=True, new_rope=True,
+        skip=['lm_head', 'o_proj', 'model.layers.1.mlp.gate_proj'], quantization=quantization(False, 'fp4'),
+        config=dims(54, 76, 2, 3, 1, tie_word_embeddings=True), lora=lora(r=4, use_dora=True), training=small(learning_rate=1e-3)),
     # Embedding and a head of its own in 8 bits, a width whose rows do not end with a block.
     'llama-int8-tables': dict(
         type='llama', vocab=397, rows='text', n=40, seed=44, dtype='bfloat16',
@@ -253,11 +272,12 @@ def legacy_rope(path):
         json.dump(c, f, indent=2)
 
 
-def bitsandbytes_checkpoint(folder, quant):
-    """Writes a model folder again as transformers and bitsandbytes save it in 4 bits, quantized by bitsandbytes on this CPU."""
+def bitsandbytes_checkpoint(folder, quant, dtype, skip):
+    """Writes a model folder again as transformers and bitsandbytes save it in 4 bits, quantized by bitsandbytes on this CPU; modules in `skip` stay in `dtype`."""
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=quant['bnb_4bit_quant_type'],
-                                bnb_4bit_use_double_quant=quant['bnb_4bit_use_double_quant'], bnb_4bit_compute_dtype=torch.float32)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=config, device_map={'': 'cpu'})
+                                bnb_4bit_use_double_quant=quant['bnb_4bit_use_double_quant'], bnb_4bit_compute_dtype=torch.float32,
+                                llm_int8_skip_modules=skip)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, quantization_config=config, device_map={'': 'cpu'})
     os.remove(folder + '/model.safetensors')
     model.save_pretrained(folder)
 
@@ -273,7 +293,6 @@ def dequantize_linears(model):
         if not isinstance(module, bitsandbytes.nn.Linear4bit):
             continue
         state = module.weight.quant_state
-        assert state.dtype == torch.float32
         plain = torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
         absmax = state.absmax
         if state.nested:
@@ -348,7 +367,7 @@ def make(out, name, spec, corpus, chat):
         legacy_rope(d + '/model/config.json')
     quant = spec['quantization']
     if spec.get('prequantized'):
-        bitsandbytes_checkpoint(d + '/model', quant)
+        bitsandbytes_checkpoint(d + '/model', quant, dtype, spec.get('skip'))
     # Read afresh: .to(bfloat16) has also rounded RoPE's frequencies.
     model = AutoModelForCausalLM.from_pretrained(d + '/model', dtype=torch.float32, attn_implementation='eager').to(DEVICE)
     states = (dequantize_linears(model) if spec.get('prequantized')
@@ -361,7 +380,7 @@ def make(out, name, spec, corpus, chat):
     if 'vision' in spec:
         own['exclude_modules'] = '.*vision.*'
     pm = get_peft_model(model, LoraConfig(r=lc['r'], lora_alpha=lc['lora_alpha'], target_modules=lc['target_modules'], **own,
-                                          lora_dropout=0.0, bias='none', task_type='CAUSAL_LM')).to(DEVICE)
+                                          lora_dropout=lc.get('lora_dropout', 0.0), bias='none', task_type='CAUSAL_LM')).to(DEVICE)
     for n, p in pm.named_parameters():
         if 'lora_B' in n:
             torch.nn.init.normal_(p, std=lc['b_std'])
@@ -378,18 +397,26 @@ def make(out, name, spec, corpus, chat):
     micro = micro_batches(examples, tc)
     steps = windows(micro, tc, tc['max_steps'])
     base = pm.base_model.model
-    pm.train()
+    dropout = lc.get('lora_dropout', 0.0) > 0
+    clock = count_dropout(pm, tc.get('seed', 42)) if dropout else None
+    pm.train(not dropout)
     params = [p for p in pm.parameters() if p.requires_grad]
     # The probe: the micro-batch with most documents when packed (the earliest of equals), else the first.
     probe = collate(max(micro, key=lambda b: max(len(x) for x in b)) if tc['packing'] else micro[0], tok.pad_token_id)
     logits = forward(base, probe[0], probe[2], probe[3])
     nll, count = nll_sum(logits, probe[1])
-    (nll / count).backward()
+    if dropout:   # logits and loss without, gradients with: of step 0, padding counted like the rest
+        pm.train()
+        clock.set(0, 0, [[1] * len(row) for row in probe[0]])
+        nll_sum(forward(base, probe[0], probe[2], probe[3]), probe[1])[0].div(count).backward()
+    else:
+        (nll / count).backward()
     save_file({'logits': logits.detach().cpu().contiguous()}, d + '/expected/logits.safetensors')
     save_file({k.replace('.default', '').replace('lora_magnitude_vector.weight', 'lora_magnitude_vector'): p.grad.detach().cpu().contiguous().clone() for k, p in pm.named_parameters() if p.requires_grad},
               d + '/expected/grads.safetensors')
     pm.zero_grad()
-    entries, batches = train(base, params, steps, tc, tok.pad_token_id, tc['max_steps'], peft_model=pm)
+    entries, batches = train(base, params, steps, tc, tok.pad_token_id, tc['max_steps'], peft_model=pm,
+                             **(dict(before=clock.set) if dropout else {}))
     pm.save_pretrained(d + '/expected')
     scrub_adapter(d + '/expected')
     os.remove(d + '/expected/adapter_config.json')

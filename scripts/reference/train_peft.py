@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from common import (DEVICE, collate, forward, micro_batches, quantize_linears, read_jsonl, rows_to_examples, scrub_adapter, train,
                     windows)
+from counted_dropout import count_dropout
 
 
 def load_quantized(folder, double):
@@ -82,6 +83,7 @@ def main():
         pm = pm.double()
     pm.peft_config['default'].base_model_name_or_path = at('model')   # where saving looks for the vocabulary's size
     pm.train()
+    dropout = dict(before=count_dropout(pm, training.get('seed', 42)).set) if run['lora'].get('lora_dropout') else {}
     params = [p for p in pm.parameters() if p.requires_grad]
     count = args.steps or training['max_steps']
     began = time.time()
@@ -92,7 +94,7 @@ def main():
             if entry['step'] % 10 == 1 or entry['step'] == count:
                 print(f"step {entry['step']}/{count} loss {entry['loss']:.6f} grad_norm {entry['grad_norm']:.4f} {time.time() - began:.0f} s", flush=True)
         entries, batches = train(pm.base_model.model, params, windows(micro, training, count), training, tok.pad_token_id,
-                                 training['max_steps'], log)
+                                 training['max_steps'], log, **dropout)
     pm.save_pretrained(os.path.join(args.out, 'adapter'))
     scrub_adapter(os.path.join(args.out, 'adapter'))
     with open(os.path.join(args.out, 'batches.json'), 'w') as f:

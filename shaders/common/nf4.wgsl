@@ -1,6 +1,7 @@
 // 4-bit weights inside a layer's slab of words. The slab begins with the 16-entry codebook and the 256-entry dynamic
 // map; a tensor is three ranges of it: codes (8 a word, the even element in a byte's high nibble), absmax (f32, or with
 // DOUBLE_QUANT one byte a block), and nested ([offset, second-level absmax …]). REFERENCE.md §1.
+// FLOATS: a tensor with absmax_at = 0 is not in 4 bits; at codes_at are its elements, of dtype DTYPE, one behind the other.
 const CODEBOOK_WORDS = 16u;
 var<workgroup> codebook: array<f32, 16>;
 #if DOUBLE_QUANT
@@ -18,6 +19,21 @@ fn word(i: u32) -> u32 {
   return slab[i];
 #endif
 }
+
+#if FLOATS
+#include "common/float_dtypes.wgsl"
+fn in_floats(tensor: Nf4) -> bool { return tensor.absmax_at == 0u; }
+
+// The four elements that begin in this word, whose index is a multiple of 4.
+fn fetch_floats(at: u32) -> vec4<u32> {
+  if (DTYPE == 0u) { return vec4<u32>(word(at), word(at + 1u), word(at + 2u), word(at + 3u)); }
+  return vec4<u32>(word(at), word(at + 1u), 0u, 0u);
+}
+fn decode_floats(raw: vec4<u32>) -> vec4<f32> {
+  if (DTYPE == 0u) { return bitcast<vec4<f32>>(raw); }
+  return vec4<f32>(decode_element(raw.x, 0u), decode_element(raw.x, 1u), decode_element(raw.y, 0u), decode_element(raw.y, 1u));
+}
+#endif
 
 // Copies the tables to workgroup memory; a barrier must follow.
 fn load_tables(lane: u32, threads: u32) {
@@ -57,17 +73,11 @@ fn decode_absmax(raw: vec2<u32>, i: u32, offset: f32) -> f32 {
 }
 
 fn weight_at(tensor: Nf4, i: u32, offset: f32) -> f32 {
+#if FLOATS
+  if (in_floats(tensor)) { return decode_element(word(tensor.codes_at + element_word(i)), i); }
+#endif
   let code = (word(tensor.codes_at + (i >> 3u)) >> (((i ^ 1u) & 7u) * 4u)) & 15u;
   return codebook[code] * decode_absmax(fetch_absmax(tensor, i), i, offset);
-}
-
-// Elements i … i+3 of one block, i a multiple of 4, as they lie there: the word with their codes, then their absmax.
-fn fetch_packed(tensor: Nf4, i: u32) -> vec3<u32> {
-  return vec3<u32>(word(tensor.codes_at + (i >> 3u)), fetch_absmax(tensor, i));
-}
-
-fn decode_packed(raw: vec3<u32>, i: u32, offset: f32) -> vec4<f32> {
-  return decode_absmax(raw.yz, i, offset) * decode_codes(raw.x >> ((i & 4u) * 4u));
 }
 
 // The four codes in the lower half of a word, in the order of their elements.
@@ -75,10 +85,53 @@ fn decode_codes(half: u32) -> vec4<f32> {
   return vec4<f32>(codebook[(half >> 4u) & 15u], codebook[half & 15u], codebook[(half >> 12u) & 15u], codebook[(half >> 8u) & 15u]);
 }
 
-#if SLAB_VECTORS
-// Elements i … i+31 of one block, i a multiple of 32: their codes, then what their absmax is made of.
-struct CodeRun { codes: vec4<u32>, absmax: vec2<u32> }
-fn fetch_run(tensor: Nf4, i: u32) -> CodeRun {
-  return CodeRun(slab[(tensor.codes_at + (i >> 3u)) >> 2u], fetch_absmax(tensor, i));
+// Elements i … i+3 of one block, i a multiple of 4, as they lie there: the word with their codes, then their absmax.
+#if FLOATS
+alias Packed = vec4<u32>;
+fn fetch_packed(tensor: Nf4, i: u32) -> Packed {
+  if (in_floats(tensor)) { return fetch_floats(tensor.codes_at + element_word(i)); }
+  return vec4<u32>(word(tensor.codes_at + (i >> 3u)), fetch_absmax(tensor, i), 0u);
 }
+#else
+alias Packed = vec3<u32>;
+fn fetch_packed(tensor: Nf4, i: u32) -> Packed {
+  return vec3<u32>(word(tensor.codes_at + (i >> 3u)), fetch_absmax(tensor, i));
+}
+#endif
+
+fn decode_packed(tensor: Nf4, raw: Packed, i: u32, offset: f32) -> vec4<f32> {
+#if FLOATS
+  if (in_floats(tensor)) { return decode_floats(raw); }
+#endif
+  return decode_absmax(raw.yz, i, offset) * decode_codes(raw.x >> ((i & 4u) * 4u));
+}
+
+#if SLAB_VECTORS
+// A run: elements i … of one block, i a multiple of their number, as they lie there. Each is run_factor times its part of
+// run_vector, which has elements i + 4v … i + 4v + 3.
+#if FLOATS
+// As many elements as 16 bytes of floats are: those, or the codes from i on, then what their absmax is made of.
+alias Run = vec4<u32>;
+fn fetch_run(tensor: Nf4, i: u32) -> Run {
+  if (in_floats(tensor)) { return slab[(tensor.codes_at + element_word(i)) >> 2u]; }
+  return vec4<u32>(word(tensor.codes_at + (i >> 3u)) >> ((i & 4u) * 4u), fetch_absmax(tensor, i), 0u);
+}
+fn run_vector(tensor: Nf4, raw: Run, v: u32) -> vec4<f32> {
+  if (in_floats(tensor)) { return decode_floats(select(raw, raw.zwzw, v == 1u)); }
+  return decode_codes(raw.x >> (v * 16u));
+}
+fn run_factor(tensor: Nf4, raw: Run, i: u32, offset: f32) -> f32 {
+  return select(decode_absmax(raw.yz, i, offset), 1.0, in_floats(tensor));
+}
+#else
+// 32 of them: their codes, then what their absmax is made of.
+struct Run { codes: vec4<u32>, absmax: vec2<u32> }
+fn fetch_run(tensor: Nf4, i: u32) -> Run {
+  return Run(slab[(tensor.codes_at + (i >> 3u)) >> 2u], fetch_absmax(tensor, i));
+}
+fn run_vector(tensor: Nf4, raw: Run, v: u32) -> vec4<f32> {
+  return decode_codes(raw.codes[v / 2u] >> ((v % 2u) * 16u));
+}
+fn run_factor(tensor: Nf4, raw: Run, i: u32, offset: f32) -> f32 { return decode_absmax(raw.absmax, i, offset); }
+#endif
 #endif

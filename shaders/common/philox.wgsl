@@ -18,8 +18,8 @@ fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
   return c;
 }
 
-// LoRA's dropout of elements 4·index … + 3 of a module's input: 1 / (1 − p) for what stays, 0 for the rest.
+// LoRA's dropout of elements 4·index … + 3 of a module's input: a factor for what stays, 1 / (1 − p), and one for the rest, 0.
 fn dropout_factors(index: u32) -> vec4<f32> {
   let random = philox(vec4<u32>(index, step.micro_batch, step.number, 0u), vec2<u32>(step.seed, params.mask_id));
-  return select(vec4<f32>(0.0), vec4<f32>(params.kept_scale), random >= vec4<u32>(params.threshold));
+  return select(vec4<f32>(params.dropped_scale), vec4<f32>(params.kept_scale), random >= vec4<u32>(params.threshold));
 }

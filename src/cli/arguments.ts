@@ -52,8 +52,9 @@ export const USAGE = `Usage:
       Trains each golden case and compares it with PyTorch. Prints a JSON line a case; exit code 1 on a miss.
 
   npm run train -- RUN.json [--out DIR] [--resume] [--runtime chromium|node] [--adapter ADAPTER]
-      Trains headless. Writes DIR/log.jsonl, DIR/adapter/ (PEFT) and DIR/checkpoint/. Ctrl-C keeps what was trained, a second
-      one quits at once. --resume goes on from the newest checkpoint in DIR, whatever ended the run.
+      Trains headless. Writes DIR/log.jsonl, DIR/adapter/ (PEFT) and DIR/checkpoint/, and where RUN.json has samples their
+      answers to DIR/samples.jsonl. Ctrl-C keeps what was trained, a second one quits at once. --resume goes on from the
+      newest checkpoint in DIR, whatever ended the run.
 
   npm run quantize -- MODEL_DIR [--against HASHES.json] [--runtime chromium|node] [--adapter ADAPTER]
       Quantizes a model's linears to NF4 and prints a SHA-256 a tensor; with --against (scripts/reference/bnb_vectors.py)

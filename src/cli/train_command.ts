@@ -72,7 +72,7 @@ export async function trainCommand(
         begin();
         break;
       case 'restored':
-        output.resume(event.records);
+        output.resume(event.step, event.records);
         for (const note of event.notes) progress.note(note);
         progress.note(`resumed from step ${event.step}`);
         break;
@@ -84,6 +84,15 @@ export async function trainCommand(
         finalLoss = event.record.loss;
         show(event, progress);
         break;
+      case 'sample': {
+        const { step } = event;
+        const samples = run.config.samples!.prompts.map((prompt, i) => ({ step, prompt, text: event.texts[i]! }));
+        output.samples(samples);
+        for (const { prompt, text } of samples) {
+          progress.note(`sample after step ${step}: ${JSON.stringify(prompt)} → ${JSON.stringify(text)}`);
+        }
+        break;
+      }
       case 'finished':
         progress.end();
         output.writeAdapter(event.files);

@@ -160,22 +160,6 @@ describe('parseModelConfig refuses', () => {
       { quantization_config: { quant_method: 'bitsandbytes', load_in_8bit: true } },
       /\(bitsandbytes in 8 bit\)/,
     ],
-    [
-      'layers in 16 bit beside 4',
-      {
-        quantization_config: {
-          quant_method: 'bitsandbytes',
-          load_in_4bit: true,
-          llm_int8_skip_modules: ['lm_head', 'model.layers.1.mlp', 'model.layers.5.self_attn'],
-        },
-      },
-      /model\.layers\.1\.mlp and 1 more modules are left in 16 bit .*Choose the same model in 16 bit/,
-    ],
-    [
-      'a linear of every layer in 16 bit',
-      { quantization_config: { load_in_4bit: true, llm_int8_skip_modules: ['down_proj'] } },
-      /down_proj are left in 16 bit/,
-    ],
     ['a quantization without a name', { quantization_config: { bits: 4 } }, /by an unnamed method/],
   ])('%s', (_, changes, message) => {
     expect(() => llama(changes)).toThrow(ModelConfigError);
@@ -244,13 +228,9 @@ test.each([
   { quant_method: 'bitsandbytes', load_in_4bit: true, bnb_4bit_quant_type: 'nf4' },
   // As older releases of transformers wrote it.
   { load_in_4bit: true, bnb_4bit_quant_type: 'fp4' },
-  // Left out: what is no linear of a layer.
   { quant_method: 'bitsandbytes', load_in_4bit: true, llm_int8_skip_modules: null },
-  {
-    quant_method: 'bitsandbytes',
-    load_in_4bit: true,
-    llm_int8_skip_modules: ['lm_head', 'multi_modal_projector', 'vision_tower.encoder.layers.3.mlp'],
-  },
+  // Some linears are not.
+  { load_in_4bit: true, llm_int8_skip_modules: ['lm_head', 'model.layers.1.mlp', 'model.layers.5.self_attn'] },
 ])('weights that bitsandbytes has in 4 bits are accepted: %o', (quantization_config) => {
   expect(llama({ quantization_config }).modelType).toBe('llama');
 });

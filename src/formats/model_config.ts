@@ -62,8 +62,12 @@ export function parseModelConfig(json: unknown): ModelSpec {
 
 /** Reads and parses a model folder's config.json. Throws as {@link parseModelConfig}, or FileMissingError. */
 export async function readModelConfig(folder: Folder): Promise<ModelSpec> {
-  const json = await readJsonFile(folder, 'config.json', CONFIG_CAP, JSON.parse, (problem) => {
+  return parseModelConfig(await readConfigJson(folder));
+}
+
+/** Throws {@link ModelConfigError} for what is no JSON, or FileMissingError. */
+export function readConfigJson(folder: Folder): Promise<unknown> {
+  return readJsonFile(folder, 'config.json', CONFIG_CAP, JSON.parse, (problem) => {
     throw new ModelConfigError(folder.name, problem);
   });
-  return parseModelConfig(json);
 }

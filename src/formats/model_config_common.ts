@@ -245,31 +245,11 @@ export function refuseQuantized(config: ConfigReader): void {
   if (quantization === undefined) return;
   const method = quantization.get('quant_method');
   const bitsandbytes = method === 'bitsandbytes' || (method === undefined && quantization.has('load_in_4bit'));
-  if (bitsandbytes && quantization.boolean('load_in_4bit', false)) {
-    refuseMixed(config, quantization);
-    return;
-  }
+  if (bitsandbytes && quantization.boolean('load_in_4bit', false)) return;
   const name = bitsandbytes ? 'bitsandbytes in 8 bit' : typeof method === 'string' ? method : 'by an unnamed method';
   config.fail(
     'quantization_config',
     `the weights are already quantized (${name}); of those only bitsandbytes' 4 bits can be read`,
     'Choose the same model in 16 or 32 bit, which is quantized to 4 bit here while it loads, or as "bnb-4bit".',
-  );
-}
-
-/** A layer of the text model, or a linear of every layer, as `llm_int8_skip_modules` names them. */
-const OF_A_LAYER = /(^|\.)(layers\.\d+|self_attn|mlp|(q|k|v|o|qkv|gate|up|down|gate_up)_proj)(\.|$)/;
-
-/** Linears that were left in 16 bit beside others in 4 (unsloth's dynamic checkpoints): known before anything is downloaded. */
-function refuseMixed(config: ConfigReader, quantization: ConfigReader): void {
-  const skipped = quantization.get('llm_int8_skip_modules');
-  const names = Array.isArray(skipped) ? skipped.filter((name): name is string => typeof name === 'string') : [];
-  const mixed = names.filter((name) => OF_A_LAYER.test(name) && !/vision|visual/.test(name));
-  if (mixed.length === 0) return;
-  const others = mixed.length > 1 ? ` and ${mixed.length - 1} more modules` : '';
-  config.fail(
-    'quantization_config',
-    `${mixed[0]}${others} are left in 16 bit beside others in 4 (llm_int8_skip_modules); such mixtures cannot be trained yet`,
-    'Choose the same model in 16 bit, which is quantized to 4 bit here while it loads, or a "bnb-4bit" one without exceptions.',
   );
 }

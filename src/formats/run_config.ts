@@ -56,13 +56,6 @@ const loraSchema = v.pipe(
     if ((dataset.value.bias ?? 'none') !== 'none') {
       addIssue({ message: 'bias is set, which is not supported: biases of the base would be trained beside LoRA' });
     }
-    if (dataset.value.use_dora && dataset.value.lora_dropout > 0) {
-      addIssue({
-        message:
-          'use_dora and lora_dropout do not go together: with both, PEFT sends two inputs through the base weights of ' +
-          'each module. Set one of them to its default',
-      });
-    }
   }),
 );
 

@@ -31,6 +31,7 @@ const UNTIED = { tie_word_embeddings: false };
 /** Those with a peer in scripts/reference/bench_peft.py come first; sizes from each model's page on the Hub. */
 export const BENCH_CONFIGS = {
   tiny: config('llama', [64, 192, 2], [4, 2, 16], 512),
+  demo: config('llama', [256, 640, 4], [4, 2, 64], 4096),
   'SmolLM2-135M': config('llama', [576, 1536, 30], [9, 3, 64], 49152),
   'SmolLM2-360M': config('llama', [960, 2560, 32], [15, 5, 64], 49152),
   'Llama-3.2-1B': config('llama', [2048, 8192, 16], [32, 8, 64], 128256),

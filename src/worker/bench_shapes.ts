@@ -14,6 +14,8 @@ import { meanLoss, randomRows, trainerOptions } from './bench_train.ts';
 
 const SEED = 7;
 const STEPS = 3;
+/** For where a CPU plays the GPU. */
+const SMALL = ['tiny', 'demo'];
 const LEARNING_RATE = 2e-4;
 const DEFAULT_BATCH = { rows: 1, length: 512 };
 
@@ -26,7 +28,7 @@ export class ModelShapeError extends Error {
 
 export async function benchShapes(context: BenchContext): Promise<ModelLine[]> {
   const { gpu, request, size, signal, say, attempt } = context;
-  const all = BENCH_MODELS.filter((name) => (name === 'tiny') === (size === 'small'));
+  const all = BENCH_MODELS.filter((name) => SMALL.includes(name) === (size === 'small'));
   const lines: ModelLine[] = [];
   for (const model of request.models ?? all) {
     if (signal.aborted) break;

@@ -92,7 +92,7 @@ async function measure(
     ...{ ms, losses, slots, weightBytes },
     bytesIn: ((after?.bytesIn ?? 0) - (before?.bytesIn ?? 0)) / STEPS,
     stallMs: ((after?.stallMs ?? 0) - (before?.stallMs ?? 0)) / STEPS,
-    writeGbs: budget === undefined ? 0 : await writeRate(gpu, weights.layout.words * 4),
+    writeGbs: budget === undefined ? 0 : await writeRate(gpu, weights.layouts[0].words * 4),
   };
 }
 

@@ -2,7 +2,9 @@
  * Everything a run needs before it asks for a GPU: so that whatever is wrong with the model, the data or the adapter is
  * said at once, and on a machine without one.
  */
+
 import { type Batches, batchesOf, partOf } from '../data/batches.ts';
+import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Problem } from '../data/files/problem.ts';
 import { ProblemLog } from '../data/files/problem_log.ts';
 import { readRowSet } from '../data/files/row_set.ts';
@@ -16,6 +18,7 @@ import { readModelConfig } from '../formats/model_config.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
 import { checkAdapter, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RunConfig } from '../formats/run_config.ts';
+import { checkPlannedLinears, readPlannedLinears } from '../formats/stored_linears.ts';
 import { containedChat } from './contained_chat.ts';
 import type { Locator } from './locations.ts';
 import type { DataSummary } from './protocol.ts';
@@ -31,6 +34,8 @@ export interface PreparedRun {
   readonly spec: ModelSpec;
   readonly checkpoint: Checkpoint;
   readonly tokenizer: Tokenizer;
+  /** The model's chat template, for the rows and for what is generated. */
+  readonly openChat: OpenChat;
   readonly adapters: ReadonlyMap<string, AdaptedLinear>;
   readonly adapter: PeftAdapter | null;
   readonly batches: Batches;
@@ -50,6 +55,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
   const adapters = adaptedLinears(spec, config.lora);
   const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
   checkCheckpoint(spec, checkpoint);
+  checkPlannedLinears(await readPlannedLinears(folder, spec), spec, checkpoint);
   let adapter: PeftAdapter | null = null;
   if (config.initial_adapter !== undefined) {
     adapter = await readPeftAdapter(locator.folder(config.initial_adapter));
@@ -105,6 +111,7 @@ export async function prepareRun(config: RunConfig, locator: Locator, signal: Ab
     spec,
     checkpoint,
     tokenizer,
+    openChat,
     adapters,
     adapter,
     batches,

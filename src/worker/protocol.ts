@@ -136,6 +136,8 @@ export type WorkerEvent =
   /** Where the moments of a paged optimizer lie, and what moves. */
   | { type: 'paging'; runId: string; rates: PagingRates }
   | { type: 'evaluation'; runId: string; step: number; loss: number; tokens: number }
+  /** The run's sample prompts as the adapter continues them after so many steps, in their order. */
+  | { type: 'sample'; runId: string; step: number; texts: readonly string[] }
   /** The run goes on after `step`; `records` are the steps up to there, `notes` what to know of it. */
   | { type: 'restored'; runId: string; step: number; records: readonly StepRecord[]; notes: readonly string[] }
   /** A checkpoint of so many bytes is on the disk. */

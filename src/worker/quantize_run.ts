@@ -4,6 +4,7 @@ import { ModelWeights } from '../engine/model/weights.ts';
 import { checkCheckpoint } from '../formats/check_checkpoint.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/model_config.ts';
+import { checkPlannedLinears, readPlannedLinears } from '../formats/stored_linears.ts';
 import { withGpu } from './gpu_session.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { QuantizedHashes, RunCommand, WorkerEvent } from './protocol.ts';
@@ -26,6 +27,7 @@ export async function quantizeRun(
   const spec = await readModelConfig(folder);
   const checkpoint = await openCheckpoint(folder, spec.tensors.olderPrefixes);
   checkCheckpoint(spec, checkpoint);
+  checkPlannedLinears(await readPlannedLinears(folder, spec), spec, checkpoint);
   await withGpu(
     ports,
     (adapter) => emit({ type: 'device', runId, adapter }),

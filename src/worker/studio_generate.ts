@@ -36,14 +36,17 @@ interface Held {
   scorer: Scorer | null;
 }
 
+/** What texts are made of. */
+type TextParts = Pick<LoadedModel, 'spec' | 'tokenizer' | 'weights'>;
+
 /** Keeps what was made last, as long as it fits what is asked for next. */
 export class TextModel {
   readonly #gpu: Gpu;
-  readonly #model: LoadedModel;
+  readonly #model: TextParts;
   readonly prompts: Prompts;
   #held: Held | null = null;
 
-  constructor(gpu: Gpu, model: LoadedModel, openChat: OpenChat) {
+  constructor(gpu: Gpu, model: TextParts, openChat: OpenChat) {
     this.#gpu = gpu;
     this.#model = model;
     this.prompts = new Prompts(model.tokenizer, openChat);
@@ -53,7 +56,7 @@ export class TextModel {
     return this.#gpu;
   }
 
-  get model(): LoadedModel {
+  get model(): TextParts {
     return this.#model;
   }
 

@@ -12,6 +12,7 @@ import { readModelConfig } from '../formats/model_config.ts';
 import { layerLinears, type ModelSpec } from '../formats/model_spec.ts';
 import { FileMissingError, type Folder } from '../formats/range_source.ts';
 import type { QuantizationConfig } from '../formats/run_config.ts';
+import { checkPlannedLinears, type FloatLinears, readPlannedLinears } from '../formats/stored_linears.ts';
 import { type DroppedFile, droppedFolder } from '../hub/dropped_folder.ts';
 import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
@@ -46,6 +47,8 @@ export interface InspectedModel {
   readonly location: ModelLocation;
   /** What its memory is predicted from. */
   readonly memory: ModelMemory;
+  /** Whether its linears are in 4 bits already: settings change nothing of that. */
+  readonly stored: boolean;
 }
 
 /** What opening a model needs of the session. */
@@ -98,10 +101,23 @@ export async function inspectModel(location: ModelLocation, ports: ModelPorts): 
   const opened = await openFolder(location, ports);
   try {
     const { info, spec } = await describe(opened);
-    return { info, location, memory: { spec, doubleQuant: true, tableDtype: tableDtype(info) } };
+    return { info, location, ...(await memoryOf(opened.folder, info, spec)) };
   } finally {
     opened.close();
   }
+}
+
+/** From config.json alone, as bitsandbytes has written it where it was in 4 bits already. */
+async function memoryOf(
+  folder: Folder,
+  info: ModelInfo,
+  spec: ModelSpec,
+): Promise<Pick<InspectedModel, 'memory' | 'stored'>> {
+  const planned = await readPlannedLinears(folder, spec);
+  const dtype = planned?.dtype ?? tableDtype(info);
+  const floats = planned && { dtype, paths: planned.skipped };
+  const memory = { spec, doubleQuant: planned?.doubleQuant ?? true, floats, tableDtype: dtype };
+  return { memory, stored: planned !== null };
 }
 
 async function inspectCached(
@@ -111,9 +127,9 @@ async function inspectCached(
   const cache = await openCache(location.key, ports);
   try {
     if (!cache?.complete) throw new ModelNotCachedError(`${location.name} is no longer in the cache.`);
-    const { info, doubleQuant, tableDtype } = cache.complete;
+    const { info, doubleQuant, floats, tableDtype } = cache.complete;
     const spec = await readModelConfig(cachedFolder(info.name, cache));
-    return { info, location, memory: { spec, doubleQuant, tableDtype } };
+    return { info, location, memory: { spec, doubleQuant, floats, tableDtype }, stored: true };
   } finally {
     await cache?.close();
   }
@@ -208,8 +224,9 @@ async function loadOnce(
     const tokenizer = await Tokenizer.load(droppedFolder(opened.folder.name, tokenizerFiles));
     const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
+    checkPlannedLinears(await readPlannedLinears(opened.folder, spec), spec, checkpoint);
     if (cache) {
-      const held = heldAs({ spec, doubleQuant: true, tableDtype: tableDtype(info) }, quantization);
+      const held = heldAs(await memoryOf(opened.folder, info, spec), quantization);
       const bytes = cachedModelBytes(gpu.capabilities, held) - cache.bytes;
       const { runId, emit } = ports;
       await makeRoom(ports.store, bytes, new Set([key]), (models) => emit({ type: 'evicted', runId, models }));
@@ -222,13 +239,12 @@ async function loadOnce(
       onLoading: reporter(ports, opened.hub),
     });
     gpu.check();
-    const { doubleQuant } = weights.layout;
-    const memory = { spec, doubleQuant, tableDtype: weights.embedding.dtype, budget: weights.budget };
+    const memory = { spec, ...weights.formats, tableDtype: weights.embedding.dtype, budget: weights.budget };
     if (cache) {
       const origin = location.kind === 'hub' ? { ...location, revision: opened.commit ?? location.revision } : null;
       const { quantType } = weights;
       const details: CachedDetails = {
-        ...{ info, quantization, quantType, doubleQuant, tableDtype: memory.tableDtype, origin },
+        ...{ info, quantization, quantType, ...weights.formats, tableDtype: memory.tableDtype, origin },
       };
       if (await cache.finish(details)) spooled = false;
       await ports.store.putModel(manifestOf(key, info, cache, cache.complete));
@@ -270,6 +286,8 @@ export interface CachedDetails {
   /** What the codes stand for: the checkpoint's own where it was in 4 bits. */
   readonly quantType: QuantType;
   readonly doubleQuant: boolean;
+  /** Absent in what was written before checkpoints could have such. */
+  readonly floats?: FloatLinears | null;
   readonly tableDtype: ModelMemory['tableDtype'];
   /** Where it can be loaded from again. */
   readonly origin: Extract<ModelLocation, { kind: 'hub' }> | null;
@@ -294,7 +312,7 @@ async function loadCached(
     return null;
   }
   try {
-    const { info, doubleQuant, tableDtype } = details;
+    const { info, doubleQuant, floats, tableDtype } = details;
     const quantization = { ...details.quantization, weight_memory_budget: budget };
     const folder = cachedFolder(info.name, cache);
     const spec = await readModelConfig(folder);
@@ -303,12 +321,12 @@ async function loadCached(
     const onLoading = reporter(ports, null);
     const { signal } = ports;
     const weights = await ModelWeights.fromCache(gpu, spec, cache, {
-      ...{ quantType: details.quantType, doubleQuant, tableDtype, signal, onLoading },
+      ...{ quantType: details.quantType, doubleQuant, floats, tableDtype, signal, onLoading },
       ...(budget !== undefined && { budget }),
     });
     gpu.check();
     await ports.store.putModel(manifestOf(key, info, cache, details));
-    const memory = { spec, doubleQuant, tableDtype, budget: weights.budget };
+    const memory = { spec, ...weights.formats, tableDtype, budget: weights.budget };
     return { key, info, spec, tokenizer, tokenizerFiles, weights, quantization, memory, notKept: null };
   } catch (error) {
     if (!(error instanceof WeightCacheError || error instanceof FileMissingError)) throw error;

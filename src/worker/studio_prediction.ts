@@ -10,14 +10,18 @@ import { type ModelMemory, type PredictedMemory, predictMemory } from '../engine
 import { adaptedLinears } from '../formats/lora.ts';
 import type { LoraConfig, QuantizationConfig, TrainingConfig } from '../formats/run_config.ts';
 import { contextFor } from './studio_generate.ts';
+import type { InspectedModel } from './studio_model.ts';
 import type { MemoryRemedy, SampleSettings } from './studio_protocol.ts';
 import { keepLayers, momentsOptions } from './trainer_options.ts';
 
 /** The memory of a model that is to be loaded with these settings. */
-export function heldAs(model: ModelMemory, quantization: QuantizationConfig): ModelMemory {
-  const doubleQuant = quantization.bnb_4bit_use_double_quant;
-  const tableDtype = quantization.embeddings_in_8bit ? 'I8' : model.tableDtype;
-  return { ...model, doubleQuant, tableDtype, budget: quantization.weight_memory_budget };
+export function heldAs(
+  { memory, stored }: Pick<InspectedModel, 'memory' | 'stored'>,
+  quantization: QuantizationConfig,
+): ModelMemory {
+  const doubleQuant = stored ? memory.doubleQuant : quantization.bnb_4bit_use_double_quant;
+  const tableDtype = quantization.embeddings_in_8bit ? 'I8' : memory.tableDtype;
+  return { ...memory, doubleQuant, tableDtype, budget: quantization.weight_memory_budget };
 }
 
 /** What a run is predicted from, beside the model. */

@@ -254,7 +254,6 @@ test('layers streamed and moments paged as the form says: less memory, and the s
   expect(predicted.remedy).toBeNull();
   expect(studio.losses).toEqual(control.losses);
   expect(studio.adapter).toEqual(control.adapter);
-
 });
 
 test('a run whose checkpoints the disk has no room for is refused before anything is written; with room it is not', async () => {

@@ -442,7 +442,7 @@ export class StudioSession {
       const inspected = this.#inspected;
       return (
         inspected && {
-          memory: heldAs(inspected.memory, quantization),
+          memory: heldAs(inspected, quantization),
           key: await inspectedKey(inspected, quantization),
         }
       );

@@ -4,7 +4,6 @@ import { type Batches, batchesOf, type DatasetPart } from '../data/batches.ts';
 import { flatten } from '../data/batching.ts';
 import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
-import { MOST_SEQUENCES } from '../engine/generate/generator.ts';
 import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
 import type { PageVersion } from '../engine/page_store.ts';
 import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
@@ -17,15 +16,15 @@ import type { LoraConfig } from '../formats/run_config.ts';
 import type { PauseGate } from '../hub/gate.ts';
 import { deltaNorms, MOST_ELEMENTS } from './adapter_norms.ts';
 import { Checkpointer, type CheckpointStore, type RunCheckpoint, restoreCheckpoint } from './checkpointing.ts';
-import { continueTexts } from './generate_text.ts';
 import type { Intermission } from './intermission.ts';
 import { pinnedChoices } from './run_checkpoints.ts';
 import type { RunIdentity } from './run_identity.ts';
+import { sampleTexts } from './sample_texts.ts';
 import type { LoadedData } from './studio_data.ts';
-import { type AdapterSource, promptOf, TextModel, type TunedAdapter } from './studio_generate.ts';
+import { type AdapterSource, TextModel, type TunedAdapter } from './studio_generate.ts';
 import type { LoadedModel } from './studio_model.ts';
 import { studioKeepLayers } from './studio_prediction.ts';
-import type { SampleSettings, StudioEvent, TrainRequest } from './studio_protocol.ts';
+import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { RunFailure } from './train_run.ts';
 import { ownBuffers, trainerOptions } from './trainer_options.ts';
 import { keepChoices } from './tuning_store.ts';
@@ -253,34 +252,6 @@ function attentive(
       }
     },
   };
-}
-
-/** The sample prompts continued greedily, as many at a time as fit. */
-async function sampleTexts({ text, source }: RunStage, samples: SampleSettings, signal: AbortSignal) {
-  const { prompts, max_new_tokens } = samples;
-  const chat = text.prompts.hasTemplate;
-  const stops = await text.prompts.stops(chat);
-  const sampling = { temperature: 0, top_k: 0, top_p: 1, seed: 0, max_new_tokens };
-  const texts: string[] = [];
-  const sequences = Math.min(MOST_SEQUENCES, prompts.length);
-  for (let at = 0; at < prompts.length && !signal.aborted; at += sequences) {
-    const own = await Promise.all(
-      prompts.slice(at, at + sequences).map((prompt) => {
-        return promptOf(
-          text.prompts,
-          chat ? { kind: 'chat', messages: [{ role: 'user', content: prompt }] } : { kind: 'text', text: prompt },
-        );
-      }),
-    );
-    const tokens = Math.max(...own.map(({ ids }) => ids.length)) + max_new_tokens;
-    const generator = await text.generator(source, sequences, tokens);
-    const rows = own.map((prompt) => ({ prompt, strength: 1 }));
-    const { tokenizer } = text.model;
-    texts.push(
-      ...(await continueTexts(generator, tokenizer, { rows, sampling, stops }, { signal })).map((one) => one.text),
-    );
-  }
-  return texts;
 }
 
 function validationBatches(

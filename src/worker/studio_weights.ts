@@ -53,6 +53,10 @@ export function figuresOf(
   };
 }
 
+export class NoLevelsError extends Error {
+  override name = 'NoLevelsError';
+}
+
 /** Of a linear that is on the GPU; its error where the model's files are at hand. A model from the Hub is not read again. */
 export async function weightFigures(
   { spec, weights }: LoadedModel,
@@ -61,7 +65,12 @@ export async function weightFigures(
   linear: string,
 ): Promise<WeightFigures> {
   const tensor = await weights.readQuantized(layer, linear);
-  const { elements } = weights.layout.linears.get(linear) ?? { elements: 0 };
+  const { elements, dtype } = weights.layouts[layer].linears.get(linear)!;
+  if (!tensor) {
+    throw new NoLevelsError(
+      `${linear} of layer ${layer} has no levels: this checkpoint has it in ${dtype}. Pick another.`,
+    );
+  }
   let original: Float32Array | null = null;
   if (location?.kind === 'files') {
     const folder = droppedFolder(location.name, location.files);

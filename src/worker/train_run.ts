@@ -1,7 +1,7 @@
 /** A training run: from a RunConfig to the files of the trained adapter. */
 import { flatten } from '../data/batching.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
-import type { LoadingProgress } from '../engine/model/weights.ts';
+import type { LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import type { Trainer } from '../engine/train/trainer.ts';
@@ -14,6 +14,8 @@ import { type PreparedRun, prepareRun } from './prepare_run.ts';
 import type { AdapterFile, RunCommand, WorkerEvent } from './protocol.ts';
 import { type OpenCheckpoints, openCheckpoints, pinnedChoices } from './run_checkpoints.ts';
 import { type RunIdentity, runIdentity } from './run_identity.ts';
+import { sampleTexts } from './sample_texts.ts';
+import { TextModel } from './studio_generate.ts';
 import { withTrainer } from './trainer_options.ts';
 import { Validation } from './validation.ts';
 
@@ -33,8 +35,8 @@ export class RunFailure extends Error {
 }
 
 /**
- * Emits `data`, `device`, `loading`, `memory`, `restored`, `step`, `evaluation`, `saved` and at last `finished`. An abort ends
- * the run after the step in flight and keeps what was trained; before the first step it rejects with the signal's reason.
+ * Emits `data`, `device`, `loading`, `memory`, `restored`, `step`, `evaluation`, `sample`, `saved` and at last `finished`. An
+ * abort ends the run after the step in flight and keeps what was trained; before the first step it rejects with the signal's reason.
  */
 export async function trainRun(
   command: TrainCommand,
@@ -76,7 +78,10 @@ async function trainOn(
     ...(from && { keepLayers: { layers: from.pinned.keptLayers } }),
   };
   const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
-  await withTrainer(gpu, run, sizes, hooks, async (trainer) => {
+  await withTrainer(gpu, run, sizes, hooks, async (trainer, model) => {
+    const sampler = samplerOf(gpu, run, trainer, model, signal, (step, texts) =>
+      emit({ type: 'sample', runId, step, texts }),
+    );
     emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
     const totalSteps = config.training.max_steps;
     const validation = validationOf(run, trainer);
@@ -112,6 +117,7 @@ async function trainOn(
       logEvery: LOG_EVERY,
       evaluation: validation ?? undefined,
       checkpoint: checkpointer ?? undefined,
+      between: sampler?.between,
       signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
       emit: (event) => {
         gpu.check();
@@ -123,12 +129,41 @@ async function trainOn(
       .catch(async (error: unknown) => {
         throw error instanceof NonFiniteLossError ? await withKeptAdapter(error, run, trainer) : error;
       });
+    await sampler?.sample(steps);
+    // What a failed run leaves goes with its device.
+    sampler?.dispose();
     const kept = validation?.kept;
     const files = adapterFiles(run, kept?.tensors ?? (await trainer.readAdapter()));
     const stopped = signal.aborted && steps < totalSteps;
     const dispatches = Object.fromEntries(trainer.dispatchCounts);
     emit({ type: 'finished', runId, steps, stopped, files, dispatches, ...(kept && { kept: kept.adapter }) });
   });
+}
+
+/** Continues the run's sample prompts before the first step, every so many steps and at the end; null without prompts. */
+function samplerOf(
+  gpu: Gpu,
+  { config: { samples }, spec, tokenizer, openChat }: PreparedRun,
+  trainer: Trainer,
+  weights: ModelWeights,
+  signal: AbortSignal,
+  onTexts: (step: number, texts: readonly string[]) => void,
+) {
+  if (!samples) return null;
+  const text = new TextModel(gpu, { spec, tokenizer, weights }, openChat);
+  const source = { live: trainer.adapter };
+  const sample = async (step: number) => {
+    if (signal.aborted) return;
+    const texts = await sampleTexts({ text, source }, samples, signal);
+    if (!signal.aborted) onTexts(step, texts);
+  };
+  return {
+    sample,
+    between: async (step: number) => {
+      if (step % samples.every === 0) await sample(step);
+    },
+    dispose: () => text.dispose(),
+  };
 }
 
 /** The accumulation windows after `first` steps, without end: the loop decides when it has seen enough. */

@@ -2,7 +2,7 @@ import { doraBackwardReference, doraNormReference, doraReference } from './dora.
 import { doraBackward, doraForward, doraNorms } from './dora.ts';
 import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
 import { type Bench, F32, type KernelCase, withBench, worst } from './testing/harness.ts';
-import { randomGroup } from './testing/quantized.ts';
+import { floatsTitle, randomGroup, type TestFloats } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 
 interface Shape {
@@ -13,8 +13,11 @@ interface Shape {
   /** 0: the linear has no adapter. */
   readonly ranks: readonly number[];
   readonly doubleQuant?: boolean;
+  readonly floats?: TestFloats;
   readonly bias?: boolean;
   readonly residual?: boolean;
+  /** Forward something beside z, backward dz − dy too: what dropout needs. */
+  readonly beside?: boolean;
   /** Each token has a factor of its own. */
   readonly strengths?: boolean;
 }
@@ -26,13 +29,18 @@ const title = ({
   outFeatures,
   ranks,
   doubleQuant,
+  floats,
   bias,
   residual,
+  beside,
   strengths,
 }: Shape) =>
   [
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${ranks.join('+')}`,
-    ...Object.entries({ double: doubleQuant, bias, residual, strengths }).flatMap(([name, on]) => (on ? [name] : [])),
+    ...(floats ? [floatsTitle(floats)] : []),
+    ...Object.entries({ double: doubleQuant, bias, residual, beside, strengths }).flatMap(([name, on]) =>
+      on ? [name] : [],
+    ),
   ].join(' ');
 
 /** An adapter's run: 3 words of something else, all A, all B, all magnitudes; norms behind 5 of something else. */
@@ -57,7 +65,7 @@ function randomAdapter(random: Random, { inFeatures, outFeatures, ranks }: Shape
   return { parameters: random.normal(end), adapter: { columns, aAt: 3, parts }, normCount: normAt };
 }
 
-/** Magnitudes and norms of the group's outputs; the factor of a linear without an adapter is 1. */
+/** Magnitudes and norms of the group's outputs, and which have an adapter; the factor of one without is 1. */
 function outputsOf(
   { outFeatures }: Shape,
   parts: GroupAdapter['parts'],
@@ -72,6 +80,7 @@ function outputsOf(
   return {
     magnitudes: pick(parameters, (part) => part.dora!.magnitudeAt),
     norms: pick(norms, (part) => part.dora!.normAt),
+    adapted: outFeatures.flatMap((out, i) => new Array<boolean>(out).fill(parts[i] !== null)),
   };
 }
 
@@ -87,7 +96,7 @@ function setUp(bench: Bench, shape: Shape, seed: number) {
 
 const normCase = (shape: Shape): KernelCase => ({
   name: `dora_norm ${title(shape)}`,
-  shaderFiles: ['dora_norm.wgsl', 'common/nf4.wgsl'],
+  shaderFiles: ['dora_norm.wgsl', 'common/nf4.wgsl', ...(shape.floats ? ['common/float_dtypes.wgsl'] : [])],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { parameters, adapter, normCount, group, weight } = setUp(bench, shape, seed);
@@ -124,6 +133,9 @@ const forwardCase = (shape: Shape): KernelCase => ({
       const norms = random.uniform(normCount, 0.5, 3);
       const z = random.normal(shape.tokens * width);
       const residual = shape.residual ? random.normal(shape.tokens * width) : undefined;
+      const beside = shape.beside ? random.normal(shape.tokens * width) : undefined;
+      const outputs = outputsOf(shape, adapter.parts, parameters, norms);
+      const lacksZ = (i: number) => beside !== undefined && !outputs.adapted[i % width];
       const bound = bench.input('lora', parameters);
       const y = bench.output('y', rows.capacity * width);
       const strengths = random.uniform(shape.tokens, 0, 1).map((value, t) => (t < 2 ? t : value));
@@ -131,17 +143,22 @@ const forwardCase = (shape: Shape): KernelCase => ({
         group,
         adapter: { ...adapter, parameters: bound, gradients: bound },
         norms: bench.input('norms', norms),
-        z: bench.inputRows('z', z, rows),
+        z: bench.inputRows(
+          'z',
+          z.map((value, i) => (lacksZ(i) ? Number.NaN : value)),
+          rows,
+        ),
         y,
         residual: residual && bench.inputRows('residual', residual, rows),
+        beside: beside && bench.inputRows('beside', beside, rows),
         strength: shape.strengths ? bench.input('strength', strengths) : undefined,
       });
       await bench.run();
-      const outputs = outputsOf(shape, adapter.parts, parameters, norms);
       const scaled = doraReference(z, outputs.magnitudes, outputs.norms);
       const factor = (t: number) => (shape.strengths ? strengths[t] : 1);
-      const reference = scaled.map((value, i) => z[i] + factor(Math.floor(i / width)) * (value - z[i]));
-      const whole = reference.map((value, i) => value + (bias?.[i % width] ?? 0) + (residual?.[i] ?? 0));
+      const products = scaled.map((value, i) => z[i] + factor(Math.floor(i / width)) * (value - z[i]));
+      const added = (i: number) => (beside?.[i] ?? 0) + (bias?.[i % width] ?? 0) + (residual?.[i] ?? 0);
+      const whole = products.map((value, i) => (lacksZ(i) ? 0 : value) + added(i));
       return { error: await bench.error(y, whole), tolerance: F32 };
     }),
 });
@@ -157,6 +174,7 @@ const backwardCase = (shape: Shape): KernelCase => ({
       const old = random.normal(parameters.length);
       const gradients = bench.inout('gradients', old);
       const dz = bench.output('dz', rows.capacity * width);
+      const rest = shape.beside ? bench.output('rest', rows.capacity * width) : undefined;
       doraBackward(bench.plan, {
         group,
         adapter: { ...adapter, parameters: bench.input('lora', parameters), gradients },
@@ -164,6 +182,7 @@ const backwardCase = (shape: Shape): KernelCase => ({
         z: bench.inputRows('z', z, rows),
         dy: bench.inputRows('dy', dy, rows),
         dz,
+        rest,
       });
       await bench.run();
       const outputs = outputsOf(shape, adapter.parts, parameters, norms);
@@ -176,7 +195,16 @@ const backwardCase = (shape: Shape): KernelCase => ({
         begin += out;
       }
       return {
-        error: worst(await bench.error(dz, reference.dz), await bench.error(gradients, expected)),
+        error: worst(
+          await bench.error(dz, reference.dz),
+          await bench.error(gradients, expected),
+          rest
+            ? await bench.error(
+                rest,
+                reference.dz.map((value, i) => value - dy[i]),
+              )
+            : 0,
+        ),
         tolerance: F32,
       };
     }),
@@ -197,7 +225,23 @@ const SHAPES: readonly Shape[] = [
   { tokens: 20, inFeatures: 260, outFeatures: [66], ranks: [8], doubleQuant: true, residual: true },
 ];
 
+const BESIDE: Shape = {
+  tokens: 7,
+  capacity: 9,
+  inFeatures: 64,
+  outFeatures: [20, 9, 33],
+  ranks: [4, 0, 5],
+  bias: true,
+  beside: true,
+};
+
 export const cases: KernelCase[] = [
   ...[normCase, forwardCase, backwardCase].flatMap((make) => SHAPES.map(make)),
+  normCase({
+    ...{ tokens: 1, inFeatures: 65, outFeatures: [33, 9, 6], ranks: [3, 5, 2], doubleQuant: true },
+    floats: { dtype: 'BF16', of: [0, 2] },
+  }),
   forwardCase({ tokens: 7, inFeatures: 64, outFeatures: [20, 9], ranks: [4, 0], bias: true, strengths: true }),
+  forwardCase(BESIDE),
+  backwardCase(BESIDE),
 ];

@@ -1,5 +1,7 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
+import type { FloatDtype } from '../weight_source.ts';
+import { floatsConstants } from './float_dtype.ts';
 import { type Binding, defineKernel, grid, inout, input, output, type ParamType } from './kernel.ts';
 import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
 
@@ -7,8 +9,12 @@ import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
 const NORM_OUTPUTS = 4;
 const BACKWARD_COLUMNS = 32;
 
-/** norms [out] = ‖W_i + s·B_i·A‖, f32 (Liu et al. 2024, eq. 5). Relative error ≤ 1e-5 against float64. */
-const doraNormKernel = (doubleQuant: boolean) =>
+/**
+ * norms [out] = ‖W_i + s·B_i·A‖, f32 (Liu et al. 2024, eq. 5). Relative error ≤ 1e-5 against float64.
+ *
+ * @param floats what W is in, or null: 4 bits
+ */
+const doraNormKernel = (doubleQuant: boolean, floats: FloatDtype | null) =>
   defineKernel({
     name: 'dora_norm',
     shader: 'dora_norm.wgsl',
@@ -25,7 +31,7 @@ const doraNormKernel = (doubleQuant: boolean) =>
       norm_at: 'u32',
       scale: 'f32',
     },
-    constants: { DOUBLE_QUANT: doubleQuant, SLAB_VECTORS: false },
+    constants: { DOUBLE_QUANT: doubleQuant, SLAB_VECTORS: false, ...floatsConstants(floats) },
   });
 
 export interface DoraOptions {
@@ -40,11 +46,11 @@ export function doraNorms(plan: PlanBuilder, { group, adapter, norms }: DoraOpti
   for (const [i, part] of adapter.parts.entries()) {
     if (!part?.dora) continue;
     const { codesAt, absmaxAt, nestedAt, inFeatures, outFeatures } = group.linears[i];
-    plan.dispatch(doraNormKernel(group.doubleQuant), {
+    plan.dispatch(doraNormKernel(group.doubleQuant, absmaxAt === null ? group.floats : null), {
       bindings: { slab: group.slab, lora: adapter.parameters, norms },
       params: {
         codes_at: codesAt,
-        absmax_at: absmaxAt,
+        absmax_at: absmaxAt ?? 0,
         nested_at: nestedAt,
         in_features: inFeatures,
         out_features: outFeatures,
@@ -84,15 +90,18 @@ export interface DoraForwardOptions extends DoraOptions {
   readonly y: Tensor;
   /** [T, width], added to the result. */
   readonly residual?: Tensor;
+  /** [T, width], added to the result; all of a linear without an adapter, whose z may then hold anything. */
+  readonly beside?: Tensor;
   /** [T], how much of the adapter each token gets; 1 unless given. */
   readonly strength?: Tensor;
 }
 
 /**
- * y [T, width] = factor · z (+ bias) (+ residual), the factor magnitude / norm, or with a strength between 1 and that, f32. Relative error ≤ 1e-5 against float64.
+ * y [T, width] = factor · z (+ beside) (+ bias) (+ residual), the factor magnitude / norm, or with a strength between 1 and
+ * that, f32. Relative error ≤ 1e-5 against float64.
  */
 export function doraForward(plan: PlanBuilder, options: DoraForwardOptions): void {
-  const { group, adapter, norms, z, y, residual, strength } = options;
+  const { group, adapter, norms, z, y, residual, beside, strength } = options;
   const bias = group.linears.some(({ biasAt }) => biasAt !== null);
   const { types, values } = segmentParams(options);
   const kernel = defineKernel({
@@ -105,6 +114,7 @@ export function doraForward(plan: PlanBuilder, options: DoraForwardOptions): voi
       y: output('f32'),
       ...(bias ? { slab: input('u32') } : {}),
       ...(residual ? { residual: input('f32') } : {}),
+      ...(beside ? { beside: input('f32') } : {}),
       ...(strength ? { strength: input('f32') } : {}),
     } as Record<string, Binding>,
     params: types,
@@ -112,12 +122,14 @@ export function doraForward(plan: PlanBuilder, options: DoraForwardOptions): voi
       SEGMENTS: group.linears.length,
       BIAS: bias,
       RESIDUAL: residual !== undefined,
+      BESIDE: beside !== undefined,
       STRENGTH: strength !== undefined,
     },
   });
   const bindings: Record<string, Tensor | TensorView> = { z, lora: adapter.parameters, norms, y };
   if (bias) bindings.slab = group.slab;
   if (residual) bindings.residual = residual;
+  if (beside) bindings.beside = beside;
   if (strength) bindings.strength = strength;
   plan.dispatch(kernel, {
     bindings,
@@ -131,14 +143,16 @@ export interface DoraBackwardOptions extends DoraOptions {
   readonly z: Tensor;
   readonly dy: Tensor;
   readonly dz: Tensor;
+  /** Gets dz − dy. */
+  readonly rest?: Tensor;
 }
 
 /**
- * dz [T, width] = magnitude / norm · dy, and the magnitudes' gradients += Σ_t dy·z / norm, the norm taken as a constant,
- * f32. Relative error ≤ 1e-5 against float64; the order of summation is fixed.
+ * dz [T, width] = magnitude / norm · dy (and rest = dz − dy), and the magnitudes' gradients += Σ_t dy·z / norm, the norm
+ * taken as a constant, f32. Relative error ≤ 1e-5 against float64; the order of summation is fixed.
  */
 export function doraBackward(plan: PlanBuilder, options: DoraBackwardOptions): void {
-  const { group, adapter, norms, z, dy, dz } = options;
+  const { group, adapter, norms, z, dy, dz, rest } = options;
   const { types, values } = segmentParams(options);
   const kernel = defineKernel({
     name: 'dora_backward',
@@ -150,12 +164,13 @@ export function doraBackward(plan: PlanBuilder, options: DoraBackwardOptions): v
       norms: input('f32'),
       dz: output('f32'),
       gradients: inout('f32'),
-    },
+      ...(rest ? { rest: output('f32') } : {}),
+    } as Record<string, Binding>,
     params: types,
-    constants: { SEGMENTS: group.linears.length },
+    constants: { SEGMENTS: group.linears.length, REST: rest !== undefined },
   });
   plan.dispatch(kernel, {
-    bindings: { dy, z, lora: adapter.parameters, norms, dz, gradients: adapter.gradients },
+    bindings: { dy, z, lora: adapter.parameters, norms, dz, gradients: adapter.gradients, ...(rest && { rest }) },
     params: values,
     workgroups: () => [Math.ceil(group.outFeatures / BACKWARD_COLUMNS), 1, 1],
     flopsPerToken: 4 * group.outFeatures,

@@ -37,3 +37,9 @@ export function dropoutReference(
   }
   return factors;
 }
+
+/** What that takes away: an element's factors in dropout(x) and x − dropout(x) add up to 1. */
+export const dropoutComplementReference: typeof dropoutReference = (state, mask, tokens) =>
+  dropoutReference(state, mask, tokens).map((factor) =>
+    factor === 0 ? 1 : Math.fround(1 - 1 / (1 - mask.probability)),
+  );

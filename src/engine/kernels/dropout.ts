@@ -1,9 +1,16 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
-import { defineKernel, grid, inout, input, output } from './kernel.ts';
+import { type Binding, defineKernel, grid, inout, input, output } from './kernel.ts';
 import type { Columns } from './matmul_reduce.ts';
 
-const MASK = { mask_id: 'u32', threshold: 'u32', kept_scale: 'f32', width: 'u32', padded: 'u32' } as const;
+const MASK = {
+  mask_id: 'u32',
+  threshold: 'u32',
+  kept_scale: 'f32',
+  dropped_scale: 'f32',
+  width: 'u32',
+  padded: 'u32',
+} as const;
 
 export interface DropoutMask {
   /** p: the share that is set to zero. */
@@ -21,6 +28,7 @@ const maskParams = ({ probability, module, width }: DropoutMask) => ({
   mask_id: module,
   threshold: dropoutThreshold(probability),
   kept_scale: 1 / (1 - probability),
+  dropped_scale: 0,
   width,
   padded: Math.ceil(width / 4) * 4,
 });
@@ -30,7 +38,10 @@ const quads =
   (tokens: number) =>
     grid(Math.ceil((tokens * Math.ceil(width / 4)) / 64));
 
-/** y [T, width] = dropout(x), by a generator that counts (Philox): step, micro-batch, module and element decide. Exact. */
+/**
+ * y [T, width] = dropout(x), by a generator that counts (Philox): step, micro-batch, module and element decide. The
+ * complement is what that takes away: x − dropout(x). Exact: an element times one of two factors.
+ */
 export const dropoutKernel = defineKernel({
   name: 'dropout',
   shader: 'dropout.wgsl',
@@ -39,26 +50,40 @@ export const dropoutKernel = defineKernel({
   constants: {},
 });
 
-export function dropout(
-  plan: PlanBuilder,
-  { mask, x, y }: { readonly mask: DropoutMask; readonly x: Columns; readonly y: Tensor },
-): void {
+export interface DropoutOptions {
+  readonly mask: DropoutMask;
+  readonly x: Columns;
+  readonly y: Tensor;
+  /** x − dropout(x) in place of dropout(x). */
+  readonly complement?: boolean;
+}
+
+export function dropout(plan: PlanBuilder, { mask, x, y, complement }: DropoutOptions): void {
+  const factors = complement ? { kept_scale: 1 - 1 / (1 - mask.probability), dropped_scale: 1 } : {};
   plan.dispatch(dropoutKernel, {
     bindings: { x: x.tensor, y },
-    params: { ...maskParams(mask), x_stride: x.stride, x_at: x.at },
+    params: { ...maskParams(mask), ...factors, x_stride: x.stride, x_at: x.at },
     workgroups: quads(mask),
     flopsPerToken: 30 * mask.width,
   });
 }
 
-/** dx [T, width] += dropout(du·A) with the same mask: the gradient of one module's input. Relative error ≤ 2e-5. */
-export const dropoutExpandKernel = defineKernel({
-  name: 'dropout_expand',
-  shader: 'dropout_expand.wgsl',
-  bindings: { du: input('f32'), lora: input('f32'), dx: inout('f32') },
-  params: { ...MASK, rank: 'u32', a_at: 'u32', du_stride: 'u32', du_at: 'u32' },
-  constants: {},
-});
+/**
+ * dx [T, width] += dropout(du·A (+ addend)) with the same mask: the gradient of one module's input. Relative error ≤ 2e-5.
+ */
+export const dropoutExpandKernel = (addend: boolean) =>
+  defineKernel({
+    name: 'dropout_expand',
+    shader: 'dropout_expand.wgsl',
+    bindings: {
+      du: input('f32'),
+      lora: input('f32'),
+      dx: inout('f32'),
+      ...(addend ? { addend: input('f32') } : {}),
+    } as Record<string, Binding>,
+    params: { ...MASK, rank: 'u32', a_at: 'u32', du_stride: 'u32', du_at: 'u32' },
+    constants: { ADDEND: addend },
+  });
 
 export interface DropoutExpandOptions {
   readonly mask: DropoutMask;
@@ -68,11 +93,14 @@ export interface DropoutExpandOptions {
   readonly aAt: number;
   readonly rank: number;
   readonly dx: Tensor;
+  /** [T, width], which goes through the mask with du·A. */
+  readonly addend?: Tensor;
 }
 
-export function dropoutExpand(plan: PlanBuilder, { mask, du, lora, aAt, rank, dx }: DropoutExpandOptions): void {
-  plan.dispatch(dropoutExpandKernel, {
-    bindings: { du: du.tensor, lora, dx },
+export function dropoutExpand(plan: PlanBuilder, options: DropoutExpandOptions): void {
+  const { mask, du, lora, aAt, rank, dx, addend } = options;
+  plan.dispatch(dropoutExpandKernel(addend !== undefined), {
+    bindings: { du: du.tensor, lora, dx, ...(addend && { addend }) },
     params: { ...maskParams(mask), rank, a_at: aAt, du_stride: du.stride, du_at: du.at },
     workgroups: quads(mask),
     flopsPerToken: 2 * rank * mask.width + 30 * mask.width,

@@ -14,6 +14,13 @@ export interface TableFormat {
   readonly scalesAt?: number;
 }
 
+/** A shader's constants for 4-bit linears (common/nf4.wgsl) among which some may be in floats. */
+export const floatsConstants = (floats: FloatDtype | null): { FLOATS: boolean; DTYPE?: number } =>
+  floats ? { FLOATS: true, DTYPE: DTYPE_CODE[floats] } : { FLOATS: false };
+
+/** Elements of a dtype in the 16 bytes that a kernel reads at once. */
+export const elementsARead = (dtype: FloatDtype): number => 16 / DTYPE_BYTES[dtype];
+
 /** A shader's constants for a table: BYTES chooses shaders/common/signed_bytes.wgsl. */
 export const tableConstants = (dtype: TableDtype) => ({
   DTYPE: dtype === 'I8' ? 0 : DTYPE_CODE[dtype],

@@ -21,7 +21,7 @@ interface Shape {
   readonly margins?: readonly [number, number];
   /** Where the adapter begins; 3 unless given. */
   readonly adapterAt?: number;
-  /** Vectors of tokens a workgroup of the narrow products. */
+  /** Vectors of tokens a workgroup of the narrow products; 1 unless given, as on a GPU with room for more workgroups. */
   readonly rows?: number;
 }
 
@@ -107,7 +107,7 @@ const forwardCase = (shape: Shape): KernelCase => ({
         adapter: { ...adapter, parameters: bound, gradients: bound },
         u,
         strength: shape.strengths ? bench.input('strength', strengths) : undefined,
-        rows: shape.rows,
+        rows: shape.rows ?? 1,
       });
       await bench.run();
       const a = parameters.subarray(adapter.aAt, adapter.aAt + adapter.columns * inFeatures);
@@ -140,7 +140,7 @@ const backwardCase = (shape: Shape): KernelCase => ({
         outFeatures,
         adapter: { ...adapter, parameters: bound, gradients: bound },
         du,
-        rows: shape.rows,
+        rows: shape.rows ?? 1,
       });
       await bench.run();
       const reference = new Float64Array(tokens * adapter.columns);
@@ -218,6 +218,8 @@ const SHAPES: readonly Shape[] = [
 const ROWS: readonly Shape[] = [
   { rows: 2, tokens: 37, inFeatures: 300, outFeatures: [132, 44], rank: 12, adapterAt: 4 },
   { rows: 4, tokens: 37, inFeatures: 300, outFeatures: [132, 44], rank: 12, adapterAt: 4 },
+  { rows: 16, tokens: 37, inFeatures: 300, outFeatures: [132, 44], rank: 12, adapterAt: 4 },
+  { rows: 16, tokens: 70, inFeatures: 65, outFeatures: [33, 9], rank: [3, 17] },
 ];
 
 export const cases: KernelCase[] = [

@@ -24,7 +24,7 @@ interface LowRankVariant {
   readonly aligned: boolean;
   /** Whether rows of M, transposed its ranks, lie in whole groups of four. */
   readonly loraVectors: boolean;
-  /** Vectors of tokens a workgroup: 1, 2 or 4, which no measured shape wants. */
+  /** Vectors of tokens a workgroup: 1 or 2 on a GPU (no measured shape wants 4), 16 where a CPU plays it. */
   readonly rows: number;
   readonly strength: boolean;
 }
@@ -33,6 +33,14 @@ interface LowRankVariant {
 const DEPTH_UNROLL = 2;
 /** As many as keep a large GPU busy, if need be of fewer tokens each. */
 const WORKGROUPS = 256;
+/** Where a CPU plays the GPU, many outputs and few sums: four to eight times as fast there. */
+const SOFTWARE_ROWS = 16;
+
+/** Vectors of tokens a workgroup. */
+function chooseRows({ capabilities, capacity }: PlanBuilder, tiles: number): number {
+  if (capabilities.software) return SOFTWARE_ROWS;
+  return Math.ceil(capacity / 8) * tiles >= WORKGROUPS ? 2 : 1;
+}
 
 /**
  * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth], or strength · s · A·x with
@@ -97,7 +105,7 @@ function lowRank(plan: PlanBuilder, options: LowRankOptions): void {
     Object.assign(params, Object.fromEntries(numbered(values, s)));
     tiles += Math.ceil(rank / RANKS);
   }
-  const rows = options.rows ?? (Math.ceil(plan.capacity / 8) * tiles >= WORKGROUPS ? 2 : 1);
+  const rows = options.rows ?? chooseRows(plan, tiles);
   const variant = {
     segments: products.length,
     transposed,

@@ -25,7 +25,16 @@ export function quantizedGroup(buffers: BenchBuffers, outFeatures: number, inFea
   // Words that are floats from 1/8 to 1/4 serve as codes, scales and second-level scales alike: nothing overflows.
   const slab = buffers.words('slab', words, 0x007fffff, 0x3e000000);
   const linear = { codesAt, absmaxAt, nestedAt, biasAt: null, inFeatures, outFeatures };
-  return { slab, doubleQuant: true, linears: [linear], inFeatures, outFeatures };
+  return { slab, doubleQuant: true, floats: null, linears: [linear], inFeatures, outFeatures };
+}
+
+/** The same of a linear that is in bf16. */
+export function brainFloatGroup(buffers: BenchBuffers, outFeatures: number, inFeatures: number): LinearGroup {
+  const codesAt = align((NF4_CODEBOOK.length + DYNAMIC_MAP.length) * 4) / 4;
+  // Halves from 1/8 to 1/4.
+  const slab = buffers.words('slab', codesAt + (outFeatures * inFeatures) / 2, 0x007f007f, 0x3e003e00);
+  const linear = { codesAt, absmaxAt: null, nestedAt: 0, biasAt: null, inFeatures, outFeatures };
+  return { slab, doubleQuant: true, floats: 'BF16', linears: [linear], inFeatures, outFeatures };
 }
 
 const RANK = 16;
@@ -42,23 +51,30 @@ export function benchAdapter(buffers: BenchBuffers, inFeatures: number, outFeatu
   };
 }
 
-function bench(size: BenchSize, [tokens, outFeatures, inFeatures]: Shape, transposed: boolean, lora: boolean) {
+function bench(
+  size: BenchSize,
+  [tokens, outFeatures, inFeatures]: Shape,
+  transposed: boolean,
+  lora: boolean,
+  floats = false,
+) {
   const [depth, width] = transposed ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
-  const name = `matmul_nf4${transposed ? ' dX' : ''}${lora ? ` + LoRA r ${RANK}` : ''}`;
+  const name = `matmul_nf4${floats ? ' of BF16' : ''}${transposed ? ' dX' : ''}${lora ? ` + LoRA r ${RANK}` : ''}`;
   const weights = outFeatures * inFeatures;
+  const group = floats ? brainFloatGroup : quantizedGroup;
   return {
     name: `${name} ${tokens}×${outFeatures}×${inFeatures}`,
     size,
     tokens,
     flops: 2 * tokens * weights + (lora ? 2 * tokens * width * RANK : 0),
     // Half a byte a code, a byte a block of 64, four a block of those.
-    bytes: 4 * tokens * (depth + width) + weights * (0.5 + 1 / BLOCK + 4 / (BLOCK * NESTED_BLOCK)),
+    bytes: 4 * tokens * (depth + width) + weights * (floats ? 2 : 0.5 + 1 / BLOCK + 4 / (BLOCK * NESTED_BLOCK)),
     record(plan, buffers, variant) {
       const y: Tensor = buffers.floats('y', tokens * width);
       matmulNf4(plan, {
         x: { tensor: buffers.floats('x', tokens * depth), stride: depth, at: 0 },
         y: { tensor: y, stride: width, at: 0 },
-        group: quantizedGroup(buffers, outFeatures, inFeatures),
+        group: group(buffers, outFeatures, inFeatures),
         transposed,
         lora: lora
           ? { u: buffers.floats('u', tokens * RANK), adapter: benchAdapter(buffers, inFeatures, outFeatures) }
@@ -87,12 +103,19 @@ const WITH_LORA: readonly Shape[] = [
   [512, 2048, 2048],
   [512, 1536, 576],
 ];
+const IN_FLOATS: readonly Shape[] = [
+  [2048, 2048, 8192],
+  [512, 2048, 2048],
+];
 const SMALL: Shape = [64, 96, 64];
 
 export const benches: readonly KernelBench[] = [
   ...FULL.flatMap((shape) => [bench('full', shape, false, false), bench('full', shape, true, false)]),
   ...WITH_LORA.flatMap((shape) => [bench('full', shape, false, true), bench('full', shape, true, true)]),
+  ...IN_FLOATS.flatMap((shape) => [bench('full', shape, false, false, true), bench('full', shape, true, false, true)]),
   bench('small', SMALL, false, false),
   bench('small', SMALL, true, false),
   bench('small', SMALL, false, true),
+  bench('small', SMALL, false, false, true),
+  bench('small', SMALL, true, false, true),
 ];

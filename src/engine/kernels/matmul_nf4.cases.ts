@@ -17,7 +17,7 @@ import {
   tileBytes,
 } from './matmul_tile.ts';
 import { F16, type KernelCase, MATMUL, placeReference, TINY, withBench } from './testing/harness.ts';
-import { randomGroup } from './testing/quantized.ts';
+import { floatsTitle, randomGroup, type TestFloats } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
 
@@ -29,6 +29,7 @@ interface Shape {
   readonly outFeatures: readonly number[];
   readonly capacity?: number;
   readonly doubleQuant?: boolean;
+  readonly floats?: TestFloats;
   readonly transposed?: boolean;
   /** The rank, where there is an adapter: of all linears, or of those that are named by their index. */
   readonly lora?: number;
@@ -73,6 +74,7 @@ const nf4Case = (shape: Shape): KernelCase => {
   const [before, after] = shape.margins ?? [0, 0];
   const notes = [
     doubleQuant ? 'double' : '',
+    floatsTitle(shape.floats),
     transposed ? 'transposed' : '',
     shape.lora ? `rank ${shape.lora}` : '',
     shape.adapted ? `on ${shape.adapted.join(' and ')}` : '',
@@ -87,6 +89,7 @@ const nf4Case = (shape: Shape): KernelCase => {
     shaderFiles: [
       'matmul_nf4.wgsl',
       'common/nf4.wgsl',
+      ...(shape.floats ? ['common/float_dtypes.wgsl'] : []),
       ...(isMatrix(tile) ? ['common/matmul_matrix_tile.wgsl', 'common/matrices.wgsl'] : ['common/matmul_tile.wgsl']),
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
     ],
@@ -99,6 +102,7 @@ const nf4Case = (shape: Shape): KernelCase => {
           inFeatures,
           outFeatures,
           doubleQuant,
+          floats: shape.floats,
           bias: shape.bias,
         });
         const depth = transposed ? group.outFeatures : inFeatures;
@@ -243,7 +247,79 @@ export const cases: KernelCase[] = (
       lora: 8,
       capacity: 70,
     },
+    // Linears that are not in 4 bits, alone and beside others, read by vectors and one number at a time.
+    { tile: SOFTWARE, tokens: 7, inFeatures: 36, outFeatures: [68], floats: { dtype: 'BF16', of: [0] } },
+    {
+      tile: SOFTWARE,
+      tokens: 9,
+      inFeatures: 68,
+      outFeatures: [36],
+      floats: { dtype: 'F32', of: [0] },
+      transposed: true,
+    },
+    {
+      tile: SOFTWARE,
+      tokens: 35,
+      inFeatures: 72,
+      outFeatures: [36, 40, 20],
+      doubleQuant: true,
+      floats: { dtype: 'F16', of: [0, 2] },
+      lora: 8,
+      bias: true,
+      residual: true,
+      splits: 2,
+      capacity: 36,
+    },
+    {
+      tile: SOFTWARE,
+      tokens: 33,
+      inFeatures: 68,
+      outFeatures: [40, 36, 20],
+      doubleQuant: true,
+      floats: { dtype: 'BF16', of: [1] },
+      lora: 8,
+      adapted: [1],
+      transposed: true,
+    },
+    {
+      tile: SOFTWARE,
+      tokens: 21,
+      inFeatures: 44,
+      outFeatures: [24, 12],
+      floats: { dtype: 'F32', of: [1] },
+      bias: true,
+    },
+    {
+      tile: SOFTWARE,
+      tokens: 19,
+      inFeatures: 65,
+      outFeatures: [33, 7],
+      floats: { dtype: 'F16', of: [0] },
+      lora: 5,
+      bias: true,
+      residual: true,
+    },
+    {
+      tile: SOFTWARE,
+      tokens: 17,
+      inFeatures: 63,
+      outFeatures: [9, 31],
+      doubleQuant: true,
+      floats: { dtype: 'BF16', of: [1] },
+      transposed: true,
+      lora: 3,
+    },
     // Every tile of a GPU.
+    {
+      tile: SMALL,
+      tokens: 65,
+      inFeatures: 68,
+      outFeatures: [36, 40],
+      doubleQuant: true,
+      floats: { dtype: 'BF16', of: [1] },
+      lora: 4,
+      bias: true,
+    },
     { tile: SMALL, tokens: 65, inFeatures: 36, outFeatures: [68, 20], doubleQuant: true, lora: 3, bias: true },
     { tile: SMALL, tokens: 17, inFeatures: 130, outFeatures: [63, 9], transposed: true, residual: true },
     { tile: MEDIUM, tokens: 13, inFeatures: 131, outFeatures: [17, 5], bias: true, residual: true, splits: 2 },
@@ -311,6 +387,36 @@ export const cases: KernelCase[] = (
       residual: true,
     },
     { tile: MATRIX_HALF, tokens: 65, inFeatures: 160, outFeatures: [72], transposed: true, lora: 8 },
+    {
+      tile: MATRIX_LARGE,
+      tokens: 130,
+      inFeatures: 160,
+      outFeatures: [136, 40, 24],
+      doubleQuant: true,
+      floats: { dtype: 'BF16', of: [1] },
+      lora: 16,
+      bias: true,
+      residual: true,
+    },
+    {
+      tile: MATRIX_MEDIUM,
+      tokens: 70,
+      inFeatures: 96,
+      outFeatures: [136, 64, 8],
+      doubleQuant: true,
+      floats: { dtype: 'F16', of: [0, 2] },
+      lora: 8,
+      transposed: true,
+      splits: 2,
+    },
+    {
+      tile: MATRIX_LARGE,
+      tokens: 65,
+      inFeatures: 128,
+      outFeatures: [72],
+      floats: { dtype: 'BF16', of: [0] },
+      transposed: true,
+    },
     { tile: MATRIX_SMALL, tokens: 100, inFeatures: 288, outFeatures: [80], transposed: true, lora: 8, splits: 2 },
   ] satisfies Shape[]
 ).map(nf4Case);

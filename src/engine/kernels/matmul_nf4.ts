@@ -1,14 +1,18 @@
 import type { Capabilities } from '../device/capabilities.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
+import type { FloatDtype } from '../weight_source.ts';
+import { elementsARead, floatsConstants } from './float_dtype.ts';
 import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
 import { isMatrix, type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
 
-/** A quantized linear inside a layer's slab: word offsets (shaders/common/nf4.wgsl). */
+/** A linear inside a layer's slab, in 4 bits or not: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
+  /** Of its codes, or of its elements where it is in floats. */
   readonly codesAt: number;
-  readonly absmaxAt: number;
+  /** Null where it is in floats. */
+  readonly absmaxAt: number | null;
   /** Unused without double quantization. */
   readonly nestedAt: number;
   /** f32 bias, or null. */
@@ -21,6 +25,8 @@ export interface QuantizedLinear {
 export interface LinearGroup {
   readonly slab: Tensor;
   readonly doubleQuant: boolean;
+  /** What those of them are in that are not in 4 bits; null where all are. */
+  readonly floats: FloatDtype | null;
   readonly linears: readonly QuantizedLinear[];
   readonly inFeatures: number;
   /** All linears' together. */
@@ -55,6 +61,8 @@ export interface MatmulNf4Variant {
   readonly tile: Tile;
   readonly segments: number;
   readonly doubleQuant: boolean;
+  /** As of {@link LinearGroup}. */
+  readonly floats: FloatDtype | null;
   /** y = x·W instead of x·Wᵀ: the gradient of the input. */
   readonly transposed: boolean;
   readonly aligned: boolean;
@@ -66,8 +74,11 @@ export interface MatmulNf4Variant {
   readonly residual: boolean;
 }
 
-/** Weights that a matrix tile reads at a time: a row is whole runs, and a block of 64 is two. */
-const RUN = 32;
+/** Weights in 4 bits that are read at a time: a row is whole runs, and a block of 64 is two. */
+export const CODE_RUN = 32;
+
+/** The same where some may be in floats. */
+export const runOf = (floats: FloatDtype | null): number => (floats ? elementsARead(floats) : CODE_RUN);
 
 const SEGMENT_FIELDS = [
   'begin',
@@ -85,10 +96,11 @@ type SegmentValues = Record<(typeof SEGMENT_FIELDS)[number], number>;
 
 /**
  * y [T, width] = x [T, depth] · dequant(W)ᵀ (+ u·Bᵀ) (+ bias) (+ residual), f32; W [width, depth] as bitsandbytes
- * stores it, or transposed (see {@link MatmulNf4Variant}). Relative error ≤ 2e-5 against float64. Source: LoRA (Hu et
+ * stores it, some linears perhaps in f32, f16 or bf16, or transposed (see {@link MatmulNf4Variant}). Relative error ≤ 2e-5 against float64. Source: LoRA (Hu et
  * al. 2021), QLoRA (Dettmers et al. 2023) eq. 5.
  */
 export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities) {
+  const run = runOf(v.floats);
   const floats = v.aligned ? 'vec4<f32>' : 'f32';
   const lowRank = v.loraVectors ? 'vec4<f32>' : 'f32';
   const bindings: Record<string, Binding> = {
@@ -117,7 +129,9 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
     bindings,
     params,
     constants: {
-      ...tileConstants(v.tile, capabilities, RUN),
+      ...tileConstants(v.tile, capabilities, run),
+      ...floatsConstants(v.floats),
+      ...(isMatrix(v.tile) ? { RUN_EIGHTS: run / 8 } : {}),
       SLAB_VECTORS: isMatrix(v.tile),
       SEGMENTS: v.segments,
       DOUBLE_QUANT: v.doubleQuant,
@@ -164,8 +178,10 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
     ...[x.stride, x.at, y.stride, y.at, group.inFeatures],
     ...group.linears.map(({ outFeatures }) => outFeatures),
   );
-  const wholeRuns = (transposed ? width : depth) % RUN === 0 && group.linears.every(({ codesAt }) => codesAt % 4 === 0);
-  const precision = aligned && wholeRuns ? plan.precision : 'f32';
+  const wholeRuns =
+    (transposed ? width : depth) % CODE_RUN === 0 && group.linears.every(({ codesAt }) => codesAt % 4 === 0);
+  // Eight weights in f32 are no single read.
+  const precision = aligned && wholeRuns && group.floats !== 'F32' ? plan.precision : 'f32';
   const shape = options.shape ?? plan.matmulShape({ op, rows: plan.capacity, widths, depth, precision });
   const { tile, splits } = shape;
   const split = splits > 1;
@@ -176,6 +192,7 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
       tile,
       segments: segments.length,
       doubleQuant: group.doubleQuant,
+      floats: group.floats,
       transposed,
       aligned,
       splitK: split,
@@ -246,7 +263,7 @@ function segmentValues(
       begin,
       width: linear.outFeatures,
       codes_at: linear.codesAt,
-      absmax_at: linear.absmaxAt,
+      absmax_at: linear.absmaxAt ?? 0,
       nested_at: linear.nestedAt,
       bias_at: linear.biasAt ?? 0,
       lora_at: (transposed ? adapter?.aAt : part?.bAt) ?? 0,

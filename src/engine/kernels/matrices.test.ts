@@ -55,6 +55,7 @@ describe.each(tiles)('%s', (_, tile) => {
               tile,
               segments: 2,
               doubleQuant,
+              floats: null,
               transposed,
               aligned: true,
               splitK,
@@ -63,6 +64,8 @@ describe.each(tiles)('%s', (_, tile) => {
             };
             const end = !transposed && !splitK;
             await compiles(matmulNf4Kernel({ ...plain, bias: end, residual: end }, capabilities));
+            const floats = lora ? 'BF16' : 'F16';
+            await compiles(matmulNf4Kernel({ ...plain, floats, bias: end, residual: end }, capabilities));
           }
   });
 

@@ -4,7 +4,7 @@ import type { GroupAdapter } from './matmul_nf4.ts';
 import type { MatvecShape } from './matvec.ts';
 import { matvecNf4 } from './matvec_nf4.ts';
 import { type KernelCase, MATMUL, withBench } from './testing/harness.ts';
-import { randomGroup } from './testing/quantized.ts';
+import { floatsTitle, randomGroup, type TestFloats } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 
 interface Shape {
@@ -15,6 +15,7 @@ interface Shape {
   /** Of each linear; 0: it has no adapter. */
   readonly ranks?: readonly number[];
   readonly doubleQuant?: boolean;
+  readonly floats?: TestFloats;
   readonly bias?: boolean;
   readonly residual?: boolean;
   readonly cut?: MatvecShape;
@@ -39,6 +40,7 @@ const matvecCase = (shape: Shape): KernelCase => {
   const { tokens, capacity = tokens, inFeatures, outFeatures, ranks, doubleQuant = false, cut } = shape;
   const notes = [
     doubleQuant ? 'double' : '',
+    floatsTitle(shape.floats),
     ranks ? `rank ${ranks.join('+')}` : '',
     shape.bias ? 'bias' : '',
     shape.residual ? 'residual' : '',
@@ -46,7 +48,10 @@ const matvecCase = (shape: Shape): KernelCase => {
   ].filter(Boolean);
   return {
     name: ['matvec_nf4', `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures}`, ...notes].join(' '),
-    shaderFiles: ['matvec_nf4.wgsl', 'common/matvec.wgsl', 'common/nf4.wgsl'],
+    shaderFiles: [
+      ...['matvec_nf4.wgsl', 'common/matvec.wgsl', 'common/nf4.wgsl'],
+      ...(shape.floats ? ['common/float_dtypes.wgsl'] : []),
+    ],
     run: (gpu, seed) =>
       withBench(gpu, { tokens, capacity }, async (bench) => {
         const random = new Random(seed);
@@ -54,6 +59,7 @@ const matvecCase = (shape: Shape): KernelCase => {
           inFeatures,
           outFeatures,
           doubleQuant,
+          floats: shape.floats,
           bias: shape.bias,
         });
         const width = group.outFeatures;
@@ -123,6 +129,13 @@ export const cases: KernelCase[] = (
       doubleQuant: true,
       cut: { team: 5, perTeam: 4 },
     },
+    // Linears that are not in 4 bits, alone and beside others.
+    { tokens: 2, inFeatures: 96, outFeatures: [33], floats: { dtype: 'F16', of: [0] }, bias: true },
+    {
+      ...{ tokens: 3, capacity: 4, inFeatures: 160, outFeatures: [17, 40, 9], ranks: [4, 5, 0], residual: true },
+      ...{ doubleQuant: true, floats: { dtype: 'BF16', of: [0, 2] } },
+    },
+    { tokens: 2, inFeatures: 128, outFeatures: [20, 33], doubleQuant: true, floats: { dtype: 'F32', of: [1] } },
     { tokens: 4, inFeatures: 64, outFeatures: [65, 100], bias: true, residual: true, cut: { team: 2, perTeam: 2 } },
   ] satisfies Shape[]
 ).map(matvecCase);

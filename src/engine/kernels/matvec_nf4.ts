@@ -1,11 +1,10 @@
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { Tensor, TensorView } from '../plan/tensor.ts';
+import type { FloatDtype } from '../weight_source.ts';
+import { floatsConstants } from './float_dtype.ts';
 import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';
-import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
+import { CODE_RUN, type GroupAdapter, type LinearGroup, runOf } from './matmul_nf4.ts';
 import { chooseMatvecShape, type MatvecShape, MOST_ROWS, matvecConstants, TEAMS } from './matvec.ts';
-
-/** Weights a read: half a block. */
-const RUN = 32;
 
 const SEGMENT_FIELDS = [
   ...['begin', 'width', 'codes_at', 'absmax_at', 'nested_at', 'bias_at', 'lora_at', 'u_at', 'rank', 'tile'],
@@ -16,13 +15,15 @@ interface MatvecNf4Variant {
   readonly shape: MatvecShape;
   readonly segments: number;
   readonly doubleQuant: boolean;
+  readonly floats: FloatDtype | null;
   readonly lora: boolean;
   readonly bias: boolean;
   readonly residual: boolean;
 }
 
 /**
- * y [T, width] = x [T, depth] · dequant(W)ᵀ (+ strength · s · u·Bᵀ) (+ bias) (+ residual), f32, for at most `rows` tokens.
+ * y [T, width] = x [T, depth] · dequant(W)ᵀ (+ strength · s · u·Bᵀ) (+ bias) (+ residual), f32, for at most `rows` tokens,
+ * W as in {@link matmulNf4Kernel}.
  * Relative error ≤ 2e-5 against float64. Source: LoRA (Hu et al. 2021), QLoRA (Dettmers et al. 2023) eq. 5.
  */
 function matvecNf4Kernel(v: MatvecNf4Variant) {
@@ -44,7 +45,8 @@ function matvecNf4Kernel(v: MatvecNf4Variant) {
     bindings,
     params,
     constants: {
-      ...matvecConstants(v.rows, v.shape, RUN / 4),
+      ...matvecConstants(v.rows, v.shape, runOf(v.floats) / 4),
+      ...floatsConstants(v.floats),
       SLAB_VECTORS: true,
       SEGMENTS: v.segments,
       DOUBLE_QUANT: v.doubleQuant,
@@ -71,11 +73,11 @@ export interface MatvecNf4Options {
 
 /** Whether {@link matvecNf4} can do it: few rows, and a depth of whole runs. */
 export const fitsMatvecNf4 = (rows: number, { inFeatures, linears }: LinearGroup): boolean =>
-  rows <= MOST_ROWS && inFeatures % RUN === 0 && linears.every(({ codesAt }) => codesAt % 4 === 0);
+  rows <= MOST_ROWS && inFeatures % CODE_RUN === 0 && linears.every(({ codesAt }) => codesAt % 4 === 0);
 
 export function matvecNf4(plan: PlanBuilder, { x, y, group, lora, residual, shape }: MatvecNf4Options): void {
   const { inFeatures, outFeatures, linears } = group;
-  const chosen = shape ?? chooseMatvecShape(plan.capacity, outFeatures, inFeatures / RUN);
+  const chosen = shape ?? chooseMatvecShape(plan.capacity, outFeatures, inFeatures / runOf(group.floats));
   const params: Record<string, number> = {
     depth: inFeatures,
     y_stride: outFeatures,
@@ -88,7 +90,7 @@ export function matvecNf4(plan: PlanBuilder, { x, y, group, lora, residual, shap
       begin,
       width: linear.outFeatures,
       codes_at: linear.codesAt,
-      absmax_at: linear.absmaxAt,
+      absmax_at: linear.absmaxAt ?? 0,
       nested_at: linear.nestedAt,
       bias_at: linear.biasAt ?? 0,
       lora_at: part?.bAt ?? 0,
@@ -106,6 +108,7 @@ export function matvecNf4(plan: PlanBuilder, { x, y, group, lora, residual, shap
     shape: chosen,
     segments: linears.length,
     doubleQuant: group.doubleQuant,
+    floats: group.floats,
     lora: lora !== undefined,
     bias: linears.some(({ biasAt }) => biasAt !== null),
     residual: residual !== undefined,

@@ -135,7 +135,12 @@ function richSpec(): ModelSpec {
 
 const SPECS = { 'tied head': tinySpec(true), 'own head': tinySpec(false), 'all that others add': richSpec() };
 
-function tinyOptions(spec: ModelSpec, random: Random, dora = false): DecoderReferenceOptions {
+interface Adapters {
+  readonly dora?: boolean;
+  readonly dropout?: boolean;
+}
+
+function tinyOptions(spec: ModelSpec, random: Random, { dora, dropout }: Adapters = {}): DecoderReferenceOptions {
   const normal = (count: number, deviation: number) => Float64Array.from(random.normal(count, deviation));
   const norm = (width = spec.hiddenSize) => normal(width, 0.3).map((w) => 1 - spec.norm.weightOffset + w);
   const weights = new Map([
@@ -160,12 +165,30 @@ function tinyOptions(spec: ModelSpec, random: Random, dora = false): DecoderRefe
     const norm = dora ? doraNormReference(weights.get(`${path}.weight`)!, { a, b, rank, scale: 1.5 }) : undefined;
     adapters.set(path, { rank, scale: 1.5, a, b, magnitude, norm });
   }
-  return { spec, weights, adapters, batch: tinyBatch(random, spec.vocabSize) };
+  const batch = tinyBatch(random, spec.vocabSize);
+  for (const [path, adapter] of dropout ? adapters : []) {
+    const values = random.uniform((batch.ids.length * adapter.a.length) / adapter.rank, 0, 1);
+    adapters.set(path, { ...adapter, mask: Float64Array.from(values, (value) => (value < 0.4 ? 0 : 1 / 0.6)) });
+  }
+  return { spec, weights, adapters, batch };
 }
 
-describe('DoRA', () => {
+test.each(linearPaths(tinySpec(true)))('dropout, $path: gradients of A and B', ({ path }) => {
   const random = new Random(Math.floor(Math.random() * 2 ** 32));
-  const options = tinyOptions(tinySpec(true), random, true);
+  const options = tinyOptions(tinySpec(true), random, { dropout: true });
+  const meanLoss = () => decoderReference(options).loss / options.batch.trainedTokens;
+  const { a, b } = options.adapters.get(path)!;
+  const gradient = decoderReference(options).gradients.get(path)!;
+  expect(gradientError(meanLoss, a, gradient.a, random, 4)).toBeLessThanOrEqual(TOLERANCE);
+  expect(gradientError(meanLoss, b, gradient.b, random, 4)).toBeLessThanOrEqual(TOLERANCE);
+});
+
+describe.each([
+  ['DoRA', false],
+  ['DoRA with dropout', true],
+])('%s', (_, dropout) => {
+  const random = new Random(Math.floor(Math.random() * 2 ** 32));
+  const options = tinyOptions(tinySpec(true), random, { dora: true, dropout });
   const { gradients, logits } = decoderReference(options);
   const meanLoss = () => decoderReference(options).loss / options.batch.trainedTokens;
 

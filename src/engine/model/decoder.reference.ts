@@ -31,7 +31,7 @@ export interface ReferenceAdapter {
   readonly b: Matrix;
   /** DoRA's, [outFeatures]. */
   readonly magnitude?: Matrix;
-  /** Factors on A's input [T, in]: dropout's. */
+  /** Factors on A's input [T, in]: dropout's. With DoRA they are on what its factor changes of W's, too. */
   readonly mask?: Matrix;
   /** Taken for DoRA's norm in place of that of W + s·B·A: its gradient treats the norm as a constant. */
   readonly norm?: Matrix;
@@ -108,13 +108,13 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
   const prefix = (layer: number) => `${spec.tensors.layerPrefix}${layer}.`;
   const normWeight = (name: string) => tensor(name).map((w) => w + weightOffset);
 
-  /** W·x + s·B·A·x (+ bias, not with DoRA). */
+  /** W·x + s·B·A·x' (+ bias), x' = dropout(x); with DoRA W·x' in place of W·x, and no bias. */
   const lowRankLinear = (layer: number, linear: LinearSpec, x: Matrix): Matrix => {
     const path = prefix(layer) + linear.name;
     const adapter = adapters.get(path);
     const { inFeatures: depth, outFeatures: width } = linear;
     return linearReference({
-      x,
+      x: adapter?.magnitude ? masked(x, adapter) : x,
       weight: tensor(`${path}.weight`),
       depth,
       width,
@@ -134,12 +134,19 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
     const adapter = adapters.get(path);
     const z = lowRankLinear(layer, linear, x);
     if (!adapter?.magnitude) return z;
-    const y = doraReference(z, adapter.magnitude, normOf(path, adapter));
+    // As PEFT adds it up: what the base weights make of x, and of x' what the magnitudes change.
+    const weight = tensor(`${path}.weight`);
+    const inner = matmulReference(masked(x, adapter), weight, linear.inFeatures, linear.outFeatures);
+    const base = matmulReference(x, weight, linear.inFeatures, linear.outFeatures);
+    const y = doraReference(z, adapter.magnitude, normOf(path, adapter)).map((v, i) => base[i] + v - inner[i]);
     if (!linear.bias) return y;
     const bias = tensor(`${path}.bias`);
     return y.map((value, i) => value + bias[i % bias.length]);
   };
-  /** dx = dy·W + s·(dy·B)·A; with u = x·Aᵀ and du = s·dy·B: dB = s·dyᵀ·u, dA = duᵀ·x. */
+  /**
+   * dx = dy·W + s·(dy·B)·A; with u = x·Aᵀ and du = s·dy·B: dB = s·dyᵀ·u, dA = duᵀ·x. With DoRA dz takes dy's place in all that
+   * comes from x', and dz − dy goes to it through W.
+   */
   const backwardLinear = (layer: number, linear: LinearSpec, x: Matrix, dOutput: Matrix): Matrix => {
     const path = prefix(layer) + linear.name;
     const { inFeatures, outFeatures } = linear;
@@ -148,7 +155,9 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
       adapter?.magnitude &&
       doraBackwardReference(dOutput, lowRankLinear(layer, linear, x), adapter.magnitude, normOf(path, adapter));
     const dy = dora?.dz ?? dOutput;
-    const dx = matmulTransposedReference(dy, tensor(`${path}.weight`), outFeatures, inFeatures);
+    const throughBase = (gradient: Matrix) =>
+      matmulTransposedReference(gradient, tensor(`${path}.weight`), outFeatures, inFeatures);
+    const dx = throughBase(dOutput);
     if (!adapter) return dx;
     const { rank, a, b } = adapter;
     const input = masked(x, adapter);
@@ -159,7 +168,9 @@ export function decoderReference(options: DecoderReferenceOptions): DecoderRefer
       b: matmulGradientReference(dy, u, outFeatures, rank).map((v) => v * adapter.scale),
       magnitude: dora?.dMagnitudes,
     });
-    return add(dx, masked(matmulTransposedReference(du, a, rank, inFeatures), adapter));
+    const dLowRank = matmulTransposedReference(du, a, rank, inFeatures);
+    const dInput = dora ? add(dLowRank, throughBase(dora.dz.map((v, i) => v - dOutput[i]))) : dLowRank;
+    return add(dx, masked(dInput, adapter));
   };
   /** Linears that share an input; outputs side by side. */
   const forwardLinears = (layer: number, group: readonly LinearSpec[], x: Matrix): Matrix => {

@@ -115,6 +115,19 @@ export function groupOf(d: AdaptedModel, layer: number, linears: readonly Linear
   };
 }
 
+/** One linear of a group by itself, and where its outputs begin among the group's. */
+export function linearOf(group: LinearGroup, i: number): { readonly weights: LinearGroup; readonly begin: number } {
+  const { outFeatures } = group.linears[i];
+  const begin = group.linears.slice(0, i).reduce((sum, before) => sum + before.outFeatures, 0);
+  return { weights: { ...group, linears: [group.linears[i]], outFeatures }, begin };
+}
+
+/** The same weights with no bias. */
+export const withoutBias = (group: LinearGroup): LinearGroup => ({
+  ...group,
+  linears: group.linears.map((linear) => ({ ...linear, biasAt: null })),
+});
+
 /** Arena tensors for one layer. `input` is the residual stream it reads. */
 export function layerActivations(
   plan: PlanBuilder,

@@ -19,6 +19,7 @@ import {
   groupOf,
   headNorms,
   type LayerActivations,
+  linearOf,
   qkvWidth,
 } from './decoder.ts';
 import { whole } from './decoder_forward.ts';
@@ -34,7 +35,8 @@ interface GroupBackward {
 /**
  * A group's backward pass in two halves: dx = dy·W + du·A with du = s·dy·B at once (dx null where nothing before this
  * group trains), the adapters' gradients when the function that it returns is called with the group's input, which may
- * have to be computed again first (Hu et al. 2021, differentiated).
+ * have to be computed again first (Hu et al. 2021, differentiated). With dropout the gradient of the adapter's input goes
+ * through each linear's mask: dx += mask·(du·A), with DoRA mask·(du·A + (dz − dy)·W), and dy·W in place of dz·W.
  */
 function groupBackward(
   plan: PlanBuilder,
@@ -49,15 +51,21 @@ function groupBackward(
   const norms = d.doraNorms?.tensor;
   // With DoRA the gradient before the magnitudes takes dy's place.
   const scaled = z && plan.tensor(`${layer} ${name} d before magnitudes`, plan.capacity * group.outFeatures * 4);
-  if (adapter && z && scaled && norms) doraBackward(plan, { group, adapter, norms, z, dy: dOutputs, dz: scaled });
+  const dropped = d.lora.dropout > 0;
+  // What dropout takes away goes around the magnitudes: W gets dy of the whole input, and dz − dy of what is kept.
+  const rest =
+    scaled && dropped && dx
+      ? plan.tensor(`${layer} ${name} d inside magnitudes`, plan.capacity * group.outFeatures * 4)
+      : undefined;
+  if (adapter && z && scaled && norms) doraBackward(plan, { group, adapter, norms, z, dy: dOutputs, dz: scaled, rest });
   const dy = whole(scaled ?? dOutputs, group.outFeatures);
   const u = activations.lowRank.get(linears[0]);
   const du = adapter && plan.tensor(`${layer} ${name} d(A·x)`, plan.capacity * adapter.columns * 4);
   if (adapter && du) lowRankBackward(plan, { dy, outFeatures, adapter, du });
-  const dropped = d.lora.dropout > 0;
   if (dx) {
     const lora = adapter && du && !dropped ? { u: du, adapter } : undefined;
-    matmulNf4(plan, { x: dy, y: whole(dx, inFeatures), group, transposed: true, lora });
+    const through = rest ? whole(dOutputs, group.outFeatures) : dy;
+    matmulNf4(plan, { x: through, y: whole(dx, inFeatures), group, transposed: true, lora });
   }
   if (!adapter || !u || !du) return () => {};
   const gradient = { inFeatures, dy, outFeatures, u, du, adapter };
@@ -66,11 +74,17 @@ function groupBackward(
     const part = adapter.parts[i];
     return part ? [{ i, part, mask: dropoutMask(d, layer, linear), linear }] : [];
   });
-  for (const { part, mask } of dx ? parts : []) {
+  for (const { i, part, mask, linear } of dx ? parts : []) {
     const { rank, uAt } = part;
     const aAt = adapter.aAt + uAt * inFeatures;
     const own = { tensor: du, stride: adapter.columns, at: uAt };
-    if (dx) dropoutExpand(plan, { mask, du: own, lora: adapter.parameters, aAt, rank, dx });
+    const addend = rest && plan.tensor(`${layer} ${linear.name} d after dropout`, plan.capacity * inFeatures * 4);
+    if (addend) {
+      const { weights, begin } = linearOf(group, i);
+      const x = { tensor: rest, stride: group.outFeatures, at: begin };
+      matmulNf4(plan, { x, y: whole(addend, inFeatures), group: weights, transposed: true });
+    }
+    if (dx) dropoutExpand(plan, { mask, du: own, lora: adapter.parameters, aAt, rank, dx, addend });
   }
   return (x) => {
     for (const { i, mask, linear } of parts) {

@@ -6,7 +6,7 @@ import { dropout } from '../kernels/dropout.ts';
 import { embedding } from '../kernels/embedding.ts';
 import { headNorm } from '../kernels/head_norm.ts';
 import { lowRankForward } from '../kernels/low_rank.ts';
-import { matmulNf4 } from '../kernels/matmul_nf4.ts';
+import { type GroupAdapter, matmulNf4 } from '../kernels/matmul_nf4.ts';
 import type { Columns } from '../kernels/matmul_reduce.ts';
 import { rmsNorm } from '../kernels/rms_norm.ts';
 import { rope } from '../kernels/rope.ts';
@@ -21,7 +21,9 @@ import {
   groupOf,
   headNorms,
   type LayerActivations,
+  linearOf,
   qkvWidth,
+  withoutBias,
 } from './decoder.ts';
 
 /** All columns of a tensor with `stride` columns. */
@@ -57,19 +59,33 @@ function lowRankOf(plan: PlanBuilder, d: Decoder, { layer, linears, x, activatio
   const { adapter, weights } = groupOf(d, layer, linears);
   const u = activations.lowRank.get(linears[0]);
   if (!adapter || !u) return null;
-  const { inFeatures } = weights;
   if (d.lora.dropout === 0) {
-    lowRankForward(plan, { x, inFeatures, adapter, u, strength: d.strength });
+    lowRankForward(plan, { x, inFeatures: weights.inFeatures, adapter, u, strength: d.strength });
     return { adapter, u };
   }
   for (const [i, linear] of linears.entries()) {
-    if (!adapter.parts[i]) continue;
-    const kept = plan.tensor(`${layer} ${linear.name} after dropout`, plan.capacity * inFeatures * 4);
-    dropout(plan, { mask: dropoutMask(d, layer, linear), x, y: kept });
-    const own = { ...adapter, parts: adapter.parts.map((part, j) => (i === j ? part : null)) };
-    lowRankForward(plan, { x: whole(kept, inFeatures), inFeatures, adapter: own, u });
+    const part = adapter.parts[i];
+    if (part) droppedLowRank(plan, d, { layer, linear, x, lora: { u, adapter: { ...adapter, parts: [part] } } });
   }
   return { adapter, u };
+}
+
+interface DroppedLinear {
+  readonly layer: number;
+  readonly linear: LinearSpec;
+  readonly x: Columns;
+  /** The adapter of this linear alone. */
+  readonly lora: { readonly adapter: GroupAdapter; readonly u: Tensor };
+}
+
+/** x' = dropout(x) by a linear's own mask, and its columns of u = s · A·x'. Returns x'. */
+function droppedLowRank(plan: PlanBuilder, d: Decoder, { layer, linear, x, lora }: DroppedLinear): Columns {
+  const { inFeatures } = linear;
+  const y = plan.tensor(`${layer} ${linear.name} after dropout`, plan.capacity * inFeatures * 4);
+  dropout(plan, { mask: dropoutMask(d, layer, linear), x, y });
+  const kept = whole(y, inFeatures);
+  lowRankForward(plan, { x: kept, inFeatures, ...lora });
+  return kept;
 }
 
 export interface GroupProduct extends GroupForward {
@@ -83,18 +99,53 @@ export interface GroupProduct extends GroupForward {
  */
 function groupForward(plan: PlanBuilder, d: Decoder, options: GroupProduct): void {
   const { layer, linears, x, y, activations, residual } = options;
+  if (d.lora.dropout > 0 && doraDropoutForward(plan, d, options)) return;
   const lora = lowRankOf(plan, d, options) ?? undefined;
   const group = d.weights.group(layer, linears);
   const z = activations.unscaled.get(linears[0]);
   if (z && lora && d.doraNorms) {
-    const unbiased = { ...group, linears: group.linears.map((linear) => ({ ...linear, biasAt: null })) };
-    matmulNf4(plan, { x, y: whole(z, group.outFeatures), group: unbiased, transposed: false, lora });
+    matmulNf4(plan, { x, y: whole(z, group.outFeatures), group: withoutBias(group), transposed: false, lora });
     const { adapter } = lora;
     if (y) doraForward(plan, { group, adapter, norms: d.doraNorms.tensor, z, y, residual, strength: d.strength });
     return;
   }
   if (!y) return;
   matmulNf4(plan, { x, y: whole(y, group.outFeatures), group, transposed: false, lora, residual });
+}
+
+/**
+ * DoRA with dropout. PEFT lets x through the base weights and x' = dropout(x), each linear's own, through the base weights
+ * and the adapter: y = W·x + (g − 1)·W·x' + g·s·B(A·x') with g = magnitude / norm. The same with one product fewer to keep:
+ * y = g·z + W·(x − x'), z = W·x' + s·B(A·x'). False, and nothing done, where the group has no such adapter.
+ */
+function doraDropoutForward(plan: PlanBuilder, d: Decoder, options: GroupProduct): boolean {
+  const { layer, linears, x, y, activations, residual } = options;
+  const { weights: group, adapter, name } = groupOf(d, layer, linears);
+  const u = activations.lowRank.get(linears[0]);
+  const z = activations.unscaled.get(linears[0]);
+  if (!adapter || !u || !z || !d.doraNorms) return false;
+  const { inFeatures, outFeatures } = group;
+  const temporary = (what: string, perToken: number) => plan.tensor(`${layer} ${what}`, plan.capacity * perToken * 4);
+  const beside = y && temporary(`${name} beside magnitudes`, outFeatures);
+  for (const [i, linear] of linears.entries()) {
+    const { weights, begin } = linearOf(withoutBias(group), i);
+    const columns = (tensor: Tensor): Columns => ({ tensor, stride: outFeatures, at: begin });
+    const product = { group: weights, transposed: false };
+    const part = adapter.parts[i];
+    if (!part) {
+      if (beside) matmulNf4(plan, { ...product, x, y: columns(beside) });
+      continue;
+    }
+    const lora = { u, adapter: { ...adapter, parts: [part] } };
+    const kept = droppedLowRank(plan, d, { layer, linear, x, lora });
+    matmulNf4(plan, { ...product, x: kept, y: columns(z), lora });
+    if (!beside) continue;
+    const taken = temporary(`${linear.name} taken by dropout`, inFeatures);
+    dropout(plan, { mask: dropoutMask(d, layer, linear), x, y: taken, complement: true });
+    matmulNf4(plan, { ...product, x: whole(taken, inFeatures), y: columns(beside) });
+  }
+  if (y && beside) doraForward(plan, { group, adapter, norms: d.doraNorms.tensor, z, y, beside, residual });
+  return true;
 }
 
 /** How a layer does what depends on where its tokens come from. */

@@ -60,6 +60,28 @@ export async function* tensorChunks(
   }
 }
 
+/** Bytes uploaded at a time. */
+const UPLOAD_BYTES = 8 * 2 ** 20;
+
+/** Streams a tensor into a buffer as it is, from a byte on. */
+export async function copyTensor(
+  gpu: Gpu,
+  source: WeightSource,
+  name: string,
+  buffer: GPUBuffer,
+  at: number,
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  const info = source.info(name);
+  if (!info) throw new MissingTensorError(name);
+  for await (const { offset, bytes } of tensorChunks(source, name, 0, info.byteLength, UPLOAD_BYTES)) {
+    if (!allFinite(bytes, info.dtype)) throw new NonFiniteWeightsError(name);
+    writePadded(gpu, buffer, at + offset, bytes);
+    await gpu.device.queue.onSubmittedWorkDone();
+    onBytes(bytes.byteLength);
+  }
+}
+
 /** A queue write is a multiple of 4 bytes; only a last odd half needs padding. */
 export function writePadded(gpu: Gpu, buffer: GPUBuffer, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
   const { queue } = gpu.device;

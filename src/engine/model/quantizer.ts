@@ -14,7 +14,7 @@ import { PlanBuilder } from '../plan/plan.ts';
 import { align, type BufferTensor, bufferTensor, view } from '../plan/tensor.ts';
 import type { FloatDtype, WeightSource } from '../weight_source.ts';
 import { MissingTensorError, NonFiniteWeightsError, tensorChunks, writePadded } from './float_tensor.ts';
-import type { LinearLayout } from './layer_layout.ts';
+import type { CodesLayout } from './layer_layout.ts';
 
 /** Elements quantized at a time: a whole number of blocks, at most 16 MiB of f32. */
 const CHUNK_ELEMENTS = 4 * 2 ** 20;
@@ -76,7 +76,7 @@ export class Quantizer {
     source: WeightSource,
     name: string,
     slab: BufferTensor,
-    layout: LinearLayout,
+    layout: CodesLayout,
     onBytes: (bytes: number) => void,
   ): Promise<void> {
     const info = source.info(name);
@@ -153,7 +153,7 @@ export class Quantizer {
     source: WeightSource,
     name: string,
     slab: BufferTensor,
-    layout: LinearLayout,
+    layout: CodesLayout,
     onBytes: (bytes: number) => void,
   ): Promise<void> {
     const info = source.quantized?.(name);

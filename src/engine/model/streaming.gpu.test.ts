@@ -10,14 +10,15 @@ import { randomBatch, randomWeights, tinySpec } from '../train/testing.ts';
 import { Trainer } from '../train/trainer.ts';
 import type { WeightSource } from '../weight_source.ts';
 import { NonFiniteWeightsError } from './float_tensor.ts';
-import { layerLayout } from './layer_layout.ts';
-import { ModelWeights, type QuantizedTensor, WeightBudgetError } from './weights.ts';
+import { layerLayouts } from './layer_layout.ts';
+import { quantizedSource } from './testing.ts';
+import { ModelWeights, WeightBudgetError } from './weights.ts';
 
 vi.setConfig({ testTimeout: 180_000 });
 
 const LAYERS = 5;
 const spec = tinySpec({ layers: LAYERS });
-const slab = layerLayout(spec, true).words * 4;
+const slab = layerLayouts(spec, { doubleQuant: true })[0].words * 4;
 /** Embedding and final norm. */
 const tables = 4 * spec.hiddenSize * (spec.vocabSize + 1);
 const budget = (slots: number) => tables + slots * slab;
@@ -30,16 +31,18 @@ afterAll(() => gpu.dispose());
 
 interface Settings {
   readonly slots: number | null;
+  /** Instead of so many slots. */
+  readonly bytes?: number;
   readonly source?: WeightSource;
   readonly keep?: KeepLayers;
   readonly dora?: boolean;
 }
 
-async function train({ slots, source = randomWeights(spec, 1), keep = KEEP_ALL, dora = false }: Settings) {
+async function train({ slots, bytes, source = randomWeights(spec, 1), keep = KEEP_ALL, dora = false }: Settings) {
   const lora = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: 'all-linear' };
   const model = await ModelWeights.load(gpu, spec, source, {
     doubleQuant: true,
-    budget: slots === null ? undefined : budget(slots),
+    budget: bytes ?? (slots === null ? undefined : budget(slots)),
   });
   const { weights } = gpu.ledger.byCategory();
   const trainer = await Trainer.create(gpu, {
@@ -89,53 +92,55 @@ test.each<[string, Omit<Settings, 'slots'>]>([
   expect(roomy.stepBytes).toBe(0);
 });
 
-/** A source that holds what was quantized before, as a local cache does; counts what is read. */
-async function quantizedSource(): Promise<{ source: WeightSource; reads: Map<string, number> }> {
-  const floats = randomWeights(spec, 1);
-  const model = await ModelWeights.load(gpu, spec, floats, { doubleQuant: true });
-  const tensors = new Map<string, QuantizedTensor>();
-  for await (const tensor of model.quantized()) tensors.set(`${tensor.name}.weight`, tensor);
-  model.dispose();
-  const reads = new Map<string, number>();
-  const source: WeightSource = {
-    info: (name) => (tensors.has(name) ? undefined : floats.info(name)),
-    async read(name, begin, end) {
-      reads.set(name, (reads.get(name) ?? 0) + 1);
-      const tensor = tensors.get(name);
-      return tensor ? Uint8Array.from(tensor.packed.subarray(begin, end)) : floats.read(name, begin, end);
-    },
-    quantized(name) {
-      const tensor = tensors.get(name);
-      return (
-        tensor && {
-          quantType: 'nf4',
-          doubleQuant: true,
-          codeBytes: tensor.packed.length,
-          blocks: tensor.absmax.length,
-        }
-      );
-    },
-    async scales(name) {
-      const { absmax, nestedAbsmax, nestedOffset } = tensors.get(name)!;
-      return {
-        absmax: Uint8Array.from(absmax),
-        nested: { offset: nestedOffset!, absmax: Float32Array.from(nestedAbsmax!) },
-      };
-    },
-  };
-  return { source, reads };
-}
-
 test('a source in 4 bits is read whenever a layer comes, to the same numbers', async () => {
-  const { source, reads } = await quantizedSource();
+  const { source, reads } = await quantizedSource(gpu, spec);
   const resident = await train({ slots: null });
   const streamed = await train({ slots: 2, source });
   expect(streamed.numbers).toEqual(resident.numbers);
   expect(reads.get('model.layers.2.mlp.down_proj.weight')).toBeGreaterThan(8);
 });
 
+const FLOATS = ['1.mlp.down_proj', '3.self_attn.q_proj', '4.mlp.gate_proj', '4.self_attn.o_proj'].map(
+  (path) => `model.layers.${path}`,
+);
+
+const IN_FLOATS = { doubleQuant: true, floats: { dtype: 'BF16' as const, paths: FLOATS } };
+const SIZES = layerLayouts(spec, IN_FLOATS).map(({ words }) => words * 4);
+/** Bytes of the weights where each slot fits the largest of the layers that go through it. */
+const THREE = tables + Math.max(SIZES[0], SIZES[3]) + Math.max(SIZES[1], SIZES[4]) + SIZES[2];
+const TWO = tables + Math.max(SIZES[0], SIZES[2], SIZES[4]) + Math.max(SIZES[1], SIZES[3]);
+
+test('layers with linears in floats pass through slots that fit the largest of theirs', async () => {
+  expect(new Set(SIZES).size).toBe(4);
+  const { source } = await quantizedSource(gpu, spec, FLOATS);
+  const resident = await train({ slots: null, source });
+  expect(resident.weights).toBe(SIZES.reduce((sum, bytes) => sum + bytes, tables));
+  const streamed = await train({ slots: null, bytes: THREE - 1, source });
+  expect(streamed).toMatchObject({ slots: 2, weights: TWO, numbers: resident.numbers });
+  const predicted = (budget?: number) =>
+    predictMemory(gpu.capabilities, { spec, ...IN_FLOATS, tableDtype: 'F32', budget }, null).bytes.weights;
+  expect([predicted(), predicted(THREE), predicted(THREE - 1)]).toEqual([resident.weights, THREE, TWO]);
+});
+
+test('elements that are not numbers are found when their layer comes', async () => {
+  const { source } = await quantizedSource(gpu, spec, FLOATS);
+  const broken: WeightSource = {
+    ...source,
+    async read(name, begin, end) {
+      const bytes = await source.read(name, begin, end);
+      if (name.includes('layers.4.mlp.gate')) bytes.set([0x80, 0x7f], 2);
+      return bytes;
+    },
+  };
+  await expect(train({ slots: null, bytes: TWO, source: broken })).rejects.toThrow(NonFiniteWeightsError);
+  await expect(train({ slots: null, source: broken })).rejects.toThrow(
+    /layers\.4\.mlp\.gate_proj\.weight contains NaN/,
+  );
+  expect(gpu.ledger.leaks()).toEqual([]);
+});
+
 test('scales that are not numbers are found when their layer comes', async () => {
-  const { source } = await quantizedSource();
+  const { source } = await quantizedSource(gpu, spec);
   const scales = source.scales!.bind(source);
   const broken: WeightSource = {
     ...source,

@@ -3,8 +3,10 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { readBuffer } from '../device/readback.ts';
 import { randomWeights, tinySpec } from '../train/testing.ts';
-import { type WeightCache, WeightCacheError } from '../weight_cache.ts';
+import { layerSection, type WeightCache, WeightCacheError } from '../weight_cache.ts';
 import type { WeightSource } from '../weight_source.ts';
+import { StoredSlabs } from './slabs.ts';
+import { quantizedSource } from './testing.ts';
 import { ModelWeights } from './weights.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -70,7 +72,7 @@ test.each([
   const all = source.bytes;
   const load = () => ModelWeights.load(gpu, spec, source, { doubleQuant: true, cache, ...options });
   const { dtype, slabBytes, ...first } = await used(await load(), async (model) => ({
-    ...{ dtype: model.embedding.dtype, slabBytes: model.layout.words * 4, contents: await contents(model) },
+    ...{ dtype: model.embedding.dtype, slabBytes: model.layouts[0].words * 4, contents: await contents(model) },
   }));
   expect(first.contents).toEqual(plain);
   // A load that was cut off after a layer: what is there is not read again.
@@ -82,12 +84,46 @@ test.each([
   const kept = { quantType: 'nf4' as const, doubleQuant: true, tableDtype: dtype };
   expect(await used(await ModelWeights.fromCache(gpu, spec, cache, kept), contents)).toEqual(plain);
   // Two layers of four fit: the others pass through.
-  const total = await used(ModelWeights.blank(gpu, spec, true, dtype), async () => gpu.ledger.total());
+  const total = await used(ModelWeights.blank(gpu, spec, { doubleQuant: true }, dtype), async () => gpu.ledger.total());
   const budget = total - 2 * slabBytes;
   const streamed = await ModelWeights.fromCache(gpu, spec, cache, { ...kept, budget });
   expect(streamed.slots.count).toBe(2);
   expect(await used(streamed, contents)).toEqual(plain);
   cache.sections.delete('layer/1');
   await expect(ModelWeights.fromCache(gpu, spec, cache, kept)).rejects.toThrow(WeightCacheError);
+  expect(gpu.ledger.leaks()).toEqual([]);
+});
+
+test('linears that are not in 4 bits go through it as they are', async () => {
+  const paths = ['model.layers.0.mlp.down_proj', 'model.layers.2.self_attn.q_proj', 'model.layers.2.mlp.up_proj'];
+  const { source } = await quantizedSource(gpu, spec, paths);
+  const cache = new MapCache();
+  const load = (budget?: number) => ModelWeights.load(gpu, spec, source, { doubleQuant: false, cache, budget });
+  const { layouts, formats, total } = await used(await load(), async (model) => ({
+    ...{ layouts: model.layouts, formats: model.formats, total: gpu.ledger.total() },
+  }));
+  expect(formats).toEqual({ doubleQuant: true, floats: { dtype: 'BF16', paths } });
+  const slabs = new StoredSlabs(spec, layouts, source, { quantType: 'nf4', doubleQuant: true });
+  const same = async () => {
+    for (const i of spec.layers.keys()) expect(cache.sections.get(layerSection(i))).toEqual(await slabs.read(i));
+  };
+  await same();
+  const kept = { quantType: 'nf4' as const, ...formats, tableDtype: 'F32' as const };
+  await used(await ModelWeights.fromCache(gpu, spec, cache, kept), async () => expect(gpu.ledger.total()).toBe(total));
+  // Layers of other sizes before them leave nothing in a slot that would be kept with them.
+  cache.sections.clear();
+  await used(await load(total - 4 * layouts[3].words), async (model) => expect(model.slots.count).toBeLessThan(4));
+  const withoutGaps = (bytes: Uint8Array, layer: number) =>
+    [...layouts[layer].linears.values()].map(({ codesAt, codesWords }) =>
+      bytes.slice(codesAt * 4, (codesAt + codesWords) * 4).join(),
+    );
+  for (const i of spec.layers.keys()) {
+    const section = cache.sections.get(layerSection(i))!;
+    expect(withoutGaps(section, i)).toEqual(withoutGaps(await slabs.read(i), i));
+  }
+  await expect(
+    ModelWeights.fromCache(gpu, spec, cache, { ...kept, floats: null }),
+    'a cache of another layout',
+  ).rejects.toThrow(WeightCacheError);
   expect(gpu.ledger.leaks()).toEqual([]);
 });

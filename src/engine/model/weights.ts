@@ -3,9 +3,10 @@
  * fit a budget, there are fewer slots than layers, which then pass through them.
  */
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
+import { linearPaths } from '../../formats/stored_linears.ts';
 import { allocate, OutOfGpuMemoryError } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
-import { readable } from '../device/ledger.ts';
+import { GpuMemoryError, readable } from '../device/ledger.ts';
 import { readBuffer } from '../device/readback.ts';
 import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { LinearGroup } from '../kernels/matmul_nf4.ts';
@@ -15,12 +16,13 @@ import type { PlanBuilder } from '../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
 import { FINAL_NORM_SECTION, layerSection, type WeightCache, WeightCacheError } from '../weight_cache.ts';
 import type { WeightSource } from '../weight_source.ts';
-import { readSmallTensor, writePadded } from './float_tensor.ts';
-import { type LayerLayout, layerLayout, TABLE_WORDS } from './layer_layout.ts';
+import { copyTensor, readSmallTensor, writePadded } from './float_tensor.ts';
+import { type CodesLayout, type LayerLayout, type LinearFormats, layerLayouts, TABLE_WORDS } from './layer_layout.ts';
 import { LayerRing, type StreamingFigures } from './layer_ring.ts';
-import { type Quantization, Quantizer } from './quantizer.ts';
+import { Quantizer } from './quantizer.ts';
 import { allocateRowShards, loadRowShards, type RowShards, tablePieces } from './row_shards.ts';
 import { HostSlabs, StoredSlabs } from './slabs.ts';
+import { storedFormats } from './stored_formats.ts';
 
 /** Sections of a cache that are read and checked at a time: their hashes are computed beside each other. */
 const READ_AHEAD = 6;
@@ -44,7 +46,9 @@ export interface QuantizedTensor {
 
 export class ModelWeights {
   readonly spec: ModelSpec;
-  readonly layout: LayerLayout;
+  readonly formats: LinearFormats;
+  /** One a layer. */
+  readonly layouts: readonly LayerLayout[];
   /** As the options or the checkpoint had it. */
   readonly quantType: QuantType;
   readonly embedding: RowShards;
@@ -58,8 +62,9 @@ export class ModelWeights {
   private constructor(
     gpu: Gpu,
     spec: ModelSpec,
-    layout: LayerLayout,
+    formats: LinearFormats,
     parts: {
+      layouts: readonly LayerLayout[];
       slots: readonly BufferTensor[];
       ring: LayerRing | null;
       finalNorm: BufferTensor;
@@ -71,7 +76,8 @@ export class ModelWeights {
     this.quantType = quantType;
     this.#gpu = gpu;
     this.spec = spec;
-    this.layout = layout;
+    this.formats = formats;
+    this.layouts = parts.layouts;
     this.#slots = parts.slots;
     this.#ring = parts.ring;
     this.#finalNorm = parts.finalNorm;
@@ -80,9 +86,9 @@ export class ModelWeights {
   }
 
   /**
-   * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to 4 bits, or as the checkpoint has
-   * them already: then as it is, whatever the options say. Layers beyond the budget, or beyond what the device has room for,
-   * are kept in host memory, or read from the source whenever they are needed where it has them in 4 bits.
+   * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to 4 bits; one that has them in 4
+   * bits already, or some of them, as it is, whatever the options say. Layers beyond the budget, or beyond what the device has
+   * room for, are kept in host memory, or read from the source whenever they are needed where it has them in 4 bits.
    *
    * @throws WeightBudgetError, NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
    */
@@ -106,12 +112,12 @@ export class ModelWeights {
   ): Promise<ModelWeights> {
     const cache = options.cache ?? null;
     const linears = layerLinears(spec);
-    const linearNames = spec.layers.flatMap((_, i) =>
-      linears.map(({ name }) => `${spec.tensors.layerPrefix}${i}.${name}.weight`),
-    );
-    const quantized = quantizationOf(source, linearNames);
-    const quantization = quantized ?? { quantType: options.quantType ?? 'nf4', doubleQuant: options.doubleQuant };
-    const layout = layerLayout(spec, quantization.doubleQuant);
+    const linearNames = linearPaths(spec).map((path) => `${path}.weight`);
+    const quantized = storedFormats(spec, source);
+    const quantType = quantized?.quantType ?? options.quantType ?? 'nf4';
+    const { doubleQuant, floats }: LinearFormats = quantized ?? options;
+    const formats = { doubleQuant, floats: floats ?? null };
+    const layouts = layerLayouts(spec, formats);
     const names = [spec.tensors.embedding, ...(spec.tiedHead ? [] : [spec.tensors.head])];
     const bytesOf = (name: string) => source.info(name)?.byteLength ?? 0;
     const linearBytes = (name: string) => source.quantized?.(name)?.codeBytes ?? bytesOf(name);
@@ -124,7 +130,11 @@ export class ModelWeights {
       options.onLoading?.({ loadedBytes, totalBytes, tensor });
     };
     const before = new Set(gpu.ledger.buffers());
-    const quantizer = new Quantizer(gpu, quantization, Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)));
+    const quantizer = new Quantizer(
+      gpu,
+      { quantType, doubleQuant },
+      Math.max(...linears.map((l) => l.inFeatures * l.outFeatures)),
+    );
     try {
       const toBytes = options.tablesInBytes ? quantizer : null;
       const rows = (name: string) => loadRowShards(gpu, source, name, toBytes, progress(name), cache);
@@ -138,7 +148,7 @@ export class ModelWeights {
       const lastNorm = await norm(spec.tensors.finalNorm);
       write(finalNorm, 0, lastNorm);
       await cache?.write(FINAL_NORM_SECTION, new Uint8Array(lastNorm.buffer));
-      const slots = await withRoom(gpu, spec, (most) => allocateSlots(gpu, spec, layout, options.budget, most));
+      const slots = await withRoom(gpu, spec, (most) => allocateSlots(gpu, layouts, options.budget, most));
       const kept = new HostSlabs();
       const held: (number | null)[] = slots.map(() => null);
       const streams = slots.length < spec.layers.length;
@@ -148,6 +158,7 @@ export class ModelWeights {
         if (streams && stored && i >= slots.length) break;
         const prefix = `${spec.tensors.layerPrefix}${i}.`;
         const slab = slots[i % slots.length];
+        const layout = layouts[i];
         held[i % slots.length] = i;
         const cached = await cache?.read(layerSection(i));
         if (cached?.byteLength === layout.words * 4) {
@@ -157,12 +168,14 @@ export class ModelWeights {
           progress(name)(sum(linears.map((linear) => linearBytes(`${prefix}${linear.name}.weight`))));
           continue;
         }
-        write(slab, 0, CODEBOOKS[quantization.quantType]);
+        write(slab, 0, CODEBOOKS[quantType]);
         write(slab, TABLE_WORDS - DYNAMIC_MAP.length, DYNAMIC_MAP);
         for (const [name, { at }] of layout.norms) write(slab, at, await norm(`${prefix}${name}.weight`));
         for (const [name, linear] of layout.linears) {
           const tensor = `${prefix}${name}.weight`;
-          if (quantized) await quantizer.copy(source, tensor, slab, linear, progress(tensor));
+          if (linear.dtype !== null)
+            await copyTensor(gpu, source, tensor, slab.buffer, linear.codesAt * 4, progress(tensor));
+          else if (quantized) await quantizer.copy(source, tensor, slab, linear, progress(tensor));
           else await quantizer.quantize(source, tensor, slab, linear, progress(tensor));
           if (linear.biasAt !== null)
             write(slab, linear.biasAt, await readSmallTensor(source, `${prefix}${name}.bias`));
@@ -176,10 +189,10 @@ export class ModelWeights {
       }
       await quantizer.checkFinite();
       quantizer.dispose();
-      const slabs = stored ? new StoredSlabs(spec, layout, source, stored) : kept;
+      const slabs = stored ? new StoredSlabs(spec, layouts, source, stored) : kept;
       const ring = streams ? new LayerRing(gpu, slots, slabs, held) : null;
-      const parts = { slots, ring, finalNorm, embedding, head };
-      return new ModelWeights(gpu, spec, layout, parts, quantization.quantType);
+      const parts = { layouts, slots, ring, finalNorm, embedding, head };
+      return new ModelWeights(gpu, spec, formats, parts, quantType);
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
@@ -195,10 +208,9 @@ export class ModelWeights {
     gpu: Gpu,
     spec: ModelSpec,
     cache: Pick<WeightCache, 'read'>,
-    options: {
+    options: LinearFormats & {
       /** What the codes stand for. */
       readonly quantType: QuantType;
-      readonly doubleQuant: boolean;
       readonly tableDtype: TableDtype;
       /** As of {@link load}; layers beyond it are kept in host memory. */
       readonly budget?: number;
@@ -206,13 +218,14 @@ export class ModelWeights {
       readonly signal?: AbortSignal;
     },
   ): Promise<ModelWeights> {
-    const { quantType, doubleQuant, tableDtype, budget } = options;
+    const { quantType, doubleQuant, floats, tableDtype, budget } = options;
+    const formats = { doubleQuant, floats: floats ?? null };
     const before = new Set(gpu.ledger.buffers());
     try {
       const model = await withRoom(gpu, spec, (most) =>
-        ModelWeights.blank(gpu, spec, doubleQuant, tableDtype, budget, most),
+        ModelWeights.blank(gpu, spec, formats, tableDtype, budget, most),
       );
-      const { layout, embedding, head } = model;
+      const { layouts, embedding, head } = model;
       const [slots, finalNorm] = [model.#slots, model.#finalNorm];
       const { tensors } = spec;
       const tables = [
@@ -225,7 +238,7 @@ export class ModelWeights {
       const sections = [
         ...tables.map((piece) => ({ ...piece, layer: null })),
         place(FINAL_NORM_SECTION, finalNorm, spec.hiddenSize * 4, null),
-        ...spec.layers.map((_, i) => place(layerSection(i), slots[i % slots.length], layout.words * 4, i)),
+        ...spec.layers.map((_, i) => place(layerSection(i), slots[i % slots.length], layouts[i].words * 4, i)),
       ];
       const kept = new HostSlabs();
       const streams = slots.length < spec.layers.length;
@@ -253,7 +266,7 @@ export class ModelWeights {
       const last = spec.layers.length - 1;
       const held = slots.map((_, slot) => last - ((last - slot) % slots.length));
       const ring = streams ? new LayerRing(gpu, slots, kept, held) : null;
-      return new ModelWeights(gpu, spec, layout, { slots, ring, finalNorm, embedding, head }, quantType);
+      return new ModelWeights(gpu, spec, formats, { layouts, slots, ring, finalNorm, embedding, head }, quantType);
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
       throw error;
@@ -264,18 +277,18 @@ export class ModelWeights {
   static blank(
     gpu: Gpu,
     spec: ModelSpec,
-    doubleQuant: boolean,
+    formats: LinearFormats,
     tableDtype: TableDtype,
     budget?: number,
     mostSlots?: number,
   ): ModelWeights {
-    const layout = layerLayout(spec, doubleQuant);
+    const layouts = layerLayouts(spec, formats);
     const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
     const embedding = table(spec.tensors.embedding);
     const head = spec.tiedHead ? embedding : table(spec.tensors.head);
     const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
-    const slots = allocateSlots(gpu, spec, layout, budget, mostSlots);
-    return new ModelWeights(gpu, spec, layout, { slots, ring: null, finalNorm, embedding, head });
+    const slots = allocateSlots(gpu, layouts, budget, mostSlots);
+    return new ModelWeights(gpu, spec, formats, { layouts, slots, ring: null, finalNorm, embedding, head });
   }
 
   /** Slots for layers, and how many layers there are. */
@@ -304,20 +317,21 @@ export class ModelWeights {
 
   /** Linears of a layer that share an input. */
   group(layer: number, linears: readonly LinearSpec[]): LinearGroup {
+    const places = linears.map(({ name }) => this.layouts[layer].linears.get(name)!);
     return {
       slab: this.#slot(layer),
-      doubleQuant: this.layout.doubleQuant,
-      linears: linears.map(({ name, inFeatures, outFeatures }) => {
-        const { codesAt, absmaxAt, nestedAt, biasAt } = this.layout.linears.get(name)!;
-        return { codesAt, absmaxAt, nestedAt, biasAt, inFeatures, outFeatures };
-      }),
+      doubleQuant: this.formats.doubleQuant,
+      floats: places.find(({ dtype }) => dtype !== null)?.dtype ?? null,
+      linears: places.map(({ linear: { inFeatures, outFeatures }, codesAt, absmaxAt, nestedAt, biasAt }) => ({
+        ...{ codesAt, absmaxAt, nestedAt, biasAt, inFeatures, outFeatures },
+      })),
       inFeatures: linears[0].inFeatures,
       outFeatures: linears.reduce((sum, { outFeatures }) => sum + outFeatures, 0),
     };
   }
 
   norm(layer: number, name: string): NormWeight {
-    const { at, width } = this.layout.norms.get(name)!;
+    const { at, width } = this.layouts[layer].norms.get(name)!;
     return { tensor: this.#slot(layer), at, width, epsilon: this.spec.norm.epsilon };
   }
 
@@ -325,24 +339,25 @@ export class ModelWeights {
     return { tensor: this.#finalNorm, at: 0, width: this.spec.hiddenSize, epsilon: this.spec.norm.epsilon };
   }
 
-  /** Reads every quantized linear back, as bitsandbytes' bytes. */
+  /** Reads every linear in 4 bits back, as bitsandbytes' bytes. */
   async *quantized(): AsyncGenerator<QuantizedTensor> {
     for (let i = 0; i < this.spec.layers.length; i++) {
       const slab = await this.#ring?.read(i);
-      for (const name of this.layout.linears.keys()) yield await this.#linear(i, name, slab);
+      for (const [name, layout] of this.layouts[i].linears) {
+        if (layout.dtype === null) yield await this.#linear(i, name, layout, slab);
+      }
     }
   }
 
-  /** Reads a linear of a layer back; `name` is its path in the layer, `self_attn.q_proj`. */
-  async readQuantized(layer: number, name: string): Promise<QuantizedTensor> {
-    if (!this.spec.layers[layer]) throw new RangeError(`There is no layer ${layer}.`);
-    return this.#linear(layer, name, await this.#ring?.read(layer));
+  /** Reads a linear of a layer back; `name` is its path in the layer, `self_attn.q_proj`. Null where it is not in 4 bits. */
+  async readQuantized(layer: number, name: string): Promise<QuantizedTensor | null> {
+    const layout = this.layouts[layer]?.linears.get(name);
+    if (!layout) throw new RangeError(`There is no ${name} in layer ${layer}.`);
+    return layout.dtype === null ? this.#linear(layer, name, layout, await this.#ring?.read(layer)) : null;
   }
 
   /** `slab`: the layer's, where layers pass through the slots. */
-  async #linear(layer: number, name: string, slab: Uint8Array | undefined): Promise<QuantizedTensor> {
-    const l = this.layout.linears.get(name);
-    if (!l) throw new RangeError(`There is no ${name} in layer ${layer}.`);
+  async #linear(layer: number, name: string, l: CodesLayout, slab: Uint8Array | undefined): Promise<QuantizedTensor> {
     const read = async (at: number, words: number) =>
       slab?.slice(at * 4, (at + words) * 4).buffer ??
       (await readBuffer(this.#gpu, this.#slot(layer).buffer, at * 4, words * 4));
@@ -372,28 +387,6 @@ export class ModelWeights {
   }
 }
 
-/** Linears of one checkpoint that are quantized in different ways, or some of them not. */
-export class MixedQuantizationError extends Error {
-  override name = 'MixedQuantizationError';
-}
-
-/** How a checkpoint holds its linears; null where it holds them in floats. */
-function quantizationOf(source: WeightSource, names: readonly string[]): Quantization | null {
-  let first: { readonly name: string; readonly text: string; readonly quantization: Quantization | null } | null = null;
-  for (const name of names) {
-    const info = source.quantized?.(name);
-    const quantization = info ? { quantType: info.quantType, doubleQuant: info.doubleQuant } : null;
-    const text = info ? `${info.quantType}${info.doubleQuant ? ' with double quantization' : ''}` : 'not quantized';
-    first ??= { name, text, quantization };
-    if (first.text === text) continue;
-    throw new MixedQuantizationError(
-      `${first.name} is ${first.text}, but ${name} is ${text}: such mixtures cannot be trained yet. ` +
-        'Choose the same model in 16 bit: it is quantized here.',
-    );
-  }
-  return first?.quantization ?? null;
-}
-
 /** Weights that do not fit their budget even if layers pass through two slots. */
 export class WeightBudgetError extends Error {
   override name = 'WeightBudgetError';
@@ -413,26 +406,44 @@ async function withRoom<T>(gpu: Gpu, { layers }: ModelSpec, make: (mostSlots: nu
   }
 }
 
-/** A slot a layer, or as many as the budget leaves beside the weights that are allocated already. */
+/** Bytes of each of so many slots: layer i goes through slot i modulo their number. */
+const slotBytes = (layouts: readonly LayerLayout[], count: number): number[] =>
+  Array.from({ length: count }, (_, slot) =>
+    Math.max(...layouts.filter((_, i) => i % count === slot).map(({ words }) => words * 4)),
+  );
+
+/**
+ * A slot a layer, or as many as the budget leaves beside the weights that are allocated already.
+ *
+ * @throws WeightBudgetError where two are too many, GpuMemoryError where kernels could not bind one
+ */
 function allocateSlots(
   gpu: Gpu,
-  spec: ModelSpec,
-  layout: LayerLayout,
+  layouts: readonly LayerLayout[],
   budget?: number,
   most = Number.POSITIVE_INFINITY,
 ): BufferTensor[] {
-  const bytes = layout.words * 4;
-  const layers = spec.layers.length;
-  const room = budget === undefined ? layers : Math.floor((budget - gpu.ledger.byCategory().weights) / bytes);
-  const least = Math.min(LEAST_SLOTS, layers);
-  if (room < least) {
-    const needed = gpu.ledger.byCategory().weights + least * bytes;
-    throw new WeightBudgetError(
-      `The weights may take ${readable(budget ?? 0)}; embedding, head and two layers need ${readable(needed)}. Raise ` +
-        'weight_memory_budget, or pick a smaller model.',
+  const { weights } = gpu.ledger.byCategory();
+  const sum = (sizes: readonly number[]) => sizes.reduce((a, b) => a + b, 0);
+  const least = Math.min(LEAST_SLOTS, layouts.length);
+  let sizes = slotBytes(layouts, Math.min(layouts.length, most));
+  while (budget !== undefined && weights + sum(sizes) > budget) {
+    if (sizes.length === least) {
+      throw new WeightBudgetError(
+        `The weights may take ${readable(budget)}; embedding, head and two layers need ${readable(weights + sum(sizes))}. ` +
+          'Raise weight_memory_budget, or pick a smaller model.',
+      );
+    }
+    sizes = slotBytes(layouts, sizes.length - 1);
+  }
+  const [largest, limit] = [Math.max(...sizes), gpu.capabilities.maxBindingBytes];
+  if (largest > limit) {
+    throw new GpuMemoryError(
+      `A layer of this model has ${readable(largest)} of weights; this device reads at most ${readable(limit)} of one buffer. ` +
+        'Pick a smaller model, or one with fewer linears in 16 bits.',
     );
   }
-  return Array.from({ length: Math.min(layers, room, most) }, (_, i) => weightBuffer(gpu, `layer slot ${i}`, bytes));
+  return sizes.map((bytes, i) => weightBuffer(gpu, `layer slot ${i}`, bytes));
 }
 
 function weightBuffer(gpu: Gpu, label: string, size: number): BufferTensor {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { adaptedLinears, type LoraSettings } from '../../formats/lora.ts';
 import type { ModelSpec } from '../../formats/model_spec.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
+import { quantizedSource } from '../model/testing.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from './kept_layers.ts';
 import { type MomentsOptions, RESIDENT } from './paging/moments.ts';
@@ -28,13 +29,15 @@ const LORA: NonNullable<Case['lora']> = { r: 4, lora_alpha: 8, use_rslora: false
 interface Case {
   readonly spec?: ModelSpec;
   readonly doubleQuant?: boolean;
-  readonly lora?: LoraSettings & { readonly use_dora?: boolean };
+  readonly lora?: LoraSettings & { readonly use_dora?: boolean; readonly dropout?: number };
   readonly capacity?: number;
   readonly keep?: KeepLayers;
   readonly loraPlusRatio?: number;
   readonly device?: () => Gpu;
   readonly tablesInBytes?: boolean;
   readonly moments?: MomentsOptions;
+  /** Linears of a checkpoint in 4 bits that are not. */
+  readonly floats?: readonly string[];
 }
 
 test.each<[string, Case]>([
@@ -48,6 +51,7 @@ test.each<[string, Case]>([
     { lora: { ...LORA, target_modules: ['q_proj', 'down_proj'], rank_pattern: { q_proj: 9 } } },
   ],
   ['DoRA and LoRA+', { lora: { ...LORA, use_dora: true }, loraPlusRatio: 4 }],
+  ['DoRA with dropout', { lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
   ['all layers recomputed', { spec: tinySpec({ layers: 5 }), keep: KEEP_NONE }],
   ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
   ['all that the device may hold', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { totalBytes: 4_000_000 } }],
@@ -64,6 +68,10 @@ test.each<[string, Case]>([
   ],
   ['a large vocabulary at default limits', { spec: tinySpec({ vocabSize: 50_000 }), device: () => weak }],
   ['tables in 8 bits', { spec: tinySpec({ tiedHead: false }), tablesInBytes: true }],
+  [
+    'some linears in 16 bits',
+    { spec: tinySpec({ layers: 3 }), floats: ['model.layers.0.mlp.down_proj', 'model.layers.2.self_attn.k_proj'] },
+  ],
 ])('%s: the same bytes', async (_, one) => {
   const {
     spec = tinySpec(),
@@ -74,15 +82,18 @@ test.each<[string, Case]>([
     loraPlusRatio = 1,
     tablesInBytes = false,
     moments = RESIDENT,
+    floats: paths,
   } = one;
   const device = one.device?.() ?? gpu;
   const run = {
-    lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: 0 },
+    lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: lora.dropout ?? 0 },
     ...{ capacity, positions: capacity, precision: 'f32' as const },
   };
-  const model = { spec, doubleQuant, tableDtype: tablesInBytes ? ('I8' as const) : ('F32' as const) };
+  const floats = paths && { dtype: 'BF16' as const, paths };
+  const model = { spec, doubleQuant, floats, tableDtype: tablesInBytes ? ('I8' as const) : ('F32' as const) };
   const predicted = predictMemory(device.capabilities, model, { ...run, keep, loraPlusRatio, moments });
-  const weights = await ModelWeights.load(device, spec, randomWeights(spec, 1), { doubleQuant, tablesInBytes });
+  const source = paths ? (await quantizedSource(device, spec, paths)).source : randomWeights(spec, 1);
+  const weights = await ModelWeights.load(device, spec, source, { doubleQuant, tablesInBytes });
   expect(device.ledger.byCategory()).toEqual(predictMemory(device.capabilities, model, null).bytes);
   const trainer = await Trainer.create(device, {
     ...run,

@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { adaptedLinears } from '../../formats/lora.ts';
 import { parseModelConfig } from '../../formats/model_config.ts';
 import type { Capabilities } from '../device/capabilities.ts';
+import { GpuMemoryError } from '../device/ledger.ts';
 import { KEEP_ALL, KEEP_NONE } from './kept_layers.ts';
 import { RESIDENT } from './paging/moments.ts';
 import { predictMemory } from './predict_memory.ts';
@@ -95,4 +96,16 @@ test('every model fits bindings of 128 MiB: vocabularies are sharded', () => {
     const { bytes } = predictMemory(DEFAULT, { spec, doubleQuant: true, tableDtype: 'BF16' }, null);
     expect(bytes.weights / 1e6 / model[9]).toBeLessThan(1.03);
   }
+});
+
+test('a layer that no binding holds is refused before anything is loaded', () => {
+  const spec = specOf(MODELS['Llama-3.1-8B']);
+  const floats = { dtype: 'BF16' as const, paths: ['model.layers.5.mlp.down_proj'] };
+  const held = { spec, doubleQuant: true, floats, tableDtype: 'BF16' as const };
+  expect(() => predictMemory(DEFAULT, held, null)).toThrow(GpuMemoryError);
+  expect(() => predictMemory(DEFAULT, held, null)).toThrow(/A layer .* reads at most 128.0 MiB .*fewer linears/);
+  // The control: a device that reads more, where the linear takes two bytes a weight and no scales.
+  const { bytes } = predictMemory(ROOMY, held, null);
+  const less = predictMemory(ROOMY, { ...held, floats: null }, null).bytes;
+  expect((bytes.weights - less.weights) / (4096 * 14336)).toBeCloseTo(2 - 0.5159, 3);
 });

@@ -7,6 +7,7 @@ import { reserveGenerator } from '../generate/generator.ts';
 import type { MomentBits } from '../kernels/adamw.ts';
 import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
+import type { LinearFormats } from '../model/layer_layout.ts';
 import { type LoraOptions, loraRuns } from '../model/lora.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { GENERATIONS_KEPT, type PageStore } from '../page_store.ts';
@@ -16,9 +17,8 @@ import { Moments, type PagingOptions } from './paging/moments.ts';
 import { keptLayersWithin, PlanRecorder } from './plan_set.ts';
 import { allocateRun } from './run_buffers.ts';
 
-export interface ModelMemory {
+export interface ModelMemory extends LinearFormats {
   readonly spec: ModelSpec;
-  readonly doubleQuant: boolean;
   /** Of the embedding and the head: the checkpoint's, or 8 bits. */
   readonly tableDtype: TableDtype;
   /** Bytes of GPU memory for weights; without it all layers are there at once. */
@@ -74,9 +74,9 @@ export interface PredictedMoments {
  */
 export function predictMemory(capabilities: Capabilities, model: ModelMemory, run: RunMemory | null): PredictedMemory {
   const gpu = dryGpu(capabilities);
-  const weights = ModelWeights.blank(gpu, model.spec, model.doubleQuant, model.tableDtype, model.budget);
+  const weights = ModelWeights.blank(gpu, model.spec, model, model.tableDtype, model.budget);
   const { count, of } = weights.slots;
-  const layersHostBytes = count < of ? of * weights.layout.words * 4 : 0;
+  const layersHostBytes = count < of ? weights.layouts.reduce((sum, { words }) => sum + words * 4, 0) : 0;
   let keptLayers = 0;
   let moments: PredictedMoments | null = null;
   if (run) {

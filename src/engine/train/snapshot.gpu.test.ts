@@ -88,7 +88,7 @@ async function* from(pages: readonly StatePage[]): AsyncGenerator<RestoredPage> 
 describe('goes on to the bit', () => {
   test.each([
     ['LoRA with dropout', { lora: { ...LORA, dropout: 0.3 } }],
-    ['DoRA', { lora: { ...LORA, use_dora: true } }],
+    ['DoRA with dropout', { lora: { ...LORA, use_dora: true, dropout: 0.3 } }],
     ['a RoPE that remembers', { spec: dynamicSpec() }],
   ])('%s', async (_, settings) => {
     const whole = await withTrainer(settings, (trainer) => outcome(trainer, windows));

@@ -227,10 +227,16 @@ describe('against the float64 decoder', () => {
   }
 });
 
-describe('dropout', () => {
+describe.each([
+  ['dropout', false, LORA.target_modules],
+  // Beside a linear with an adapter one without, in front of it and behind it.
+  ['dropout with DoRA', true, ['k_proj', 'o_proj', 'up_proj', 'down_proj']],
+] as const)('%s', (_, dora, modules) => {
   const spec = tinySpec();
-  const adapters = adaptedLinears(spec, { ...LORA, rank_pattern: { k_proj: 3 }, alpha_pattern: { v_proj: 3 } });
-  const lora = { adapters, dora: false, dropout: 0.3 };
+  const target_modules = typeof modules === 'string' ? modules : [...modules];
+  const patterns = { rank_pattern: { k_proj: 3 }, alpha_pattern: { up_proj: 3 } };
+  const adapters = adaptedLinears(spec, { ...LORA, ...patterns, target_modules });
+  const lora = { adapters, dora, dropout: 0.3 };
 
   test('against the float64 decoder with the same masks; evaluation drops nothing', async () => {
     const source = randomWeights(spec, 11);
@@ -252,9 +258,12 @@ describe('dropout', () => {
       const decoder = { spec, weights: await float64Weights(spec, source, model), batch };
       const reference = decoderReference({ ...decoder, adapters: masked });
       const gradients = await trainer.gradients(batch);
-      for (const [path, { a, b }] of reference.gradients) {
+      expect(reference.gradients.size).toBe(adapters.size);
+      for (const [path, { a, b, magnitude }] of reference.gradients) {
         expect(relative(gradients.get(`${path}.lora_A`)!.data, a), path).toBeLessThan(2e-5);
         expect(relative(gradients.get(`${path}.lora_B`)!.data, b), path).toBeLessThan(2e-5);
+        if (!magnitude) continue;
+        expect(relative(gradients.get(`${path}.lora_magnitude_vector`)!.data, magnitude), path).toBeLessThan(2e-5);
       }
       const whole = decoderReference({ ...decoder, adapters: plain });
       expect(Math.abs((await trainer.evaluate([batch])).lossSum / whole.loss - 1)).toBeLessThan(1e-6);

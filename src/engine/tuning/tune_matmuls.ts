@@ -164,6 +164,7 @@ class MatmulBench {
         const group = {
           slab: this.#weight,
           doubleQuant: true,
+          floats: null,
           linears,
           inFeatures,
           outFeatures: outputs.reduce((sum, w) => sum + w, 0),

@@ -11,7 +11,8 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | Patte
   use_rslora: 'Scale by α ∕ √r instead of α ∕ r, for large ranks.',
   lora_dropout:
     'Share of the adapter’s inputs that training leaves out at random, against learning by heart. 0 is usual.',
-  use_dora: 'DoRA: learns the length of each weight row apart from its direction. Learns more a rank, takes more time.',
+  use_dora:
+    'DoRA: learns the length of each weight row apart from its direction. Learns more a rank, takes more time, and with dropout more still.',
   learning_rate: 'Size of each update. Lower it when the loss jumps, raise it when nothing moves.',
   weight_decay: 'Pulls the adapter’s weights towards zero. 0 is usual for LoRA.',
   loraplus_lr_ratio: 'LoRA+: how many times A’s learning rate B gets. 1 is plain LoRA.',

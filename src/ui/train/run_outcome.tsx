@@ -1,4 +1,5 @@
 import { useRun, useTrained } from '../../state/run_store.ts';
+import { useStorage } from '../../state/storage_store.ts';
 import { loss, plural } from '../format.ts';
 import { LinkButton } from '../primitives/link_button.tsx';
 import { Notice } from '../primitives/notice.tsx';
@@ -7,6 +8,7 @@ import { Notice } from '../primitives/notice.tsx';
 export function RunOutcome() {
   const { status, failure, request, totalSteps } = useRun();
   const trained = useTrained((state) => state.trained);
+  const stored = useStorage(({ facts }) => facts !== null && facts.volatile === null);
   const kept = trained !== null && trained.request === request;
   if (status === 'finished' && kept) {
     return (
@@ -18,7 +20,9 @@ export function RunOutcome() {
         .
         {trained.kept &&
           ` The adapter is that of step ${trained.kept.step}, with a validation loss of ${loss(trained.kept.loss)}.`}{' '}
-        The adapter is in memory: take it home before this tab closes.
+        {stored
+          ? 'This browser keeps it under Runs, with its last checkpoints; the adapter is a file that you can take along.'
+          : 'The adapter is in memory: take it home before this tab closes.'}
       </Notice>
     );
   }
