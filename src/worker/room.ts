@@ -4,9 +4,9 @@ import type { ModelMemory, PredictedMemory } from '../engine/train/predict_memor
 import type { CachedModel } from '../storage/model_manifest.ts';
 import { roomLeft } from '../storage/quota.ts';
 import { runDataBytes } from './run_data.ts';
+import type { RunData, StudioStoredRun } from './run_details.ts';
 import { cachedModelBytes } from './studio_prediction.ts';
 import type { EvictedModel, PredictedDisk } from './studio_protocol.ts';
-import type { RunData, StudioStoredRun } from './studio_run.ts';
 import type { StudioStore } from './studio_storage.ts';
 
 /** Bytes that a run's pages take at the most: checkpoints that are kept, the one being written, moments, the data. */

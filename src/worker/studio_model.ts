@@ -21,8 +21,6 @@ import { DownloadSpool, partOf } from '../storage/download_spool.ts';
 import { ModelCache } from '../storage/model_cache.ts';
 import type { CachedModel } from '../storage/model_manifest.ts';
 import { cachedFolder, cachingFolder } from './cached_folder.ts';
-import { makeRoom } from './room.ts';
-import { cachedModelBytes, heldAs } from './studio_prediction.ts';
 import type { FileProgress, ModelInfo, ModelLocation, StudioEvent } from './studio_protocol.ts';
 import type { StudioStore } from './studio_storage.ts';
 import { quantizationOptions } from './trainer_options.ts';
@@ -60,6 +58,13 @@ export interface ModelPorts {
   readonly gate: Gate;
   readonly signal: AbortSignal;
   readonly store: StudioStore;
+  /** On the disk, for the cache of a model that is to be loaded so, of which so many bytes are there. */
+  readonly makeRoom: (
+    key: string,
+    model: Pick<InspectedModel, 'memory' | 'stored'>,
+    quantization: QuantizationConfig,
+    cachedBytes: number,
+  ) => Promise<void>;
 }
 
 export class NoWeightsError extends Error {
@@ -226,10 +231,7 @@ async function loadOnce(
     checkCheckpoint(spec, checkpoint);
     checkPlannedLinears(await readPlannedLinears(opened.folder, spec), spec, checkpoint);
     if (cache) {
-      const held = heldAs(await memoryOf(opened.folder, info, spec), quantization);
-      const bytes = cachedModelBytes(gpu.capabilities, held) - cache.bytes;
-      const { runId, emit } = ports;
-      await makeRoom(ports.store, bytes, new Set([key]), (models) => emit({ type: 'evicted', runId, models }));
+      await ports.makeRoom(key, await memoryOf(opened.folder, info, spec), quantization, cache.bytes);
       await ports.store.putModel(manifestOf(key, info, cache, null));
     }
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {

@@ -3,7 +3,6 @@
  * device in between.
  */
 
-import type { DatasetPart } from '../data/batches.ts';
 import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import type { PageVersion } from '../engine/page_store.ts';
@@ -11,36 +10,20 @@ import type { PeftAdapter } from '../formats/peft.ts';
 import type { PauseGate } from '../hub/gate.ts';
 import { StorageFullError } from '../storage/errors.ts';
 import { openGenerationStore } from '../storage/generation_store.ts';
-import { type StoredRun, sparkline } from '../storage/run_manifest.ts';
+import { sparkline } from '../storage/run_manifest.ts';
 import { type CheckpointStore, checkpointToResume, type RunCheckpoint } from './checkpointing.ts';
 import { DeviceLostError } from './gpu_session.ts';
 import type { Intermission } from './intermission.ts';
 import { makeRoom, runDiskBytes } from './room.ts';
 import { isDataPage, readRunData, writeRunData } from './run_data.ts';
+import type { RunData, RunDetails, StudioStoredRun } from './run_details.ts';
 import { runIdentity } from './run_identity.ts';
 import type { TunedAdapter } from './studio_generate.ts';
 import type { LoadedModel } from './studio_model.ts';
 import { predictStudioRun } from './studio_prediction.ts';
-import type { ModelInfo, ModelLocation, StudioEvent, TrainRequest } from './studio_protocol.ts';
+import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
 import type { StudioStore } from './studio_storage.ts';
 import { type RunStage, trainInStudio } from './studio_train.ts';
-
-/** What a stored run's entry says that only the worker understands. */
-export interface RunDetails {
-  readonly request: TrainRequest;
-  readonly model: ModelInfo;
-  readonly modelKey: string;
-  /** Where the model can be had when the cache lacks it; null for a dropped folder. */
-  readonly origin: Extract<ModelLocation, { kind: 'hub' }> | null;
-}
-
-export type StudioStoredRun = StoredRun<RunDetails>;
-
-export interface RunData {
-  readonly training: DatasetPart;
-  readonly validation: DatasetPart;
-  readonly longest: number;
-}
 
 /** What a run needs of the session. */
 export interface RunHost {

@@ -16,7 +16,8 @@ import { evaluateQuestions } from './evaluate.ts';
 import { Intermission } from './intermission.ts';
 import { createOpfsScratch } from './opfs_scratch.ts';
 import type { WorkerPorts } from './ports.ts';
-import { predictedDisk } from './room.ts';
+import { makeRoom, predictedDisk } from './room.ts';
+import type { RunDetails, StudioStoredRun } from './run_details.ts';
 import { storageFacts } from './storage_facts.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { type AdapterSource, generateInStudio, TextModel, type TunedAdapter } from './studio_generate.ts';
@@ -30,7 +31,7 @@ import {
   ModelNotCachedError,
   type ModelPorts,
 } from './studio_model.ts';
-import { heldAs, memoryRemedy, predictStudioRun } from './studio_prediction.ts';
+import { cachedModelBytes, heldAs, memoryRemedy, predictStudioRun } from './studio_prediction.ts';
 import type {
   DataLocation,
   ModelLocation,
@@ -40,7 +41,7 @@ import type {
   TryAdapter,
 } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
-import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
+import { type RunHost, resumeRun, startRun } from './studio_run.ts';
 import type { StudioStore } from './studio_storage.ts';
 import type { RunStage } from './studio_train.ts';
 import { weightFigures } from './studio_weights.ts';
@@ -192,7 +193,20 @@ export class StudioSession {
     const { runId } = command;
     const emit = this.#emit;
     const store = await this.#storage();
-    const ports: ModelPorts = { runId, emit, hubUrl: this.#hubUrl, token: () => this.#token, gate, signal, store };
+    const ports: ModelPorts = {
+      runId,
+      emit,
+      hubUrl: this.#hubUrl,
+      token: () => this.#token,
+      gate,
+      signal,
+      store,
+      makeRoom: async (key, model, quantization, cachedBytes) => {
+        const { capabilities } = await this.#device();
+        const bytes = cachedModelBytes(capabilities, heldAs(model, quantization)) - cachedBytes;
+        await makeRoom(store, bytes, new Set([key]), (models) => emit({ type: 'evicted', runId, models }));
+      },
+    };
     const host: Omit<RunHost, 'intermission'> = {
       ...{ runId, store, gate, signal, emit, openChat: this.#openChat },
       device: () => this.#device(),
