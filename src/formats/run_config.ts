@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { isSet, UNSUPPORTED_LORA } from './peft_config.ts';
 
 const positiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1));
+const byteCount = v.pipe(v.number(), v.integer(), v.gtValue(0));
 const nonNegative = v.pipe(v.number(), v.finite(), v.minValue(0));
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 const layer = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -19,7 +20,7 @@ const quantizationSchema = v.looseObject({
   bnb_4bit_quant_type: v.optional(v.picklist(['nf4', 'fp4']), 'nf4'),
   bnb_4bit_use_double_quant: v.optional(v.boolean(), true),
   /** Bytes of GPU memory for the base model's weights; layers beyond it are streamed. Without it all are there at once. */
-  weight_memory_budget: v.optional(positiveInteger),
+  weight_memory_budget: v.optional(byteCount),
   bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
   /** Our own: embedding and output head as signed bytes with a scale for 64 of them (docs/decisions/0011). */
   embeddings_in_8bit: v.optional(v.boolean(), false),
@@ -80,9 +81,11 @@ const trainingSchema = v.looseObject({
    */
   optim: v.optional(v.picklist(OPTIMIZERS), 'adamw_torch'),
   /** Bytes of GPU memory for the moments of a paged optimizer; without it they leave the GPU when it has no more room. */
-  optimizer_memory_budget: v.optional(positiveInteger),
+  optimizer_memory_budget: v.optional(byteCount),
   /** Bytes of host memory for them; without it all that leave the GPU stay there. */
   optimizer_host_memory_budget: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  /** Bytes of a page of them, at most; without it 4 MiB, or less where the GPU's budget is small. */
+  optimizer_page_size: v.optional(byteCount),
   train_sampling_strategy: v.optional(v.picklist(['sequential', 'random', 'group_by_length']), 'random'),
   packing: v.optional(v.boolean(), false),
   assistant_only_loss: v.optional(v.boolean(), false),
@@ -92,7 +95,7 @@ const trainingSchema = v.looseObject({
    * Bytes of GPU memory for activations and logits: as many layers as fit keep their activations, the others compute
    * them again. Without it all layers keep them. Has no effect with gradient_checkpointing.
    */
-  activation_memory_budget: v.optional(positiveInteger),
+  activation_memory_budget: v.optional(byteCount),
   seed: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff)), 42),
   logging_steps: v.optional(positiveInteger, 1),
   /** `no` writes no checkpoints, `steps` one every save_steps, at each pause and at the end. */

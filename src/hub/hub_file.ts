@@ -5,7 +5,9 @@
 import type { RangeSource } from '../formats/range_source.ts';
 import type { HubConnection } from './connection.ts';
 import { downloadRange, type RemoteFile } from './download.ts';
+import { ModelChangedError } from './errors.ts';
 import { RangeSet } from './ranges.ts';
+import type { Spool, SpooledPiece } from './spool.ts';
 
 /** The most that one request asks for, bytes. */
 export const SEGMENT_BYTES = 16 * 2 ** 20;
@@ -17,6 +19,12 @@ const FIRST_WINDOW = 256 * 2 ** 10;
 const LAST_WINDOW = 8 * 2 ** 20;
 /** Files up to this size stay in memory: they are configuration, and read more than once. Bytes. */
 const KEEP_WHOLE = 2 ** 20;
+
+/** Where a file's bytes are kept as they arrive, and its path there. */
+export interface SpooledFile {
+  readonly spool: Spool;
+  readonly path: string;
+}
 
 /** What the files of a folder share: how much may be read ahead, and how many requests run at once. */
 export class ReadBudget {
@@ -61,15 +69,31 @@ export class HubFile implements RangeSource {
   #window = FIRST_WINDOW;
   /** All that ever arrived, so that reading ahead does not fetch again what was used and let go. */
   #received = new RangeSet();
+  /** All that was read. */
+  readonly #read = new RangeSet();
+  readonly #spooled: SpooledFile | null;
   #epoch = 0;
 
-  constructor(connection: HubConnection, remote: RemoteFile, budget: ReadBudget, onBytes: () => void) {
+  constructor(
+    connection: HubConnection,
+    remote: RemoteFile,
+    budget: ReadBudget,
+    onBytes: () => void,
+    spooled: SpooledFile | null = null,
+  ) {
     this.name = remote.name;
     this.size = remote.size;
     this.#connection = connection;
     this.#remote = remote;
     this.#budget = budget;
     this.#onBytes = onBytes;
+    this.#spooled = spooled && remote.size > KEEP_WHOLE ? spooled : null;
+    for (const piece of this.#spooled?.spool.pieces(this.#spooled.path) ?? []) this.#adopt(piece);
+  }
+
+  /** Whether all of [begin, end) was read. */
+  wasRead(begin: number, end: number): boolean {
+    return this.#read.covers(begin, end);
   }
 
   /** Bytes that arrived, each counted once. */
@@ -117,7 +141,9 @@ export class HubFile implements RangeSource {
       at = Math.max(at, segment.end);
     }
     this.#fetch(at, end, this.#readAhead(at, end));
-    return this.#segments.filter((one) => one.end > begin && one.begin < end);
+    const parts = this.#segments.filter((one) => one.end > begin && one.begin < end);
+    for (const part of parts) if (part.piece) void this.#restore(part, part.piece);
+    return parts;
   }
 
   /** How far a request for [begin, end) may go on: not into what is there, is coming, or was here before. */
@@ -153,14 +179,18 @@ export class HubFile implements RangeSource {
         restart: () => {
           segment.restart(this.#remote.epoch);
           this.#received = new RangeSet();
+          this.#forgetSpooled();
         },
         chunk: (bytes) => {
           this.#received.add(segment.filled, segment.filled + bytes.length);
+          this.#spooled?.spool.keep(this.#spooled.path, segment.filled, bytes, this.#remote.etag);
           segment.append(bytes);
           this.#onBytes();
         },
       });
+      this.#spooled?.spool.end(this.#spooled.path, end);
     } catch (error) {
+      if (error instanceof ModelChangedError) this.#forgetSpooled();
       // What arrived stays; the rest is asked for again when someone wants it.
       if (this.#segments.includes(segment)) this.#budget.held -= end - segment.filled;
       segment.fail(error);
@@ -168,9 +198,36 @@ export class HubFile implements RangeSource {
     }
   }
 
+  /** What an earlier load has left, to be read when someone wants it. */
+  #adopt(piece: SpooledPiece): void {
+    this.#remote.etag ??= piece.etag;
+    if (piece.etag !== this.#remote.etag || piece.end > this.size) return;
+    const segment = new Segment(piece.begin, piece.end);
+    segment.piece = piece;
+    this.#segments.push(segment);
+    this.#received.add(piece.begin, piece.end);
+  }
+
+  async #restore(segment: Segment, piece: SpooledPiece): Promise<void> {
+    segment.piece = null;
+    this.#budget.held += piece.end - piece.begin;
+    segment.epoch = this.#remote.epoch;
+    const bytes = (await this.#spooled?.spool.read(this.#spooled.path, piece).catch(() => null)) ?? null;
+    if (bytes && segment.epoch === this.#remote.epoch) segment.append(bytes);
+    else await this.#budget.run(() => this.#download(segment));
+  }
+
+  /** The file is another one than what was kept of it. */
+  #forgetSpooled(): void {
+    if (!this.#spooled) return;
+    this.#spooled.spool.forget(this.#spooled.path);
+    for (const segment of this.#segments.filter(({ piece }) => piece !== null)) this.#drop(segment);
+  }
+
   /** Copies [begin, end) out of its parts; what was read entirely is let go. */
   #take(parts: readonly Segment[], begin: number, end: number): Uint8Array<ArrayBuffer> {
     this.#remote.used = true;
+    this.#read.add(begin, end);
     const keep = this.size <= KEEP_WHOLE;
     const [first] = parts;
     if (parts.length === 1 && first && !keep && first.begin === begin && first.end === end && first.readers === 1) {
@@ -190,7 +247,8 @@ export class HubFile implements RangeSource {
   #drop(segment: Segment): void {
     if (!this.#segments.includes(segment)) return;
     this.#segments = this.#segments.filter((one) => one !== segment);
-    this.#budget.held -= segment.end - segment.begin;
+    // What nobody has asked for yet is not in memory.
+    if (segment.piece === null) this.#budget.held -= segment.end - segment.begin;
   }
 }
 
@@ -205,6 +263,8 @@ class Segment {
   readers = 0;
   /** Of the file, when its bytes came. */
   epoch = 0;
+  /** Its bytes are kept from an earlier load, and not looked at yet. */
+  piece: SpooledPiece | null = null;
   #bytes: Uint8Array<ArrayBuffer> | null = null;
   #waiting: { offset: number; resolve: () => void; reject: (error: unknown) => void }[] = [];
 

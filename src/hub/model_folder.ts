@@ -6,6 +6,7 @@ import { RemoteFile } from './download.ts';
 import { HubAnswerError, HubError } from './errors.ts';
 import { HubFile, ReadBudget } from './hub_file.ts';
 import { parseDatasetId, parseModelId } from './model_id.ts';
+import type { Spool } from './spool.ts';
 
 export interface HubFileInfo {
   readonly path: string;
@@ -42,6 +43,10 @@ export interface HubFolder extends Folder {
   readonly gated: boolean;
   readonly files: readonly HubFileInfo[];
   readonly progress: HubProgress;
+  /** Large files that are opened from now on are kept there as they arrive, and begin with what is there. */
+  keepIn(spool: Spool): void;
+  /** Whether all of a file's bytes [begin, end) were read. */
+  wasRead(path: string, begin: number, end: number): boolean;
   /** Ends requests under way and lets go of what was read ahead. Reads reject with an AbortError from then on. */
   close(): void;
 }
@@ -147,6 +152,7 @@ class Hub implements HubFolder {
   readonly #onProgress: ((progress: HubProgress) => void) | undefined;
   readonly #progressMs: number;
   #lastProgress = Number.NEGATIVE_INFINITY;
+  #spool: Spool | null = null;
 
   constructor(connection: HubConnection, options: HubFolderOptions, model: HubModel) {
     this.id = model.id;
@@ -179,11 +185,20 @@ class Hub implements HubFolder {
         ...path.split('/').map(encodeURIComponent),
       ].join('/');
       const remote = new RemoteFile(`${this.name}/${path}`, size, new URL(`${this.#connection.hubUrl}/${address}`));
-      const opened = new HubFile(this.#connection, remote, this.#budget, () => this.#report(opened));
+      const spooled = this.#spool && { spool: this.#spool, path };
+      const opened = new HubFile(this.#connection, remote, this.#budget, () => this.#report(opened), spooled);
       file = opened;
       this.#opened.set(path, file);
     }
     return file;
+  }
+
+  keepIn(spool: Spool): void {
+    this.#spool = spool;
+  }
+
+  wasRead(path: string, begin: number, end: number): boolean {
+    return this.#opened.get(path)?.wasRead(begin, end) ?? false;
   }
 
   get progress(): HubProgress {

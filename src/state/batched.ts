@@ -5,6 +5,7 @@ const HIDDEN_INTERVAL_MS = 500;
 
 export function batched(flush: () => void): { request: () => void; now: () => void } {
   let waiting = false;
+  let turn = 0;
   let last = Number.NEGATIVE_INFINITY;
   const now = () => {
     waiting = false;
@@ -19,9 +20,10 @@ export function batched(flush: () => void): { request: () => void; now: () => vo
   const request = () => {
     if (waiting) return;
     waiting = true;
-    // A hidden page gets no frames.
-    if (document.hidden) setTimeout(() => waiting && now(), HIDDEN_INTERVAL_MS);
-    else requestAnimationFrame(frame);
+    const own = ++turn;
+    // A hidden page gets no frames, nor does one that is hidden before the frame it has asked for.
+    setTimeout(() => waiting && own === turn && now(), HIDDEN_INTERVAL_MS);
+    if (!document.hidden) requestAnimationFrame(frame);
   };
   return { request, now };
 }

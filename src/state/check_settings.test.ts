@@ -93,3 +93,46 @@ it('says how the model is to be held', () => {
   const quantization = quantizationOf({ ...DEFAULT_SETTINGS, bnb_4bit_quant_type: 'fp4', flags });
   expect(quantization).toMatchObject({ bnb_4bit_quant_type: 'fp4', embeddings_in_8bit: true });
 });
+
+it('takes budgets in MB, those of the moments from a paged optimizer alone', () => {
+  const budgets = {
+    optimizer_memory_budget: '64',
+    optimizer_host_memory_budget: '0',
+    optimizer_page_size: '1.05',
+    weight_memory_budget: '582.5',
+  };
+  const paged = checkSettings({ ...typed(budgets), optim: 'paged_adamw_8bit' });
+  expect(paged.errors).toEqual({});
+  expect(paged.request?.training).toMatchObject({
+    optimizer_memory_budget: 64e6,
+    optimizer_host_memory_budget: 0,
+    optimizer_page_size: 1.05e6,
+  });
+  expect(paged.request?.quantization.weight_memory_budget).toBe(582.5e6);
+  // What is typed for another optimizer is in nobody's way.
+  const resident = checkSettings(typed({ ...budgets, optimizer_memory_budget: 'much' }));
+  expect(resident.errors).toEqual({});
+  expect(resident.request?.training.optimizer_memory_budget).toBeUndefined();
+  expect(checkSettings({ ...DEFAULT_SETTINGS, optim: 'paged_adamw_32bit' }).request?.training).not.toHaveProperty(
+    'optimizer_memory_budget',
+    expect.anything(),
+  );
+});
+
+it('names the budget that is wrong; the model is loaded as if it were empty', () => {
+  const settings = typed({
+    optimizer_memory_budget: '0',
+    optimizer_host_memory_budget: '-1',
+    optimizer_page_size: 'big',
+    weight_memory_budget: '-3',
+  });
+  const { errors, request } = checkSettings({ ...settings, optim: 'paged_adamw_32bit' });
+  expect(errors).toEqual({
+    optimizer_memory_budget: 'Enter more than 0.',
+    optimizer_host_memory_budget: 'Enter 0 or more.',
+    optimizer_page_size: 'Enter a number.',
+    weight_memory_budget: 'Enter more than 0.',
+  });
+  expect(request).toBeNull();
+  expect(quantizationOf(settings).weight_memory_budget).toBeUndefined();
+});

@@ -36,11 +36,40 @@ const DATA_FIELDS = [
   'validation_share',
 ] as const satisfies readonly SettingField[];
 
-/** How the next model is held: QLoRA's NF4 with double quantization but for what the form says. */
-export function quantizationOf({ bnb_4bit_quant_type, flags }: Settings): QuantizationConfig {
-  const quantization = { bnb_4bit_quant_type, embeddings_in_8bit: flags.embeddings_in_8bit };
+/** How the next model is held: QLoRA's NF4 with double quantization but for what the form says; a slip in it counts as nothing. */
+export function quantizationOf(settings: Settings): QuantizationConfig {
+  const typed = typedQuantization(settings);
+  const { success } = v.safeParse(runConfigSchema.entries.quantization, typed);
+  const quantization = success ? typed : { ...typed, weight_memory_budget: undefined };
   return v.parse(runConfigSchema, { model: '', data: '', quantization }).quantization;
 }
+
+const typedQuantization = ({ bnb_4bit_quant_type, flags, numbers }: Settings) => ({
+  bnb_4bit_quant_type,
+  embeddings_in_8bit: flags.embeddings_in_8bit,
+  weight_memory_budget: megabytes(numbers.weight_memory_budget),
+});
+
+/** Bytes of what is typed in MB. */
+const megabytes = (text: string) => {
+  const value = parseNumber(text);
+  return value === undefined ? undefined : Math.round(value * 1e6);
+};
+
+/** A number of bytes as it is typed. */
+export const megabytesText = (bytes: number | undefined): string => (bytes === undefined ? '' : String(bytes / 1e6));
+
+export const isPaged = (optim: Settings['optim']): boolean => optim.startsWith('paged');
+
+/** Of an optimizer that is not paged they are not asked for. */
+const typedBudgets = ({ optim, numbers }: Settings) =>
+  isPaged(optim)
+    ? {
+        optimizer_memory_budget: megabytes(numbers.optimizer_memory_budget),
+        optimizer_host_memory_budget: megabytes(numbers.optimizer_host_memory_budget),
+        optimizer_page_size: megabytes(numbers.optimizer_page_size),
+      }
+    : {};
 
 const PATTERN_HELP = 'Write name = number above 0, several with commas: q_proj = 32, layers.0.mlp.* = 8.';
 const isPattern = (field: SettingField) => field === 'rank_pattern' || field === 'alpha_pattern';
@@ -67,10 +96,11 @@ export function checkSettings(
     name: settings.name.trim() || undefined,
     model: '',
     data: '',
-    quantization: quantizationOf(settings),
+    quantization: typedQuantization(settings),
     lora: { use_rslora: flags.use_rslora, use_dora: flags.use_dora, ...lora },
     training: {
       ...training,
+      ...typedBudgets(settings),
       packing: flags.packing,
       assistant_only_loss: flags.assistant_only_loss,
       gradient_checkpointing: flags.gradient_checkpointing,

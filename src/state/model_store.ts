@@ -49,6 +49,10 @@ export interface LoadedModel {
   readonly location: ModelLocation;
   readonly info: ModelInfo;
   readonly memory: Readonly<Record<MemoryCategory, number>>;
+  /** Layers that have a place on the GPU; the others are streamed. */
+  readonly layers: { readonly count: number; readonly of: number };
+  /** Why it is not in the cache, where it should be. */
+  readonly notKept: string | null;
 }
 
 interface ModelState {
@@ -172,9 +176,10 @@ function receiveLoading(signal: StudioSignal, loading: Loading): void {
       break;
     case 'model-ready': {
       const { location } = loading;
+      const { info, memory, layers, notKept } = signal;
       useModel.setState({
         loading: null,
-        loaded: { location, info: signal.info, memory: signal.memory },
+        loaded: { location, info, memory, layers, notKept },
         inspection: { status: 'none' },
       });
       break;

@@ -1,13 +1,18 @@
-/** The GPU memory that a run would take with the settings as they are, predicted by the worker. */
+/** The memory and disk that a run would take with the settings as they are, predicted by the worker. */
 import { create } from 'zustand';
 import type { MemoryCategory } from '../worker/protocol.ts';
-import type { PredictedModel, TrainRequest } from '../worker/studio_protocol.ts';
+import type { MemoryRemedy, PredictedDisk, PredictedModel, TrainRequest } from '../worker/studio_protocol.ts';
+import type { Failure } from './model_store.ts';
 import { type StudioSignal, studioClient } from './studio_client.ts';
 
 export interface Prediction {
   readonly bytes: Readonly<Record<MemoryCategory, number>>;
   /** Layers that keep their activations, of how many. */
   readonly kept: { readonly layers: number; readonly of: number };
+  /** Host memory for what leaves the GPU. */
+  readonly hostBytes: number;
+  readonly disk: PredictedDisk;
+  readonly remedy: MemoryRemedy | null;
 }
 
 interface PredictionState {
@@ -16,7 +21,7 @@ interface PredictionState {
   /** The last answer; null before the first, and where there is none. */
   readonly prediction: Prediction | null;
   /** Why a run cannot be made with these settings. */
-  readonly problem: string | null;
+  readonly problem: Failure | null;
 }
 
 const NONE: PredictionState = { runId: '', of: 'loaded', prediction: null, problem: null };
@@ -42,6 +47,10 @@ export function receiveForPrediction(signal: StudioSignal): void {
   }
   if (signal.runId !== usePrediction.getState().runId) return;
   if (signal.type === 'prediction') {
-    usePrediction.setState({ prediction: { bytes: signal.bytes, kept: signal.kept }, problem: null });
-  } else if (signal.type === 'failed') usePrediction.setState({ prediction: null, problem: signal.message });
+    const { bytes, kept, hostBytes, disk, remedy } = signal;
+    usePrediction.setState({ prediction: { bytes, kept, hostBytes, disk, remedy }, problem: null });
+  } else if (signal.type === 'failed') {
+    const { name, message } = signal;
+    usePrediction.setState({ prediction: null, problem: { name, message } });
+  }
 }

@@ -191,6 +191,12 @@ export function resumeTraining(): void {
   studioClient.send({ type: 'resume', runId });
 }
 
+/** The page may end, or be put to sleep, at any moment now: what was trained since the last checkpoint is written if there is time. */
+export function saveTraining(): void {
+  const { status, runId } = useRun.getState();
+  if (status === 'training') studioClient.send({ type: 'save', runId });
+}
+
 /** Ends the run and keeps what was trained. */
 export function stopTraining(): void {
   const { status, runId } = useRun.getState();

@@ -24,11 +24,19 @@ export const TRAINING_NUMBERS = [
   'eval_steps',
   'early_stopping_patience',
 ] as const;
+/** Of memory, typed in MB; empty: as much as it takes. */
+export const BUDGETS = [
+  'optimizer_memory_budget',
+  'optimizer_host_memory_budget',
+  'optimizer_page_size',
+  'weight_memory_budget',
+] as const;
 /** Of the run's samples. */
 export const SAMPLE_NUMBERS = ['sample_steps', 'sample_tokens'] as const;
 export type NumberField =
   | (typeof LORA_NUMBERS)[number]
   | (typeof TRAINING_NUMBERS)[number]
+  | (typeof BUDGETS)[number]
   | (typeof SAMPLE_NUMBERS)[number]
   | 'validation_share';
 export type FlagField =
@@ -87,6 +95,10 @@ export const DEFAULT_SETTINGS: Settings = {
     adam_beta2: String(training.adam_beta2),
     adam_epsilon: String(training.adam_epsilon),
     seed: String(training.seed),
+    optimizer_memory_budget: '',
+    optimizer_host_memory_budget: '',
+    optimizer_page_size: '',
+    weight_memory_budget: '',
     eval_steps: '',
     early_stopping_patience: '',
     validation_share: '0.1',

@@ -1,6 +1,6 @@
 /** What the browser keeps for the studio: runs, models, and how much room there is. */
 import { create } from 'zustand';
-import type { StorageFacts } from '../worker/studio_protocol.ts';
+import type { EvictedModel, StorageFacts } from '../worker/studio_protocol.ts';
 import type { Failure } from './model_store.ts';
 import { type StudioSignal, studioClient } from './studio_client.ts';
 
@@ -10,9 +10,17 @@ interface StorageState {
   /** What is being deleted, by its id or key. */
   readonly deleting: string | null;
   readonly failure: Failure | null;
+  /** Models that were deleted to make room, since the page was opened. */
+  readonly evicted: readonly EvictedModel[];
 }
 
-export const useStorage = create<StorageState>()(() => ({ facts: null, runId: '', deleting: null, failure: null }));
+export const useStorage = create<StorageState>()(() => ({
+  facts: null,
+  runId: '',
+  deleting: null,
+  failure: null,
+  evicted: [],
+}));
 
 export function listStorage(): void {
   const runId = studioClient.newRunId('list-storage');
@@ -36,6 +44,9 @@ export function receiveForStorage(signal: StudioSignal): void {
   if (signal.type === 'crashed') {
     useStorage.setState({ deleting: null });
     return;
+  }
+  if (signal.type === 'evicted') {
+    useStorage.setState(({ evicted }) => ({ evicted: [...evicted, ...signal.models] }));
   }
   // What changes on the disk by other work is looked at again.
   const changes = ['model-ready', 'run-stored', 'saved', 'finished'];

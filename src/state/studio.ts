@@ -8,7 +8,7 @@ import { receiveForDevice, startDevice } from './device_store.ts';
 import { forgetEvaluation, receiveForEvaluation } from './evaluation_store.ts';
 import { forgetModel, receiveForModel, useModel } from './model_store.ts';
 import { forgetPrediction, predict, receiveForPrediction } from './prediction_store.ts';
-import { forgetTuned, isActive, receiveForRun, useRun } from './run_store.ts';
+import { forgetTuned, isActive, receiveForRun, saveTraining, useRun } from './run_store.ts';
 import { receiveForSearch } from './search_store.ts';
 import { resetSettings, setNumber, useSettings } from './settings_store.ts';
 import { listStorage, receiveForStorage } from './storage_store.ts';
@@ -150,9 +150,14 @@ function followData(): void {
   });
 }
 
-/** What a run has trained since its last checkpoint is lost with the page: the browser asks first. */
+/**
+ * What a run has trained since its last checkpoint is lost with the page: the browser asks first, and a page that is closed or
+ * frozen has a moment left to write it.
+ */
 function followLeaving(): void {
   addEventListener('beforeunload', (event) => {
     if (isActive(useRun.getState().status)) event.preventDefault();
   });
+  addEventListener('pagehide', saveTraining);
+  document.addEventListener('freeze', saveTraining);
 }

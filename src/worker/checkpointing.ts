@@ -63,6 +63,8 @@ export interface CheckpointerOptions {
   readonly every: number;
   /** Pages that belong to each checkpoint and are in the store already. */
   readonly pages?: readonly PageVersion[];
+  /** Asked after each step: whether one is wanted now, out of turn. */
+  readonly asked?: () => boolean;
   readonly onSaved?: (step: number, bytes: number, log: readonly LoopRecord[]) => void | Promise<void>;
   /** It could not be written; those before are intact, and the next is tried when its time comes. */
   readonly onFailed: (error: Error, step: number) => void;
@@ -83,6 +85,9 @@ export class Checkpointer {
     this.#log = [...(from?.log ?? [])];
     this.#evaluations = [...(from?.evaluations ?? [])];
   }
+
+  /** Whether one is wanted now. */
+  readonly asked = (): boolean => this.#options.asked?.() ?? false;
 
   /** Hears of all that the loop tells. */
   record(event: LoopEvent): void {

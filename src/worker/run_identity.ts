@@ -17,11 +17,12 @@ export class CheckpointMismatchError extends Error {
   override name = 'CheckpointMismatchError';
 }
 
-/** Settings that a run may change when it goes on: how long it is, and how often it does what changes no figure. */
-const FREE: readonly (keyof TrainingConfig)[] = [
+/** Settings that a run may change when it goes on: how long it is, where things lie, how often it does what changes no figure. */
+const FREE: readonly (keyof TrainingConfig | keyof QuantizationConfig)[] = [
   'max_steps',
   'logging_steps',
   'activation_memory_budget',
+  'weight_memory_budget',
   'optimizer_memory_budget',
   'optimizer_host_memory_budget',
   'save_strategy',
@@ -34,10 +35,8 @@ export async function runIdentity(
   settings: { readonly lora: LoraConfig; readonly quantization: QuantizationConfig; readonly training: TrainingConfig },
   parts: readonly (Uint32Array | null)[],
 ): Promise<RunIdentity> {
-  const { lora, quantization } = settings;
-  const training = Object.fromEntries(
-    Object.entries(settings.training).filter(([field]) => !FREE.some((free) => free === field)),
-  );
+  const { lora } = settings;
+  const [quantization, training] = [settings.quantization, settings.training].map(bound);
   const lengths = await new Blob(parts.flatMap((part) => [`${part?.length ?? 0};`, part?.slice() ?? ''])).arrayBuffer();
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', lengths));
   const data = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -45,14 +44,15 @@ export async function runIdentity(
   return JSON.parse(JSON.stringify({ model, settings: { lora, quantization, training }, data }));
 }
 
+/** Without what is free. */
+const bound = (group: object) =>
+  Object.fromEntries(Object.entries(group).filter(([field]) => !FREE.some((free) => free === field)));
+
 /** @throws CheckpointMismatchError naming the first difference. */
 export function checkIdentity(stored: RunIdentity, now: RunIdentity): void {
   if (stored.model !== now.model) throw mismatch(`its model is ${stored.model}, not ${now.model}`);
   for (const group of ['lora', 'quantization', 'training'] as const) {
-    const [before, after] = [stored.settings[group], now.settings[group]] as [
-      Record<string, unknown>,
-      Record<string, unknown>,
-    ];
+    const [before, after] = [stored.settings[group], now.settings[group]].map(bound);
     for (const field of new Set([...Object.keys(before), ...Object.keys(after)])) {
       const [old, changed] = [before[field], after[field]].map((value) => JSON.stringify(value));
       if (old !== changed) throw mismatch(`its ${group}.${field} is ${old ?? 'not set'}, not ${changed ?? 'left out'}`);

@@ -1,6 +1,7 @@
 /** What the page shows of the studio's storage. */
+
+import type { StudioStoredRun } from './run_details.ts';
 import type { RunSummary, StorageFacts } from './studio_protocol.ts';
-import type { StudioStoredRun } from './studio_run.ts';
 import type { StudioStore } from './studio_storage.ts';
 
 export async function storageFacts(store: StudioStore): Promise<StorageFacts> {

@@ -5,7 +5,7 @@ import type { Gpu } from '../engine/device/gpu.ts';
 import type { QuantType } from '../engine/kernels/nf4_codebook.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import type { ModelMemory } from '../engine/train/predict_memory.ts';
-import { WeightCacheError } from '../engine/weight_cache.ts';
+import { type WeightCache, WeightCacheError } from '../engine/weight_cache.ts';
 import { checkCheckpoint, expectedTensors } from '../formats/check_checkpoint.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/model_config.ts';
@@ -17,6 +17,7 @@ import { type DroppedFile, droppedFolder } from '../hub/dropped_folder.ts';
 import { ModelChangedError } from '../hub/errors.ts';
 import type { Gate } from '../hub/gate.ts';
 import { type HubFolder, openHubFolder } from '../hub/model_folder.ts';
+import { DownloadSpool, partOf } from '../storage/download_spool.ts';
 import { ModelCache } from '../storage/model_cache.ts';
 import type { CachedModel } from '../storage/model_manifest.ts';
 import { cachedFolder, cachingFolder } from './cached_folder.ts';
@@ -41,6 +42,7 @@ export interface LoadedModel {
 
 export interface InspectedModel {
   readonly info: ModelInfo;
+  readonly location: ModelLocation;
   /** What its memory is predicted from. */
   readonly memory: ModelMemory;
   /** Whether its linears are in 4 bits already: settings change nothing of that. */
@@ -56,6 +58,13 @@ export interface ModelPorts {
   readonly gate: Gate;
   readonly signal: AbortSignal;
   readonly store: StudioStore;
+  /** On the disk, for the cache of a model that is to be loaded so, of which so many bytes are there. */
+  readonly makeRoom: (
+    key: string,
+    model: Pick<InspectedModel, 'memory' | 'stored'>,
+    quantization: QuantizationConfig,
+    cachedBytes: number,
+  ) => Promise<void>;
 }
 
 export class NoWeightsError extends Error {
@@ -97,14 +106,23 @@ export async function inspectModel(location: ModelLocation, ports: ModelPorts): 
   const opened = await openFolder(location, ports);
   try {
     const { info, spec } = await describe(opened);
-    const planned = await readPlannedLinears(opened.folder, spec);
-    const dtype = planned?.dtype ?? tableDtype(info);
-    const floats = planned && { dtype, paths: planned.skipped };
-    const memory = { spec, doubleQuant: planned?.doubleQuant ?? true, floats, tableDtype: dtype };
-    return { info, memory, stored: planned !== null };
+    return { info, location, ...(await memoryOf(opened.folder, info, spec)) };
   } finally {
     opened.close();
   }
+}
+
+/** From config.json alone, as bitsandbytes has written it where it was in 4 bits already. */
+async function memoryOf(
+  folder: Folder,
+  info: ModelInfo,
+  spec: ModelSpec,
+): Promise<Pick<InspectedModel, 'memory' | 'stored'>> {
+  const planned = await readPlannedLinears(folder, spec);
+  const dtype = planned?.dtype ?? tableDtype(info);
+  const floats = planned && { dtype, paths: planned.skipped };
+  const memory = { spec, doubleQuant: planned?.doubleQuant ?? true, floats, tableDtype: dtype };
+  return { memory, stored: planned !== null };
 }
 
 async function inspectCached(
@@ -116,7 +134,7 @@ async function inspectCached(
     if (!cache?.complete) throw new ModelNotCachedError(`${location.name} is no longer in the cache.`);
     const { info, doubleQuant, floats, tableDtype } = cache.complete;
     const spec = await readModelConfig(cachedFolder(info.name, cache));
-    return { info, memory: { spec, doubleQuant, floats, tableDtype }, stored: true };
+    return { info, location, memory: { spec, doubleQuant, floats, tableDtype }, stored: true };
   } finally {
     await cache?.close();
   }
@@ -201,6 +219,8 @@ async function loadOnce(
   const pinned = location.kind === 'hub' && opened.commit ? { ...location, revision: opened.commit } : location;
   const key = known ?? (await keyOf(pinned, quantization));
   const cache = await openCache(key, ports);
+  let spooled = true;
+  const spool = cache && opened.hub && (await openSpool(key, opened.hub, ports));
   try {
     const { info, spec } = await describe(opened);
     const folder = cache ? cachingFolder(opened.folder, cache) : opened.folder;
@@ -210,22 +230,25 @@ async function loadOnce(
     const checkpoint = await openCheckpoint(opened.folder, spec.tensors.olderPrefixes);
     checkCheckpoint(spec, checkpoint);
     checkPlannedLinears(await readPlannedLinears(opened.folder, spec), spec, checkpoint);
-    if (cache) await ports.store.putModel(manifestOf(key, info, cache, null));
+    if (cache) {
+      await ports.makeRoom(key, await memoryOf(opened.folder, info, spec), quantization, cache.bytes);
+      await ports.store.putModel(manifestOf(key, info, cache, null));
+    }
     const weights = await ModelWeights.load(gpu, spec, checkpoint, {
       ...quantizationOptions(quantization),
-      cache,
+      cache: cache && spool && opened.hub ? releasing(cache, spool, opened.hub) : cache,
       signal: ports.signal,
       onLoading: reporter(ports, opened.hub),
     });
     gpu.check();
-    const memory = { spec, ...weights.formats, tableDtype: weights.embedding.dtype };
+    const memory = { spec, ...weights.formats, tableDtype: weights.embedding.dtype, budget: weights.budget };
     if (cache) {
       const origin = location.kind === 'hub' ? { ...location, revision: opened.commit ?? location.revision } : null;
       const { quantType } = weights;
       const details: CachedDetails = {
         ...{ info, quantization, quantType, ...weights.formats, tableDtype: memory.tableDtype, origin },
       };
-      await cache.finish(details);
+      if (await cache.finish(details)) spooled = false;
       await ports.store.putModel(manifestOf(key, info, cache, cache.complete));
     }
     const notKept = cache?.failure?.message ?? null;
@@ -233,8 +256,30 @@ async function loadOnce(
   } finally {
     await cache?.close();
     opened.close();
+    await spool?.close();
+    if (spool && !spooled) await ports.store.deleteModel(partOf(key));
   }
 }
+
+/** Bytes that arrive from the Hub are kept until their section is. Null where they cannot be. */
+async function openSpool(key: string, hub: HubFolder, { store }: ModelPorts): Promise<DownloadSpool | null> {
+  try {
+    const spool = await DownloadSpool.open(await store.openDisk(partOf(key)));
+    hub.keepIn(spool);
+    return spool;
+  } catch {
+    return null;
+  }
+}
+
+/** The cache; what was downloaded for a section is let go of once the section is there. */
+const releasing = (cache: ModelCache<CachedDetails>, spool: DownloadSpool, hub: HubFolder): WeightCache => ({
+  read: (section) => cache.read(section),
+  async write(section, bytes) {
+    await cache.write(section, bytes);
+    if (!cache.failure) await spool.release((path, begin, end) => hub.wasRead(path, begin, end));
+  },
+});
 
 /** What a complete cache says of its model. */
 export interface CachedDetails {
@@ -283,7 +328,7 @@ async function loadCached(
     });
     gpu.check();
     await ports.store.putModel(manifestOf(key, info, cache, details));
-    const memory = { spec, ...weights.formats, tableDtype };
+    const memory = { spec, ...weights.formats, tableDtype, budget: weights.budget };
     return { key, info, spec, tokenizer, tokenizerFiles, weights, quantization, memory, notKept: null };
   } catch (error) {
     if (!(error instanceof WeightCacheError || error instanceof FileMissingError)) throw error;
@@ -313,6 +358,15 @@ function manifestOf(
 ): CachedModel<CachedDetails | null> {
   const { name, commit } = info;
   return { key, name, commit, used: Date.now(), bytes: cache.bytes, complete: details !== null, details };
+}
+
+/** What the cache would know an inspected model by. */
+export function inspectedKey({ location, info }: InspectedModel, quantization: QuantizationConfig): Promise<string> {
+  if (location.kind === 'cached') return Promise.resolve(location.key);
+  return keyOf(
+    location.kind === 'hub' && info.commit ? { ...location, revision: info.commit } : location,
+    quantization,
+  );
 }
 
 /** The key where it is known before anything is opened. */

@@ -146,6 +146,8 @@ export type StudioCommand =
   /** Holds or goes on with a download (load-model) or a training run. */
   | { type: 'pause'; runId: string }
   | { type: 'resume'; runId: string }
+  /** The page may be about to end: a training run writes a checkpoint after the step in flight. No event but `saved` follows. */
+  | { type: 'save'; runId: string }
   /** Cancels a load, or ends a training run after the step in flight and keeps what was trained. */
   | { type: 'stop'; runId: string }
   /**
@@ -188,6 +190,27 @@ export type StudioCommand =
   | { type: 'delete-run'; runId: string; id: string }
   | { type: 'delete-model'; runId: string; key: string };
 
+/** A run that needs more GPU memory than a page may count on, and with which settings it would not. */
+export interface MemoryRemedy {
+  readonly neededBytes: number;
+  readonly roomBytes: number;
+  /** Null where paging and streaming are not enough. */
+  readonly settings:
+    | (Partial<Pick<TrainingConfig, 'optim' | 'optimizer_memory_budget'>> &
+        Partial<Pick<QuantizationConfig, 'weight_memory_budget'>>)
+    | null;
+}
+
+/** Bytes on the disk that a run would take. */
+export interface PredictedDisk {
+  /** Two checkpoints, the one being written, pages in use, and the data where it is known. */
+  readonly run: number;
+  /** The model's quantized weights; 0 where they are in the cache already. */
+  readonly model: number;
+  /** What the browser still gives, models that would be evicted included; null where it does not say or keeps nothing. */
+  readonly left: number | null;
+}
+
 /** A stored run, as the list shows it. */
 export interface RunSummary {
   readonly id: string;
@@ -219,6 +242,14 @@ export interface CachedModelSummary {
   readonly bytes: number;
   /** Otherwise what is there spares a part of the next download. */
   readonly complete: boolean;
+}
+
+/** A cached model that was deleted to make room. */
+export interface EvictedModel {
+  readonly name: string;
+  readonly bytes: number;
+  /** Kept runs that will download it again when they go on. */
+  readonly runs: readonly string[];
 }
 
 export interface StorageFacts {
@@ -398,10 +429,10 @@ export interface EvaluationResult {
 }
 
 /**
- * Comparing f16 with f32, where the GPU multiplies matrices in f16; finding this GPU's fastest kernels, until all are
- * known; making the ones it will use.
+ * Loading the model again, where it is not on the GPU as the run wants it; comparing f16 with f32, where the GPU multiplies
+ * matrices in f16; finding this GPU's fastest kernels, until all are known; making the ones it will use.
  */
-export type PreparingStage = 'checking' | 'measuring' | 'compiling';
+export type PreparingStage = 'loading' | 'checking' | 'measuring' | 'compiling';
 
 export type StudioEvent =
   | { type: 'device'; runId: string; adapter: AdapterInfo }
@@ -413,6 +444,10 @@ export type StudioEvent =
       bytes: Readonly<Record<MemoryCategory, number>>;
       /** Layers that keep their activations. */
       kept: { readonly layers: number; readonly of: number };
+      /** Host memory for what leaves the GPU. */
+      hostBytes: number;
+      disk: PredictedDisk;
+      remedy: MemoryRemedy | null;
     }
   | {
       type: 'model-progress';
@@ -426,7 +461,16 @@ export type StudioEvent =
     }
   /** A request failed and is tried again. */
   | { type: 'retrying'; runId: string; attempt: number; seconds: number; reason: string }
-  | { type: 'model-ready'; runId: string; info: ModelInfo; memory: Readonly<Record<MemoryCategory, number>> }
+  | {
+      type: 'model-ready';
+      runId: string;
+      info: ModelInfo;
+      memory: Readonly<Record<MemoryCategory, number>>;
+      /** Layers that have a place on the GPU; the others are streamed. */
+      layers: { readonly count: number; readonly of: number };
+      /** Why it is not in the cache, where it should be. */
+      notKept: string | null;
+    }
   | { type: 'paused'; runId: string }
   | { type: 'resumed'; runId: string }
   /** Bytes while files are read, rows while they are tokenized. */
@@ -447,6 +491,8 @@ export type StudioEvent =
       tensors: number;
     }
   | { type: 'storage'; runId: string; facts: StorageFacts }
+  /** To make room for what is loaded or trained now. */
+  | { type: 'evicted'; runId: string; models: readonly EvictedModel[] }
   /** The run is kept as `id`; a checkpoint takes about so many bytes. */
   | { type: 'run-stored'; runId: string; id: string; checkpointBytes: number }
   /** A stored run goes on after `step`; `notes` are what to know of it. */

@@ -14,15 +14,17 @@ vi.setConfig({ testTimeout: 180_000 });
 
 const STEPS = 12;
 const FOLDER = '/e2e/golden/llama-text';
+/** Of three layers: one more than slots at the least. */
+const DEEPER = '/e2e/golden/qwen2-selection';
 const MODEL_FILES = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'];
 
-const fetched = async (path: string): Promise<File> => {
-  const response = await fetch(`${FOLDER}/${path}`);
+const fetched = async (folder: string, path: string): Promise<File> => {
+  const response = await fetch(`${folder}/${path}`);
   return new File([await response.arrayBuffer()], path.split('/').at(-1)!);
 };
 
-async function settings(): Promise<{ request: TrainRequest; data: DataSettings }> {
-  const json = await (await fetch(`${FOLDER}/case.json`)).json();
+async function settings(folder = FOLDER): Promise<{ request: TrainRequest; data: DataSettings }> {
+  const json = await (await fetch(`${folder}/case.json`)).json();
   const { lora, quantization, training } = parseRunConfig({ ...json, initial_adapter: undefined });
   const changed = { ...training, max_steps: STEPS, save_steps: 2, lr_scheduler_type: 'cosine' as const };
   return {
@@ -76,9 +78,11 @@ class Studio {
     return this.events.filter((event): event is Extract<StudioEvent, { type: T }> => event.type === type);
   }
 
-  async loaded(): Promise<this> {
-    const files = await Promise.all(MODEL_FILES.map(async (path) => ({ path, file: await fetched(`model/${path}`) })));
-    const { request, data } = await settings();
+  async loaded(folder = FOLDER): Promise<this> {
+    const files = await Promise.all(
+      MODEL_FILES.map(async (path) => ({ path, file: await fetched(folder, `model/${path}`) })),
+    );
+    const { request, data } = await settings(folder);
     const { quantization } = request;
     const location = { kind: 'files', name: 'tiny', files } as const;
     const commands: StudioCommand[] = [
@@ -86,7 +90,7 @@ class Studio {
       { type: 'load-model', runId: 'load', location, quantization },
       {
         ...{ type: 'read-data', runId: 'read', validation: null, text: { by: 'paragraph', windowBytes: 2000 } },
-        data: { kind: 'files', files: [await fetched('data.jsonl')] },
+        data: { kind: 'files', files: [await fetched(folder, 'data.jsonl')] },
       },
       { type: 'prepare-data', runId: 'prepare', settings: data },
     ];
@@ -95,8 +99,8 @@ class Studio {
     return this;
   }
 
-  async train(): Promise<void> {
-    await this.session.handle({ type: 'train', runId: 'train', request: (await settings()).request });
+  async train(change = (request: TrainRequest) => request, folder = FOLDER): Promise<void> {
+    await this.session.handle({ type: 'train', runId: 'train', request: change((await settings(folder)).request) });
   }
 
   /** Of each step the loss that was told last. */
@@ -201,4 +205,72 @@ test('a full disk pauses the run with the checkpoint before intact; with room ag
   expect(studio.adapter).toEqual(adapter);
   // What was told to be safe before is what the list says.
   expect((await store.runs())[0]).toMatchObject({ state: 'finished', checkpointStep: STEPS });
+});
+
+test('layers streamed and moments paged as the form says: less memory, and the same curve to the bit', async () => {
+  // Of several pages of moments.
+  const wide = ({ lora, training, ...rest }: TrainRequest): TrainRequest => ({
+    ...rest,
+    training: { ...training, max_steps: 3 },
+    lora: {
+      ...{ ...lora, r: 64, target_modules: 'all-linear', layers_to_transform: null, layers_pattern: null },
+      ...{ exclude_modules: null, rank_pattern: {}, alpha_pattern: {} },
+    },
+  });
+  const control = await new Studio().loaded(DEEPER);
+  await control.train(wide, DEEPER);
+  expect(control.of('failed')).toEqual([]);
+  expect(control.of('model-ready').map(({ layers }) => layers)).toEqual([{ count: 3, of: 3 }]);
+  const [resident] = control.of('memory');
+  const [loaded] = control.of('model-ready');
+
+  const studio = await new Studio().loaded(DEEPER);
+  const budgeted = ({ quantization, training, ...rest }: TrainRequest): TrainRequest => ({
+    ...rest,
+    quantization: { ...quantization, weight_memory_budget: loaded.memory.weights - 1 },
+    training: {
+      ...training,
+      optim: 'paged_adamw_32bit',
+      optimizer_memory_budget: 2 ** 18,
+      optimizer_page_size: 2 ** 17,
+    },
+  });
+  const { request } = await settings(DEEPER);
+  const { quantization, lora, training } = budgeted(wide(request));
+  await studio.session.handle({ type: 'predict', runId: 'predict', of: 'loaded', quantization, lora, training });
+  await studio.train((own) => budgeted(wide(own)), DEEPER);
+  expect(studio.of('failed')).toEqual([]);
+  // Loaded again, with a layer less on the GPU.
+  expect(studio.of('model-ready').map(({ layers }) => layers.count)).toEqual([3, 2]);
+  const [memory] = studio.of('memory');
+  expect(memory.bytes.weights).toBeLessThan(resident.bytes.weights);
+  expect(memory.bytes.optimizer).toBeLessThanOrEqual(2 ** 18);
+  expect(memory.bytes.optimizer).toBeLessThan(resident.bytes.optimizer);
+  // As it was predicted.
+  const [predicted] = studio.of('prediction');
+  expect(predicted.bytes.weights).toBe(memory.bytes.weights);
+  expect(predicted.bytes.optimizer).toBe(memory.bytes.optimizer);
+  expect(predicted.hostBytes).toBeGreaterThan(0);
+  expect(predicted.remedy).toBeNull();
+  expect(studio.losses).toEqual(control.losses);
+  expect(studio.adapter).toEqual(control.adapter);
+});
+
+test('a run whose checkpoints the disk has no room for is refused before anything is written; with room it is not', async () => {
+  class TightStore extends VolatileStore {
+    left = 2e5;
+    override async estimate() {
+      return { usedBytes: 1e9 as never, quotaBytes: (1e9 + this.left) as never, persisted: false };
+    }
+  }
+  const store = new TightStore('for a test');
+  const studio = await new Studio(store).loaded();
+  const short = (request: TrainRequest) => ({ ...request, training: { ...request.training, max_steps: 1 } });
+  await studio.train(short);
+  expect(studio.of('failed')).toMatchObject([{ name: 'StorageFullError', message: /its checkpoints above all/ }]);
+  expect(await store.runs()).toEqual([]);
+  store.left = 1e8;
+  await studio.train(short);
+  expect(studio.of('failed')).toHaveLength(1);
+  expect(await store.runs()).toHaveLength(1);
 });

@@ -3,7 +3,6 @@
  * device in between.
  */
 
-import type { DatasetPart } from '../data/batches.ts';
 import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import type { PageVersion } from '../engine/page_store.ts';
@@ -11,35 +10,20 @@ import type { PeftAdapter } from '../formats/peft.ts';
 import type { PauseGate } from '../hub/gate.ts';
 import { StorageFullError } from '../storage/errors.ts';
 import { openGenerationStore } from '../storage/generation_store.ts';
-import { roomLeft } from '../storage/quota.ts';
-import { type StoredRun, sparkline } from '../storage/run_manifest.ts';
+import { sparkline } from '../storage/run_manifest.ts';
 import { type CheckpointStore, checkpointToResume, type RunCheckpoint } from './checkpointing.ts';
 import { DeviceLostError } from './gpu_session.ts';
 import type { Intermission } from './intermission.ts';
-import { isDataPage, readRunData, runDataBytes, writeRunData } from './run_data.ts';
+import { makeRoom, runDiskBytes } from './room.ts';
+import { isDataPage, readRunData, writeRunData } from './run_data.ts';
+import type { RunData, RunDetails, StudioStoredRun } from './run_details.ts';
 import { runIdentity } from './run_identity.ts';
 import type { TunedAdapter } from './studio_generate.ts';
 import type { LoadedModel } from './studio_model.ts';
-import type { ModelInfo, ModelLocation, StudioEvent, TrainRequest } from './studio_protocol.ts';
+import { predictStudioRun } from './studio_prediction.ts';
+import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
 import type { StudioStore } from './studio_storage.ts';
 import { type RunStage, trainInStudio } from './studio_train.ts';
-
-/** What a stored run's entry says that only the worker understands. */
-export interface RunDetails {
-  readonly request: TrainRequest;
-  readonly model: ModelInfo;
-  readonly modelKey: string;
-  /** Where the model can be had when the cache lacks it; null for a dropped folder. */
-  readonly origin: Extract<ModelLocation, { kind: 'hub' }> | null;
-}
-
-export type StudioStoredRun = StoredRun<RunDetails>;
-
-export interface RunData {
-  readonly training: DatasetPart;
-  readonly validation: DatasetPart;
-  readonly longest: number;
-}
 
 /** What a run needs of the session. */
 export interface RunHost {
@@ -51,6 +35,8 @@ export interface RunHost {
   readonly openChat: OpenChat;
   /** Outlasts a lost device. */
   readonly intermission: Intermission<RunStage>;
+  /** Whether a checkpoint was asked for since the last question. */
+  saveAsked(): boolean;
   device(): Promise<Gpu>;
   /** The model on that device, loaded where it is not. */
   model(details: RunDetails): Promise<LoadedModel>;
@@ -84,7 +70,7 @@ export async function startRun(
     details,
   };
   return withRunStore(host, id, request, async (pages) => {
-    await checkRoom(host, data, request);
+    await checkRoom(host, details, data);
     await store.putRun(run);
     void store.persist();
     const dataPages = await writeRunData(pages, [data.training, data.validation]);
@@ -185,7 +171,7 @@ async function trainWhileDevicesLast(host: RunHost, run: OpenRun, resume: boolea
           emit(event);
         },
         checkpoints: {
-          ...{ store: pages, pages: dataPages, from, identity },
+          ...{ store: pages, pages: dataPages, from, identity, asked: host.saveAsked },
           async onSaved(step, bytes, log) {
             const losses = sparkline(log.map(({ loss }) => loss));
             const state = gate.paused ? 'paused' : 'running';
@@ -224,15 +210,19 @@ const lostForGood = ({ reason, message }: GPUDeviceLostInfo, adapter: string, ca
     { cause },
   );
 
-/** Two checkpoints, and the one that is being written. @throws StorageFullError before anything is written. */
-async function checkRoom({ store }: RunHost, data: RunData, { training }: TrainRequest): Promise<void> {
-  if (training.save_strategy === 'no') return;
-  const needed = runDataBytes([data.training, data.validation]);
-  const left = roomLeft(await store.estimate());
+/** Where a run's pages have no room, models that are not needed go. @throws StorageFullError before anything is written. */
+async function checkRoom(host: RunHost, details: RunDetails, data: RunData): Promise<void> {
+  const { store, runId, emit } = host;
+  const { capabilities } = await host.device();
+  const { memory, key } = await host.model(details);
+  const { request } = details;
+  const predicted = predictStudioRun(capabilities, memory, request, data.longest);
+  const needed = runDiskBytes(predicted, { ...request.training, data });
+  const left = await makeRoom(store, needed, new Set([key]), (models) => emit({ type: 'evicted', runId, models }));
   if (needed <= left) return;
   const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
   throw new StorageFullError(
-    `Keeping this run takes at least ${megabytes(needed)}, and this browser has ${megabytes(left)} left for the studio. ` +
-      'Delete a model or a run that is no longer needed, or free space on the disk.',
+    `Keeping this run takes ${megabytes(needed)} on the disk, its checkpoints above all, and this browser has ` +
+      `${megabytes(left)} left for the studio. Delete a run that is no longer needed, free space on the disk, or lower r.`,
   );
 }

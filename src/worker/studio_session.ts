@@ -3,8 +3,10 @@ import { unzipSync } from 'fflate';
 import type { OpenChat } from '../data/chat_renderer.ts';
 import { readRowSet } from '../data/files/row_set.ts';
 import { acquireGpu, type Gpu } from '../engine/device/gpu.ts';
+import type { ModelMemory } from '../engine/train/predict_memory.ts';
 import { checkAdapter, continuedLora, type PeftAdapter, readPeftAdapter } from '../formats/peft.ts';
 import type { RangeSource } from '../formats/range_source.ts';
+import type { QuantizationConfig } from '../formats/run_config.ts';
 import { blobSource, droppedFolder } from '../hub/dropped_folder.ts';
 import { PauseGate } from '../hub/gate.ts';
 import { HUB_URL } from '../hub/hosts.ts';
@@ -14,19 +16,22 @@ import { evaluateQuestions } from './evaluate.ts';
 import { Intermission } from './intermission.ts';
 import { createOpfsScratch } from './opfs_scratch.ts';
 import type { WorkerPorts } from './ports.ts';
+import { makeRoom, predictedDisk } from './room.ts';
+import type { RunDetails, StudioStoredRun } from './run_details.ts';
 import { storageFacts } from './storage_facts.ts';
 import { type LoadedData, prepareData, showRow } from './studio_data.ts';
 import { type AdapterSource, generateInStudio, TextModel, type TunedAdapter } from './studio_generate.ts';
 import { downloadDataset } from './studio_hub_data.ts';
 import {
   type InspectedModel,
+  inspectedKey,
   inspectModel,
   type LoadedModel,
   loadModel,
   ModelNotCachedError,
   type ModelPorts,
 } from './studio_model.ts';
-import { heldAs, predictStudioRun } from './studio_prediction.ts';
+import { cachedModelBytes, heldAs, memoryRemedy, predictStudioRun } from './studio_prediction.ts';
 import type {
   DataLocation,
   ModelLocation,
@@ -36,7 +41,7 @@ import type {
   TryAdapter,
 } from './studio_protocol.ts';
 import { droppedSources, type ReadData, rawRows, readData } from './studio_read.ts';
-import { type RunDetails, type RunHost, resumeRun, type StudioStoredRun, startRun } from './studio_run.ts';
+import { type RunHost, resumeRun, startRun } from './studio_run.ts';
 import type { StudioStore } from './studio_storage.ts';
 import type { RunStage } from './studio_train.ts';
 import { weightFigures } from './studio_weights.ts';
@@ -67,6 +72,8 @@ interface Work {
   readonly controller: AbortController;
   /** Resolves when nothing of it goes on and what it had for itself is free. */
   readonly ended: Promise<void>;
+  /** A checkpoint is asked for. */
+  save: boolean;
 }
 
 /** Bytes of an adapter's zip. */
@@ -134,6 +141,7 @@ export class StudioSession {
         return;
       case 'pause':
       case 'resume':
+      case 'save':
       case 'stop':
         this.#steer(command);
         return;
@@ -142,11 +150,13 @@ export class StudioSession {
     }
   }
 
-  #steer({ type, runId }: Extract<StudioCommand, { type: 'pause' | 'resume' | 'stop' }>): void {
+  #steer({ type, runId }: Extract<StudioCommand, { type: 'pause' | 'resume' | 'save' | 'stop' }>): void {
     const work = this.#work.get(runId);
     if (!work) return;
     if (type === 'stop') {
       work.controller.abort(new CancelledError('Cancelled. Nothing of it was kept.'));
+    } else if (type === 'save') {
+      work.save = true;
     } else if (type === 'pause') {
       work.gate.pause();
       this.#emit({ type: 'paused', runId });
@@ -162,7 +172,7 @@ export class StudioSession {
     const ended = new Promise<void>((resolve) => {
       end = resolve;
     });
-    const work: Work = { gate: new PauseGate(), controller: new AbortController(), ended };
+    const work: Work = { gate: new PauseGate(), controller: new AbortController(), ended, save: false };
     this.#work.set(runId, work);
     try {
       await this.#execute(command, work);
@@ -177,15 +187,35 @@ export class StudioSession {
     }
   }
 
-  async #execute(command: RunCommand, { gate, controller: { signal } }: Work): Promise<void> {
+  async #execute(command: RunCommand, work: Work): Promise<void> {
+    const { gate } = work;
+    const { signal } = work.controller;
     const { runId } = command;
     const emit = this.#emit;
     const store = await this.#storage();
-    const ports: ModelPorts = { runId, emit, hubUrl: this.#hubUrl, token: () => this.#token, gate, signal, store };
+    const ports: ModelPorts = {
+      runId,
+      emit,
+      hubUrl: this.#hubUrl,
+      token: () => this.#token,
+      gate,
+      signal,
+      store,
+      makeRoom: async (key, model, quantization, cachedBytes) => {
+        const { capabilities } = await this.#device();
+        const bytes = cachedModelBytes(capabilities, heldAs(model, quantization)) - cachedBytes;
+        await makeRoom(store, bytes, new Set([key]), (models) => emit({ type: 'evicted', runId, models }));
+      },
+    };
     const host: Omit<RunHost, 'intermission'> = {
       ...{ runId, store, gate, signal, emit, openChat: this.#openChat },
       device: () => this.#device(),
       model: (details) => this.#modelFor(details, ports),
+      saveAsked() {
+        const asked = work.save;
+        work.save = false;
+        return asked;
+      },
     };
     switch (command.type) {
       case 'start': {
@@ -206,13 +236,18 @@ export class StudioSession {
         emit({ type: 'model-info', runId, info: this.#inspected.info });
         return;
       case 'predict': {
-        const inspected = this.#inspected && heldAs(this.#inspected, command.quantization);
-        const model = command.of === 'inspected' ? inspected : this.#model?.memory;
+        const model = await this.#predicted(command);
         if (!model) throw new StudioOrderError('There is no model to predict for.');
+        const { memory, key } = model;
         const { capabilities } = await this.#device();
-        const longest = command.of === 'loaded' ? (this.#data?.longest ?? null) : null;
-        const { bytes, keptLayers } = predictStudioRun(capabilities, model, command, longest);
-        emit({ type: 'prediction', runId, bytes, kept: { layers: keptLayers, of: model.spec.layers.length } });
+        const data = command.of === 'loaded' ? this.#data : null;
+        const longest = data?.longest ?? null;
+        const run = predictStudioRun(capabilities, memory, command, longest);
+        const kept = { layers: run.keptLayers, of: memory.spec.layers.length };
+        const disk = await predictedDisk(store, capabilities, { key, memory }, run, { ...command.training, data });
+        const remedy = memoryRemedy(capabilities, memory, command, longest, run);
+        const hostBytes = run.layersHostBytes + (run.moments?.hostBytes ?? 0);
+        emit({ type: 'prediction', runId, bytes: run.bytes, kept, hostBytes, disk, remedy });
         return;
       }
       case 'load-model': {
@@ -223,7 +258,7 @@ export class StudioSession {
         this.#model = model;
         this.#origin = command.location;
         this.#openPool(model);
-        emit({ type: 'model-ready', runId, info: model.info, memory: gpu.ledger.byCategory() });
+        this.#tellReady(model, gpu, runId);
         return;
       }
       case 'read-data': {
@@ -322,6 +357,7 @@ export class StudioSession {
         return;
       case 'pause':
       case 'resume':
+      case 'save':
       case 'stop':
         return;
       default:
@@ -414,9 +450,32 @@ export class StudioSession {
     return { request, model: info, modelKey: key, origin };
   }
 
-  /** The model that a run is of: the loaded one, else from the cache, else from where it came from. */
+  /** What is asked about, as a run with these settings would have it. */
+  async #predicted({ of, quantization }: Extract<StudioCommand, { type: 'predict' }>): Promise<PredictedModel | null> {
+    if (of === 'inspected') {
+      const inspected = this.#inspected;
+      return (
+        inspected && {
+          memory: heldAs(inspected, quantization),
+          key: await inspectedKey(inspected, quantization),
+        }
+      );
+    }
+    const model = this.#model;
+    const { weight_memory_budget: budget } = quantization;
+    if (!model) return null;
+    // Where the device had no room for more, less is asked of it too.
+    const asLoaded = sameBudget(model, quantization) ? model.memory.budget : budget;
+    return { memory: { ...model.memory, budget: asLoaded }, key: model.key };
+  }
+
+  /**
+   * The model that a run is of: the loaded one, else from the cache, else from where it came from. Loaded again where more or
+   * fewer of its layers are on the GPU than the run wants.
+   */
   async #modelFor({ modelKey, model, origin, request }: RunDetails, ports: ModelPorts): Promise<LoadedModel> {
-    if (this.#model?.key === modelKey) return this.#model;
+    if (this.#model?.key === modelKey && sameBudget(this.#model, request.quantization)) return this.#model;
+    ports.emit({ type: 'preparing', runId: ports.runId, stage: 'loading' });
     const gpu = await this.#device();
     const data = this.#dataModel === modelKey ? this.#data : null;
     this.#dropModel();
@@ -430,8 +489,14 @@ export class StudioSession {
     // The same model on another device: the rows' tokens are the host's, and good as they are.
     this.#data = data;
     this.#openPool(loaded);
-    ports.emit({ type: 'model-ready', runId: ports.runId, info: loaded.info, memory: gpu.ledger.byCategory() });
+    ports.emit({ type: 'preparing', runId: ports.runId, stage: 'compiling' });
+    this.#tellReady(loaded, gpu, ports.runId);
     return loaded;
+  }
+
+  #tellReady({ info, weights, notKept }: LoadedModel, gpu: Gpu, runId: string): void {
+    const memory = gpu.ledger.byCategory();
+    this.#emit({ type: 'model-ready', runId, info, memory, layers: weights.slots, notKept });
   }
 
   #openPool({ tokenizerFiles }: LoadedModel): void {
@@ -476,6 +541,16 @@ export class StudioSession {
     return this.#data;
   }
 }
+
+interface PredictedModel {
+  readonly memory: ModelMemory;
+  /** What the cache knows it by. */
+  readonly key: string;
+}
+
+/** Whether it was loaded with the budget that these settings have. */
+const sameBudget = (model: LoadedModel, { weight_memory_budget }: QuantizationConfig) =>
+  model.quantization.weight_memory_budget === weight_memory_budget;
 
 /** A zip that the studio or another program wrote, or the two files of a PEFT adapter. */
 async function openAdapter(files: readonly File[]): Promise<PeftAdapter> {

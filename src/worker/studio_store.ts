@@ -4,6 +4,7 @@
  */
 import { browserRecords, openBrowserDisk, removeBrowserDisk } from '../storage/browser_disk.ts';
 import { openStudioDatabase, type StudioDatabase } from '../storage/database.ts';
+import { partOf } from '../storage/download_spool.ts';
 import { CheckpointLostError } from '../storage/errors.ts';
 import { listGenerations } from '../storage/generation_store.ts';
 import type { CachedModel } from '../storage/model_manifest.ts';
@@ -11,7 +12,7 @@ import { askToPersist, storageEstimate } from '../storage/quota.ts';
 import { changeRun, listRuns, putRun, readRun } from '../storage/run_list.ts';
 import { lockedRuns, lockRun } from '../storage/run_lock.ts';
 import type { StoredRun } from '../storage/run_manifest.ts';
-import { removeStored, storageFolder } from '../storage/sync_file.ts';
+import { storageFolder } from '../storage/sync_file.ts';
 import type { StudioStore } from './studio_storage.ts';
 import { VolatileStore } from './volatile_store.ts';
 
@@ -87,8 +88,7 @@ class BrowserStore implements StudioStore {
   }
 
   async deleteModel(key: string) {
-    await removeBrowserDisk(this.#database, key);
-    await removeStored(await storageFolder(['stored']), key);
+    for (const disk of [key, partOf(key)]) await removeBrowserDisk(this.#database, disk);
     await this.#database.delete('models', key);
   }
 

@@ -59,6 +59,8 @@ export interface StudioCheckpoints {
   /** What to go on from. */
   readonly from: RunCheckpoint | null;
   readonly identity: RunIdentity;
+  /** Whether one is wanted out of turn. */
+  readonly asked: () => boolean;
   readonly onSaved: (step: number, bytes: number, log: readonly LoopRecord[]) => void | Promise<void>;
   readonly onFailed: (error: Error, step: number) => void;
 }
@@ -119,10 +121,17 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
     if (samples && step % samples.every === 0) await sample(step);
     await intermission.serve(stage);
   };
+  let told = 0;
+  /** Again where a longer batch took more. */
+  const tellMemory = () => {
+    if (told === trainer.capacity) return;
+    told = trainer.capacity;
+    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
+  };
   let checkpointer: Checkpointer | null = null;
   try {
     await keepChoices(gpu);
-    emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
+    tellMemory();
     const totalSteps = training.max_steps;
     const every = training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch));
     const validation = evalBatches && new Validation(trainer, evalBatches, every, training);
@@ -156,6 +165,7 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
       signal: validation ? AbortSignal.any([signal, validation.enough]) : signal,
       emit: (event) => {
         gpu.check();
+        tellMemory();
         checkpointer?.record(event);
         emit(event.type === 'step' ? { ...event, runId, totalSteps } : { ...event, runId });
       },

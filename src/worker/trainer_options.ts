@@ -65,7 +65,7 @@ export function momentsOptions(training: TrainingConfig, store: PageStore | null
   if (!optim.startsWith('paged')) return { bits, paging: null };
   const all = Number.POSITIVE_INFINITY;
   // Some pages at least fit any budget.
-  const pageBytes = Math.min(PAGE_BYTES, Math.floor((gpuBytes ?? all) / 4));
+  const pageBytes = training.optimizer_page_size ?? Math.min(PAGE_BYTES, Math.floor((gpuBytes ?? all) / 4));
   return { bits, paging: { pageBytes, gpuBytes: gpuBytes ?? all, hostBytes: hostBytes ?? all, store } };
 }
 

@@ -92,6 +92,13 @@ export class LengthRope implements RopeTables {
     this.#write();
   }
 
+  /** Tables for more positions, at the same length. This one stays, until it is disposed of. */
+  longer(positions: number): LengthRope {
+    const rope = new LengthRope(this.#gpu, this.#spec, positions);
+    rope.remember(this.#length);
+    return rope;
+  }
+
   dispose(): void {
     for (const { buffer } of [this.cosines, this.sines]) this.#gpu.ledger.destroy(buffer);
   }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { adaptedLinears } from '../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
+import { GpuMemoryError } from '../device/ledger.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../train/kept_layers.ts';
 import { RESIDENT } from '../train/paging/moments.ts';
 import { predictMemory } from '../train/predict_memory.ts';
@@ -169,4 +170,38 @@ test('memory is predicted to the byte', async () => {
   );
   expect(gpu.ledger.byCategory()).toEqual(bytes);
   model.dispose();
+});
+
+test('a device without room for all layers streams them, to the same numbers; with room it does not', async () => {
+  const resident = await train({ slots: null });
+  const create = gpu.device.createBuffer.bind(gpu.device);
+  const pop = gpu.device.popErrorScope.bind(gpu.device);
+  const roomFor = (slots: number) => {
+    let asked = 0;
+    vi.spyOn(gpu.device, 'createBuffer').mockImplementation((descriptor) => {
+      if (descriptor.label?.startsWith('layer slot')) asked++;
+      return create(descriptor);
+    });
+    vi.spyOn(gpu.device, 'popErrorScope').mockImplementation(async () => {
+      const error = await pop();
+      const injected = asked > slots ? new GPUOutOfMemoryError('injected') : null;
+      asked = 0;
+      return error ?? injected;
+    });
+  };
+  try {
+    roomFor(LAYERS);
+    expect((await train({ slots: null })).slots).toBe(LAYERS);
+    vi.restoreAllMocks();
+    roomFor(LAYERS - 1);
+    const streamed = await train({ slots: null });
+    expect(streamed.slots).toBe(2);
+    expect(streamed.numbers).toEqual(resident.numbers);
+    vi.restoreAllMocks();
+    roomFor(1);
+    await expect(train({ slots: null })).rejects.toThrow(GpuMemoryError);
+    expect(gpu.ledger.leaks()).toEqual([]);
+  } finally {
+    vi.restoreAllMocks();
+  }
 });

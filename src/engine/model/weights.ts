@@ -4,7 +4,7 @@
  */
 import { type LinearSpec, layerLinears, type ModelSpec } from '../../formats/model_spec.ts';
 import { linearPaths } from '../../formats/stored_linears.ts';
-import { allocate } from '../device/allocation.ts';
+import { allocate, OutOfGpuMemoryError } from '../device/allocation.ts';
 import type { Gpu } from '../device/gpu.ts';
 import { GpuMemoryError, readable } from '../device/ledger.ts';
 import { readBuffer } from '../device/readback.ts';
@@ -87,8 +87,8 @@ export class ModelWeights {
 
   /**
    * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to 4 bits; one that has them in 4
-   * bits already, or some of them, as it is, whatever the options say. Layers beyond the budget are kept in host memory, or read from
-   * the source whenever they are needed where it has them in 4 bits.
+   * bits already, or some of them, as it is, whatever the options say. Layers beyond the budget, or beyond what the device has
+   * room for, are kept in host memory, or read from the source whenever they are needed where it has them in 4 bits.
    *
    * @throws WeightBudgetError, NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
    */
@@ -148,7 +148,7 @@ export class ModelWeights {
       const lastNorm = await norm(spec.tensors.finalNorm);
       write(finalNorm, 0, lastNorm);
       await cache?.write(FINAL_NORM_SECTION, new Uint8Array(lastNorm.buffer));
-      const slots = allocateSlots(gpu, layouts, options.budget);
+      const slots = await withRoom(gpu, spec, (most) => allocateSlots(gpu, layouts, options.budget, most));
       const kept = new HostSlabs();
       const held: (number | null)[] = slots.map(() => null);
       const streams = slots.length < spec.layers.length;
@@ -222,7 +222,9 @@ export class ModelWeights {
     const formats = { doubleQuant, floats: floats ?? null };
     const before = new Set(gpu.ledger.buffers());
     try {
-      const model = await allocate(gpu, () => ModelWeights.blank(gpu, spec, formats, tableDtype, budget));
+      const model = await withRoom(gpu, spec, (most) =>
+        ModelWeights.blank(gpu, spec, formats, tableDtype, budget, most),
+      );
       const { layouts, embedding, head } = model;
       const [slots, finalNorm] = [model.#slots, model.#finalNorm];
       const { tensors } = spec;
@@ -278,19 +280,26 @@ export class ModelWeights {
     formats: LinearFormats,
     tableDtype: TableDtype,
     budget?: number,
+    mostSlots?: number,
   ): ModelWeights {
     const layouts = layerLayouts(spec, formats);
     const table = (name: string) => allocateRowShards(gpu, name, [spec.vocabSize, spec.hiddenSize], tableDtype);
     const embedding = table(spec.tensors.embedding);
     const head = spec.tiedHead ? embedding : table(spec.tensors.head);
     const finalNorm = weightBuffer(gpu, spec.tensors.finalNorm, spec.hiddenSize * 4);
-    const slots = allocateSlots(gpu, layouts, budget);
+    const slots = allocateSlots(gpu, layouts, budget, mostSlots);
     return new ModelWeights(gpu, spec, formats, { layouts, slots, ring: null, finalNorm, embedding, head });
   }
 
   /** Slots for layers, and how many layers there are. */
   get slots(): { readonly count: number; readonly of: number } {
     return { count: this.#slots.length, of: this.spec.layers.length };
+  }
+
+  /** Bytes of GPU memory that a load with as many slots needs as its budget; undefined where every layer has one. */
+  get budget(): number | undefined {
+    const { count, of } = this.slots;
+    return count < of ? this.#tensors().reduce((sum, { bytes }) => sum + bytes, 0) : undefined;
   }
 
   /** What was streamed so far; null where all layers are on the GPU. */
@@ -368,16 +377,33 @@ export class ModelWeights {
     return this.#slots[layer % this.#slots.length];
   }
 
-  dispose(): void {
+  #tensors(): BufferTensor[] {
     const tables = this.head === this.embedding ? [this.embedding] : [this.embedding, this.head];
-    const tensors = [...this.#slots, this.#finalNorm, ...tables.flatMap(({ shards }) => shards.map((s) => s.tensor))];
-    for (const { buffer } of tensors) this.#gpu.ledger.destroy(buffer);
+    return [...this.#slots, this.#finalNorm, ...tables.flatMap(({ shards }) => shards.map((s) => s.tensor))];
+  }
+
+  dispose(): void {
+    for (const { buffer } of this.#tensors()) this.#gpu.ledger.destroy(buffer);
   }
 }
 
 /** Weights that do not fit their budget even if layers pass through two slots. */
 export class WeightBudgetError extends Error {
   override name = 'WeightBudgetError';
+}
+
+/** Slots that layers can pass through: while one is used the next one is filled. */
+const LEAST_SLOTS = 2;
+
+/** Allocates with a slot a layer; where the device has no room for that with half as many, down to the least. */
+async function withRoom<T>(gpu: Gpu, { layers }: ModelSpec, make: (mostSlots: number) => T): Promise<T> {
+  for (let most = layers.length; ; most = Math.max(LEAST_SLOTS, Math.floor(most / 2))) {
+    try {
+      return await allocate(gpu, () => make(most));
+    } catch (error) {
+      if (!(error instanceof OutOfGpuMemoryError) || most <= LEAST_SLOTS) throw error;
+    }
+  }
 }
 
 /** Bytes of each of so many slots: layer i goes through slot i modulo their number. */
@@ -391,11 +417,16 @@ const slotBytes = (layouts: readonly LayerLayout[], count: number): number[] =>
  *
  * @throws WeightBudgetError where two are too many, GpuMemoryError where kernels could not bind one
  */
-function allocateSlots(gpu: Gpu, layouts: readonly LayerLayout[], budget?: number): BufferTensor[] {
+function allocateSlots(
+  gpu: Gpu,
+  layouts: readonly LayerLayout[],
+  budget?: number,
+  most = Number.POSITIVE_INFINITY,
+): BufferTensor[] {
   const { weights } = gpu.ledger.byCategory();
   const sum = (sizes: readonly number[]) => sizes.reduce((a, b) => a + b, 0);
-  const least = Math.min(2, layouts.length);
-  let sizes = slotBytes(layouts, layouts.length);
+  const least = Math.min(LEAST_SLOTS, layouts.length);
+  let sizes = slotBytes(layouts, Math.min(layouts.length, most));
   while (budget !== undefined && weights + sum(sizes) > budget) {
     if (sizes.length === least) {
       throw new WeightBudgetError(

@@ -159,6 +159,28 @@ describe('runTraining', () => {
     expect(order).toEqual([1, 2, 3, 'checkpoint 3', 4, 5, 6, 'checkpoint 6', 7, 'checkpoint 7']);
   });
 
+  it('checkpoints out of turn when it is asked to, once', async () => {
+    const saved: number[] = [];
+    let wanted = false;
+    const checkpoint = {
+      every: 100,
+      save: async (step: number) => void saved.push(step),
+      asked: () => {
+        const asked = wanted;
+        wanted = false;
+        return asked;
+      },
+    };
+    const emit = (event: LoopEvent) => {
+      wanted ||= event.type === 'step' && event.record.step === 2;
+    };
+    await runTraining({ ...base, windows: windows(), trainer: new FakeTrainer(), steps: 9, checkpoint, emit });
+    expect(saved).toHaveLength(2);
+    expect(saved[0]).toBeGreaterThanOrEqual(2);
+    expect(saved[0]).toBeLessThan(9);
+    expect(saved[1]).toBe(9);
+  });
+
   it('goes on after the steps of a checkpoint, with their numbers and rates', async () => {
     const trainer = new FakeTrainer();
     const events: LoopEvent[] = [];

@@ -65,6 +65,8 @@ export interface TrainingLoop {
   readonly checkpoint?: {
     /** Steps between two checkpoints; infinite for those at pauses and at the end alone. */
     readonly every: number;
+    /** One was asked for, out of turn: true once for each time. */
+    readonly asked?: () => boolean;
     /** Called when every step so far was reported. Resolves when training may go on. */
     readonly save: (step: number) => Promise<void>;
   };
@@ -163,7 +165,7 @@ export async function runTraining(loop: TrainingLoop): Promise<{ steps: number; 
     for (const batch of window) tokens += batch.ids.length;
     if (enqueued - logged >= stride) await flush();
     if (evaluation && enqueued % evaluation.every === 0) await evaluate();
-    if (checkpoint && enqueued % checkpoint.every === 0) await save();
+    if (checkpoint && (enqueued % checkpoint.every === 0 || checkpoint.asked?.())) await save();
   }
   await flush();
   await save();

@@ -45,6 +45,8 @@ export interface PredictedMemory {
   readonly total: number;
   /** Layers that keep their activations. */
   readonly keptLayers: number;
+  /** Host memory for layers that are streamed, where they come from no checkpoint in 4 bits. */
+  readonly layersHostBytes: number;
   /** Null without a run. */
   readonly moments: PredictedMoments | null;
 }
@@ -73,6 +75,8 @@ export interface PredictedMoments {
 export function predictMemory(capabilities: Capabilities, model: ModelMemory, run: RunMemory | null): PredictedMemory {
   const gpu = dryGpu(capabilities);
   const weights = ModelWeights.blank(gpu, model.spec, model, model.tableDtype, model.budget);
+  const { count, of } = weights.slots;
+  const layersHostBytes = count < of ? weights.layouts.reduce((sum, { words }) => sum + words * 4, 0) : 0;
   let keptLayers = 0;
   let moments: PredictedMoments | null = null;
   if (run) {
@@ -90,7 +94,7 @@ export function predictMemory(capabilities: Capabilities, model: ModelMemory, ru
       reserveGenerator(gpu, { model: weights, adapter: decoder, ...sizes }, promptTokens);
     }
   }
-  return { bytes: gpu.ledger.byCategory(), total: gpu.ledger.total(), keptLayers, moments };
+  return { bytes: gpu.ledger.byCategory(), total: gpu.ledger.total(), keptLayers, layersHostBytes, moments };
 }
 
 function predictMoments({ residency, pageBytes, pageCount }: Moments, state: FlatState): PredictedMoments {

@@ -34,8 +34,25 @@ export interface RunBuffers {
   readonly decoder: Decoder;
   readonly optimizer: OptimizerBuffers;
   readonly stepUniform: GPUBuffer;
-  /** All that belongs to neither the decoder's tables nor its state. */
+  /** All that belongs to neither the decoder's inputs and tables nor its state. */
   readonly buffers: readonly GPUBuffer[];
+}
+
+function activationBuffer(gpu: Gpu, label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
+  const flags = usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  return gpu.ledger.create({ label, size, usage: flags, category: 'activations' });
+}
+
+/** A micro-batch of so many tokens at most. */
+export function allocateInputs(gpu: Gpu, capacity: number): Decoder['inputs'] {
+  const buffer = (label: string, words: number) =>
+    bufferTensor(label, activationBuffer(gpu, label, capacity * words * 4, GPUBufferUsage.STORAGE));
+  return {
+    ids: buffer('ids', 1),
+    targets: buffer('targets', 1),
+    positions: buffer('positions', 1),
+    documents: buffer('documents', 2),
+  };
 }
 
 export function allocateRun(gpu: Gpu, state: FlatState, moments: Moments, run: RunShape): RunBuffers {
@@ -43,12 +60,7 @@ export function allocateRun(gpu: Gpu, state: FlatState, moments: Moments, run: R
   const { spec } = model;
   const buffers: GPUBuffer[] = [];
   const buffer = (label: string, size: number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE) => {
-    const made = gpu.ledger.create({
-      label,
-      size,
-      usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
-      category: 'activations',
-    });
+    const made = activationBuffer(gpu, label, size, usage);
     buffers.push(made);
     return bufferTensor(label, made);
   };
@@ -68,12 +80,7 @@ export function allocateRun(gpu: Gpu, state: FlatState, moments: Moments, run: R
     precision,
     doraNorms: createDoraNorms(gpu, lora),
     ropes: spec.ropes.map((rope) => new LengthRope(gpu, rope, positions)),
-    inputs: {
-      ids: buffer('ids', capacity * 4),
-      targets: buffer('targets', capacity * 4),
-      positions: buffer('positions', capacity * 4),
-      documents: buffer('documents', capacity * 8),
-    },
+    inputs: allocateInputs(gpu, capacity),
   };
   return { decoder, optimizer, stepUniform, buffers };
 }

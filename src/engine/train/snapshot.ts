@@ -36,6 +36,8 @@ export interface TrainerState {
   readonly bankBytes: readonly number[];
   /** Pages of moments that no step has touched. */
   readonly zeroPages: readonly string[];
+  /** What longer batches have made of the plans: variants, and with them bits, can depend on it. Not in older checkpoints. */
+  readonly planned?: { readonly tokens: number; readonly positions: number };
 }
 
 export interface TrainerSnapshot {

@@ -23,7 +23,7 @@ import { Moments, type MomentsOptions, type PagingFigures } from './paging/momen
 import type { TierBudgets } from './paging/pages.ts';
 import { makePlans, type PlanSet, type PlanSetOptions, replaceOptimizer } from './plan_set.ts';
 import { logitsPlan } from './plans.ts';
-import { allocateRun, LOG_SLOTS } from './run_buffers.ts';
+import { allocateInputs, allocateRun, LOG_SLOTS } from './run_buffers.ts';
 import {
   bankBytes,
   copyParameters,
@@ -53,7 +53,7 @@ export interface TrainerOptions {
   readonly adapter: ReadonlyMap<string, TensorValues> | null;
   readonly seed: number;
   readonly init: LoraInit;
-  /** The most tokens a micro-batch will have. */
+  /** The most tokens a micro-batch will have; one with more is planned for when it comes. */
   readonly capacity: number;
   /** The highest position + 1. */
   readonly positions: number;
@@ -99,21 +99,21 @@ async function makeMoments(gpu: Gpu, { banks }: FlatState, options: MomentsOptio
   }
 }
 
-export class BatchTooLongError extends Error {
-  override name = 'BatchTooLongError';
-}
-
 export class Trainer {
   readonly #gpu: Gpu;
   readonly #options: TrainerOptions;
-  readonly #decoder: Decoder;
+  #decoder: Decoder;
   readonly #buffers: readonly GPUBuffer[];
   readonly #stepUniform: GPUBuffer;
   readonly #logRing: BufferTensor;
   readonly #moments: Moments;
-  readonly #planOptions: PlanSetOptions;
-  #planSet: PlanSet;
+  #planOptions: PlanSetOptions;
+  /** Null when there was no room for what a longer batch needs: then the trainer can be read, and no more. */
+  #planSet: PlanSet | null;
+  #positions: number;
   #probe: { plan: Plan; arena: Arena; logits: ArenaTensor; capacity: number } | null = null;
+  /** Of plans that longer batches have replaced. */
+  #earlierDispatches: ReadonlyMap<string, number> = new Map();
   #steps = 0;
   #pending: { slot: number; log: Omit<StepLog, 'lossSum' | 'hits' | 'gradNorm'> }[] = [];
   #logged: StepLog[] = [];
@@ -132,6 +132,7 @@ export class Trainer {
   ) {
     this.#gpu = gpu;
     this.#options = options;
+    this.#positions = options.positions;
     this.#decoder = parts.decoder;
     this.#buffers = parts.buffers;
     this.#stepUniform = parts.stepUniform;
@@ -188,6 +189,7 @@ export class Trainer {
   async step(window: readonly TokenBatch[], learningRate: number): Promise<void> {
     if (this.#pending.length === LOG_SLOTS) await this.#drainLog();
     this.#moments.begin();
+    const plans = await this.#plansFor(window);
     const { optimizer } = this.#options;
     const slot = this.#steps % LOG_SLOTS;
     const step = ++this.#steps;
@@ -209,9 +211,9 @@ export class Trainer {
     this.#decoder.state.clearGradients();
     for (const [i, batch] of window.entries()) {
       this.#writeBatch(batch, { ...update, log_slot: slot, micro_batch: i, inverse_trained_tokens: 1 / trainedTokens });
-      await this.#planSet.train.run(batch.ids.length);
+      await plans.train.run(batch.ids.length);
     }
-    await this.#planSet.optimizer.run(1);
+    await plans.optimizer.run(1);
     this.#pending.push({ slot, log: { step, trainedTokens, learningRate } });
   }
 
@@ -230,8 +232,9 @@ export class Trainer {
     let first = true;
     for await (const batch of batches) {
       const values = { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: first ? 0 : 1, inverse_trained_tokens: 0 };
+      const plans = await this.#plansFor([batch]);
       this.#writeBatch(batch, values);
-      await this.#planSet.evaluation.run(batch.ids.length);
+      await plans.evaluation.run(batch.ids.length);
       tokens += batch.trainedTokens;
       first = false;
     }
@@ -243,9 +246,10 @@ export class Trainer {
   /** Logits [T, vocab] of one batch. */
   async logits(batch: TokenBatch): Promise<Float32Array> {
     const tokens = batch.ids.length;
+    await this.#plansFor([batch]);
     if (!this.#probe || this.#probe.capacity < tokens) {
       this.#disposeProbe();
-      const capacity = Math.min(this.#options.capacity, Math.ceil(tokens / 64) * 64);
+      const capacity = Math.min(this.#planOptions.capacity, Math.ceil(tokens / 64) * 64);
       const { plan, logits } = logitsPlan(this.#gpu, this.#decoder, capacity);
       const arena = await this.#withRoom(() => new Arena(this.#gpu.ledger, [plan.layout()]));
       this.#probe = { plan: await plan.finish(arena, this.#stepUniform), arena, logits, capacity };
@@ -259,10 +263,11 @@ export class Trainer {
 
   /** Gradients of one batch's mean loss. The adapter and the moments stay as they are. */
   async gradients(batch: TokenBatch): Promise<Map<string, TensorValues>> {
+    const plans = await this.#plansFor([batch]);
     this.#decoder.state.clearGradients();
     const inverse = 1 / batch.trainedTokens;
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
-    await this.#planSet.train.run(batch.ids.length);
+    await plans.train.run(batch.ids.length);
     return this.#decoder.state.read('gradients');
   }
 
@@ -271,11 +276,12 @@ export class Trainer {
    * the moments are lost.
    */
   async profile(batch: TokenBatch): Promise<DispatchTime[]> {
+    const plans = await this.#plansFor([batch]);
     this.#decoder.state.clearGradients();
     const inverse = 1 / batch.trainedTokens;
     this.#writeBatch(batch, { ...NO_UPDATE, log_slot: LOG_SLOTS, micro_batch: 0, inverse_trained_tokens: inverse });
-    const train = await this.#planSet.train.profile(batch.ids.length);
-    return [...train, ...(await this.#planSet.optimizer.profile(1))];
+    const train = await plans.train.profile(batch.ids.length);
+    return [...train, ...(await plans.optimizer.profile(1))];
   }
 
   /** The adapter where it lies, for what generates with it as it stands. It goes with the trainer. */
@@ -292,7 +298,7 @@ export class Trainer {
   /** Leaves the optimizer less memory from the next step on. Between two steps. */
   async lowerOptimizerBudgets(budgets: TierBudgets): Promise<void> {
     await this.#moments.lower(budgets);
-    this.#planSet = await replaceOptimizer(this.#gpu, this.#planSet, this.#planOptions);
+    await this.#replaceOptimizer();
   }
 
   readAdapter(): Promise<Map<string, TensorValues>> {
@@ -309,6 +315,7 @@ export class Trainer {
         steps: this.#steps,
         ropeLengths: ropes.map(({ length }) => length),
         bankBytes: bankBytes(state.banks),
+        planned: { tokens: this.capacity, positions: this.#positions },
         zeroPages: moments.flatMap(({ name, version, bytes }) => (version || bytes ? [] : [name])),
       },
       async *pages() {
@@ -327,8 +334,9 @@ export class Trainer {
    * @throws SnapshotMismatchError, and what `pages` throws; the trainer is then fit for nothing.
    */
   async restore(state: TrainerState, pages: AsyncIterable<RestoredPage>): Promise<void> {
-    const { state: flat, ropes } = this.#decoder;
-    if (`${state.bankBytes}` !== `${bankBytes(flat.banks)}` || state.ropeLengths.length !== ropes.length) {
+    const { state: flat } = this.#decoder;
+    const fits = state.ropeLengths.length === this.#decoder.ropes.length;
+    if (`${state.bankBytes}` !== `${bankBytes(flat.banks)}` || !fits) {
       throw new SnapshotMismatchError('an adapter of another size');
     }
     const parameters = new ParameterPages(this.#gpu, flat.banks);
@@ -339,6 +347,8 @@ export class Trainer {
     }
     parameters.finish();
     await this.#moments.restore(moments);
+    if (state.planned) await this.#plansOf(state.planned.tokens, state.planned.positions);
+    const { ropes } = this.#decoder;
     for (const [i, rope] of ropes.entries()) rope.remember(state.ropeLengths[i]);
     // Of A and B as they are now; the magnitudes came with the pages.
     await startDora(this.#gpu, this.#decoder, this.#stepUniform, false);
@@ -347,12 +357,17 @@ export class Trainer {
 
   /** How many of the model's layers keep their activations; the others compute them again. */
   get keptActivations(): { readonly layers: number; readonly of: number } {
-    return { layers: this.#planSet.keptLayers, of: this.#decoder.spec.layers.length };
+    return { layers: this.#planSet?.keptLayers ?? 0, of: this.#decoder.spec.layers.length };
+  }
+
+  /** The most tokens that a micro-batch has room for: grows with longer ones. */
+  get capacity(): number {
+    return this.#planOptions.capacity;
   }
 
   /** Dispatches by kernel since the start or the last reset. */
   get dispatchCounts(): ReadonlyMap<string, number> {
-    const counts = new Map<string, number>();
+    const counts = new Map(this.#earlierDispatches);
     for (const plan of this.#plans()) {
       for (const [name, n] of plan.dispatchCounts) counts.set(name, (counts.get(name) ?? 0) + n);
     }
@@ -360,13 +375,13 @@ export class Trainer {
   }
 
   resetDispatchCounts(): void {
+    this.#earlierDispatches = new Map();
     for (const plan of this.#plans()) plan.dispatchCounts.clear();
   }
 
   dispose(): void {
-    this.#disposeProbe();
-    for (const plan of this.#plans()) plan.dispose();
-    this.#planSet.arena.dispose();
+    this.#disposePlans();
+    for (const { buffer } of Object.values(this.#decoder.inputs)) this.#gpu.ledger.destroy(buffer);
     for (const buffer of this.#buffers) this.#gpu.ledger.destroy(buffer);
     for (const rope of this.#decoder.ropes) rope.dispose();
     this.#moments.dispose();
@@ -381,14 +396,57 @@ export class Trainer {
         return await allocate(this.#gpu, make);
       } catch (error) {
         if (!(error instanceof OutOfGpuMemoryError) || !(await this.#moments.lowerByHalf())) throw error;
-        this.#planSet = await replaceOptimizer(this.#gpu, this.#planSet, this.#planOptions);
+        await this.#replaceOptimizer();
       }
     }
   }
 
+  async #replaceOptimizer(): Promise<void> {
+    if (this.#planSet) this.#planSet = await replaceOptimizer(this.#gpu, this.#planSet, this.#planOptions);
+  }
+
+  /**
+   * The plans, made anew where a batch is longer than any before: moments are paged then, and layers computed twice, as far
+   * as the room for it takes. Between two micro-batches.
+   *
+   * @throws GpuMemoryError where there is no room even then.
+   */
+  #plansFor(batches: readonly TokenBatch[]): Promise<PlanSet> {
+    return this.#plansOf(Math.max(...batches.map(({ ids }) => ids.length)), Math.max(...batches.map(lengthOf)));
+  }
+
+  async #plansOf(tokens: number, positions: number): Promise<PlanSet> {
+    if (this.#planSet && tokens <= this.capacity && positions <= this.#positions) return this.#planSet;
+    const capacity = Math.max(tokens, this.capacity);
+    const { inputs, ropes } = this.#decoder;
+    // All that depends on the length goes first: there may be no room for both.
+    this.#earlierDispatches = this.dispatchCounts;
+    this.#disposePlans();
+    const decoder = await this.#withRoom(() => ({
+      ...this.#decoder,
+      inputs: allocateInputs(this.#gpu, capacity),
+      ropes: positions > this.#positions ? ropes.map((rope) => rope.longer(positions)) : ropes,
+    }));
+    for (const { buffer } of Object.values(inputs)) this.#gpu.ledger.destroy(buffer);
+    if (decoder.ropes !== ropes) for (const rope of ropes) rope.dispose();
+    this.#decoder = decoder;
+    this.#positions = Math.max(positions, this.#positions);
+    // Nothing is measured in the middle of a run.
+    this.#planOptions = { ...this.#planOptions, decoder, capacity, tune: null };
+    this.#planSet = await makePlans(this.#gpu, this.#planOptions);
+    return this.#planSet;
+  }
+
   #plans(): Plan[] {
-    const { train, evaluation, optimizer } = this.#planSet;
-    return [train, evaluation, optimizer, ...(this.#probe ? [this.#probe.plan] : [])];
+    const { train, evaluation, optimizer } = this.#planSet ?? {};
+    return [train, evaluation, optimizer, this.#probe?.plan].filter((plan) => plan !== undefined);
+  }
+
+  #disposePlans(): void {
+    this.#disposeProbe();
+    for (const plan of this.#plans()) plan.dispose();
+    this.#planSet?.arena.dispose();
+    this.#planSet = null;
   }
 
   #disposeProbe(): void {
@@ -399,11 +457,6 @@ export class Trainer {
 
   #writeBatch(batch: TokenBatch, values: Omit<StepValues, 'tokens' | 'seed' | 'number'>): void {
     const tokens = batch.ids.length;
-    if (tokens > this.#options.capacity) {
-      throw new BatchTooLongError(
-        `A micro-batch has ${tokens} tokens; the run was planned for ${this.#options.capacity}. Lower max_length or the batch size.`,
-      );
-    }
     const { queue } = this.#gpu.device;
     const { inputs } = this.#decoder;
     const write = (tensor: BufferTensor, data: Uint32Array | Int32Array) =>
@@ -412,7 +465,7 @@ export class Trainer {
     write(inputs.targets, batch.targets);
     write(inputs.positions, batch.positions);
     write(inputs.documents, batch.documents);
-    const length = batch.positions.reduce((most, position) => Math.max(most, position + 1), 0);
+    const length = lengthOf(batch);
     for (const rope of this.#decoder.ropes) rope.fit(length);
     const data = new DataView(new ArrayBuffer(uniformBytes(STEP_FIELDS)));
     packUniform(STEP_FIELDS, { ...values, tokens, seed: this.#options.seed, number: this.#steps }, data, 0);
@@ -429,3 +482,6 @@ export class Trainer {
     }
   }
 }
+
+/** The highest position of a batch + 1. */
+const lengthOf = ({ positions }: TokenBatch) => positions.reduce((most, position) => Math.max(most, position + 1), 0);

@@ -35,6 +35,8 @@ export class FakeWorker implements StudioWorker {
   onerror: StudioWorker['onerror'] = null;
   readonly #options: FakeOptions;
   readonly #jobs = new Map<string, Job>();
+  /** Of the last run. */
+  #step = 0;
   #token: string | null = null;
   #model: ModelInfo | null = null;
   #read: ReadData | null = null;
@@ -67,8 +69,7 @@ export class FakeWorker implements StudioWorker {
         return this.#inspect(command);
       case 'predict': {
         const model = this.#model ?? FAKE_MODELS[0]!;
-        const kept = { layers: model.layers, of: model.layers };
-        return this.#say({ type: 'prediction', runId: command.runId, bytes: memoryOf(model, true), kept });
+        return this.#say({ type: 'prediction', runId: command.runId, ...fakePrediction(model, command) });
       }
       case 'load-model':
         return this.#load(command);
@@ -107,6 +108,9 @@ export class FakeWorker implements StudioWorker {
         return this.#generate(command);
       case 'evaluate':
         return this.#evaluate(command);
+      case 'save':
+        // As a checkpoint that is written at once.
+        return this.#say({ type: 'saved', runId: command.runId, step: this.#step, bytes: 118e6 });
       case 'clear-adapter':
         return;
       default:
@@ -206,7 +210,8 @@ export class FakeWorker implements StudioWorker {
       });
     }
     this.#model = info;
-    this.#say({ type: 'model-ready', runId, info, memory: memoryOf(info, false) });
+    const layers = { count: info.layers, of: info.layers };
+    this.#say({ type: 'model-ready', runId, info, memory: memoryOf(info, false), layers, notKept: null });
   }
 
   /** With the real readers: files are files here too. */
@@ -277,7 +282,7 @@ export class FakeWorker implements StudioWorker {
       if (step % together === 0) await this.#wait((1000 * together) / stepsPerSecond);
       await this.#held(job);
       if (job.stopped) break;
-      step++;
+      this.#step = ++step;
       if (learning_rate >= DIVERGES_AT && step === 7) {
         const message = `The loss of step ${step} is NaN. Lower learning_rate (now ${learning_rate}) and start again.`;
         this.#say({
@@ -393,6 +398,28 @@ function fileProgress({ weightFiles, downloadBytes }: ModelInfo, share: number) 
     const loaded = Math.min(1, Math.max(0, share * weightFiles - i));
     return { file, loadedBytes: totalBytes * loaded, totalBytes };
   });
+}
+
+/** What a page may count on. */
+const ROOM = 2 * 2 ** 30;
+
+/** Budgets are kept to; Llama is more than the GPU has. */
+function fakePrediction(model: ModelInfo, { quantization, training }: Of<'predict'>) {
+  const all = memoryOf(model, true);
+  const { weight_memory_budget = all.weights } = quantization;
+  const { optim, optimizer_memory_budget = all.optimizer } = training;
+  const moments = optim.startsWith('paged') ? Math.min(all.optimizer, optimizer_memory_budget) : all.optimizer;
+  const bytes = { ...all, weights: Math.min(all.weights, weight_memory_budget), optimizer: moments };
+  const neededBytes = Object.values(bytes).reduce((a, b) => a + b, 0);
+  const over = neededBytes - ROOM;
+  const settings = { weight_memory_budget: Math.floor((all.weights - over) / 1e6) * 1e6 };
+  return {
+    bytes,
+    kept: { layers: model.layers, of: model.layers },
+    hostBytes: all.optimizer - moments + (bytes.weights < all.weights ? all.weights : 0),
+    disk: { run: 3 * (all.adapter + all.optimizer), model: all.weights, left: 180e9 },
+    remedy: over > 0 ? { neededBytes, roomBytes: ROOM, settings } : null,
+  };
 }
 
 function memoryOf({ parameters }: ModelInfo, training: boolean): Record<MemoryCategory, number> {

@@ -81,6 +81,11 @@ export class FaultyDisk implements PageDisk {
     return this.#disk.close();
   }
 
+  /** Ends the process between two writes. */
+  kill(): void {
+    this.#dead = true;
+  }
+
   #alive(): void {
     if (this.#dead) throw new KilledError('dead already');
   }

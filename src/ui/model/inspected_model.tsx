@@ -10,6 +10,8 @@ import { Icon } from '../primitives/icon.tsx';
 import { Notice } from '../primitives/notice.tsx';
 import { ChoiceSetting } from '../settings/choice_setting.tsx';
 import { FlagSetting } from '../settings/flag_setting.tsx';
+import { NumberSetting } from '../settings/number_setting.tsx';
+import { useChecked } from '../settings/use_checked.ts';
 import styles from './inspected_model.module.css';
 import { PredictedMemory } from './predicted_memory.tsx';
 
@@ -22,6 +24,7 @@ export function InspectedModel({ location, info }: Props) {
   const training = useRun((state) => isActive(state.status));
   const loaded = useModel((state) => state.loaded);
   const quantization = quantizationOf(useSettings());
+  const { errors } = useChecked();
   const hub = location.kind === 'hub';
   return (
     <div className={styles.model}>
@@ -48,6 +51,7 @@ export function InspectedModel({ location, info }: Props) {
       />
       <ChoiceSetting field="bnb_4bit_quant_type" />
       <FlagSetting field="embeddings_in_8bit" />
+      <NumberSetting field="weight_memory_budget" errors={errors} />
       <PredictedMemory of="inspected" />
       {!info.chatTemplate && (
         <Notice kind="info">Without a chat template the data must be text, or prompts with completions.</Notice>

@@ -4,6 +4,7 @@ import { StartDemo } from '../demo/start_demo.tsx';
 import { bytes } from '../format.ts';
 import { Panel } from '../primitives/panel.tsx';
 import { Screen } from '../primitives/screen.tsx';
+import { EvictedModels } from '../runs/evicted_models.tsx';
 import { DeviceFacts } from '../start/device_facts.tsx';
 import { FolderPicker } from './folder_picker.tsx';
 import { Inspection } from './inspection.tsx';
@@ -40,6 +41,7 @@ export function ModelScreen() {
           {loading && <Loading loading={loading} />}
           {inspection.status !== 'none' && !loading && <Inspection inspection={inspection} />}
           {loaded && <LoadedModel loaded={loaded} />}
+          <EvictedModels />
         </div>
         <div className={styles.list}>
           <ModelList />

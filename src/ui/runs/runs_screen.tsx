@@ -7,6 +7,7 @@ import { Panel } from '../primitives/panel.tsx';
 import { Screen } from '../primitives/screen.tsx';
 import { StorageUse } from '../start/storage_use.tsx';
 import { CachedModels } from './cached_models.tsx';
+import { EvictedModels } from './evicted_models.tsx';
 import { RunRow } from './run_row.tsx';
 import styles from './runs.module.css';
 
@@ -22,6 +23,7 @@ export function RunsScreen() {
           {failure.message}
         </Notice>
       )}
+      <EvictedModels />
       {facts && facts.runs.length === 0 ? (
         <EmptyState title="No runs yet" actions={<LinkButton href="#train">Go to training</LinkButton>}>
           A run is here from its first step on: after a reload, a crash or a lost GPU it goes on where its checkpoint

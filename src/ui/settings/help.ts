@@ -30,6 +30,13 @@ export const HELP: Readonly<Record<NumberField | FlagField | ChoiceField | Patte
   gradient_accumulation_steps: 'Batches that make one update: a larger batch without more memory.',
   optim:
     'AdamW with its moments in 32 bits or in 8, which take a quarter; paged: they leave the GPU where it has no room.',
+  optimizer_memory_budget:
+    'GPU memory for the moments, in MB; the others pass through two pages of it. Empty: all of them, until the GPU is full.',
+  optimizer_host_memory_budget:
+    'Host memory for moments that leave the GPU, in MB; the others are paged to the disk. Empty: all of them.',
+  optimizer_page_size: 'What moves at a time, in MB. Larger pages move faster, smaller ones need less. Empty: 4.2.',
+  weight_memory_budget:
+    'GPU memory for the frozen weights, in MB; layers beyond it wait in host memory and stream through. The same numbers, more time. Empty: all on the GPU.',
   train_sampling_strategy:
     'random shuffles the rows; sequential takes them in file order; group_by_length brings rows of like length together.',
   gradient_checkpointing:

@@ -2,6 +2,7 @@ import { resumeTraining, stopTraining, useRun } from '../../state/run_store.ts';
 import { Button } from '../primitives/button.tsx';
 import { LinkButton } from '../primitives/link_button.tsx';
 import { Notice } from '../primitives/notice.tsx';
+import { EvictedModels } from '../runs/evicted_models.tsx';
 
 /** What happens to a run that is kept: a disk that is full, a resumption, a lost GPU. */
 export function RunNotices() {
@@ -30,6 +31,7 @@ export function RunNotices() {
           {status === 'paused' && 'The run waits.'}
         </Notice>
       )}
+      <EvictedModels />
       {notes.map((note) => (
         <Notice key={note} kind="info">
           {note}

@@ -19,7 +19,7 @@ import styles from './run_progress.module.css';
 /** How far the run is, how long it takes, and the ways to hold or end it. */
 export function RunProgress() {
   const run = useRun();
-  const { status, latest, totalSteps, memory, stage, precision } = run;
+  const { status, latest, totalSteps, memory, stage, precision, checkpointStep } = run;
   const active = isActive(status);
   const now = useNow(active && status !== 'paused' ? 1000 : null);
   const step = latest?.step ?? 0;
@@ -36,6 +36,7 @@ export function RunProgress() {
         <p className={styles.times}>
           <span>{duration(activeTime(run, Math.max(now, run.since ?? 0)) / 1000)} elapsed</span>
           {active && left !== null && <span>{duration(left / 1000)} left</span>}
+          {checkpointStep !== null && checkpointStep > 0 && <span>checkpoint at step {count(checkpointStep)}</span>}
         </p>
         {active && <Controls status={status} />}
       </div>
@@ -90,6 +91,7 @@ const STATES: Readonly<Record<RunStatus, string>> = {
 
 /** The trainer has told of its memory: it is made. */
 const STARTING: Readonly<Record<PreparingStage | 'made', string>> = {
+  loading: 'Loading the model from this disk …',
   checking: 'Comparing half precision with full on this model …',
   measuring: 'Finding the fastest kernels for this GPU …',
   compiling: 'Compiling the shaders …',

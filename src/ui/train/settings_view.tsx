@@ -1,5 +1,7 @@
 import { useEffect } from 'react';
 import { useAdapter } from '../../state/adapter_store.ts';
+import { isPaged } from '../../state/check_settings.ts';
+import { useSettings } from '../../state/settings_store.ts';
 import { Panel } from '../primitives/panel.tsx';
 import { ChoiceSetting } from '../settings/choice_setting.tsx';
 import { FlagSetting } from '../settings/flag_setting.tsx';
@@ -16,6 +18,7 @@ import { TargetModules } from './target_modules.tsx';
 export function SettingsView() {
   const { errors } = useChecked();
   const start = useAdapter((state) => state.start);
+  const paged = useSettings((state) => isPaged(state.optim));
   useEffect(() => void loadCharts(), []);
   return (
     <div className={styles.layout}>
@@ -83,6 +86,22 @@ export function SettingsView() {
             <NumberSetting field="adam_beta2" errors={errors} />
             <NumberSetting field="adam_epsilon" errors={errors} />
           </div>
+        </Panel>
+        <Panel
+          title="Memory"
+          lead="What waits outside the GPU where it has too little room. None of it changes a number."
+        >
+          <div className={styles.fields}>
+            <NumberSetting field="weight_memory_budget" errors={errors} />
+            {paged && (
+              <>
+                <NumberSetting field="optimizer_memory_budget" errors={errors} />
+                <NumberSetting field="optimizer_host_memory_budget" errors={errors} />
+                <NumberSetting field="optimizer_page_size" errors={errors} />
+              </>
+            )}
+          </div>
+          {!paged && <p className={styles.note}>With a paged optim there are budgets for its moments too.</p>}
         </Panel>
       </div>
     </div>

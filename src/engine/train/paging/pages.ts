@@ -81,7 +81,7 @@ export function residencyOf(
   if (onGpu < SLOTS) {
     throw new OptimizerBudgetError(
       `The optimizer's GPU memory is limited to ${readable(gpuBytes)}, but two pages of ${readable(pageBytes)} must fit. ` +
-        'Raise that limit, or choose smaller pages.',
+        'Raise optimizer_memory_budget, or lower optimizer_page_size.',
     );
   }
   const pinned = onGpu - SLOTS;
@@ -91,7 +91,7 @@ export function residencyOf(
   if (!hasStore) {
     throw new OptimizerBudgetError(
       `The optimizer's moments need ${readable(streamed * pageBytes)} of host memory beside the GPU, the limit is ` +
-        `${readable(hostBytes)}, and there is no disk to page them to. Raise one of the limits, or lower r.`,
+        `${readable(hostBytes)}, and there is no disk to page them to. Raise optimizer_host_memory_budget, or lower r.`,
     );
   }
   const most = Math.max(1, Math.floor(MOST_TRANSIT_BYTES / pageBytes));
