@@ -34,7 +34,7 @@ afterAll(() => gpu.dispose());
 
 const ports = (store = new VolatileStore('for a test')): ModelPorts => ({
   ...{ runId: 'load', emit() {}, hubUrl: 'https://hub.invalid', token: () => null, gate: OPEN_GATE },
-  ...{ signal: new AbortController().signal, store },
+  ...{ signal: new AbortController().signal, store, makeRoom: async () => {} },
 });
 
 async function golden(
