@@ -1,7 +1,8 @@
 """Parity cases of random shapes and settings, in make_cases.py's format: to look for what nobody thought of.
 
-Each number is one case, always the same. What is interesting becomes a case of make_cases.py.
-usage: fuzz_cases.py OUT CORPUS.txt CHAT.jsonl FIRST COUNT
+Each number is one case, always the same. What is interesting becomes a case of make_cases.py. With `skip` bitsandbytes itself quantizes
+the checkpoint, and leaves some linears in 16 bits.
+usage: fuzz_cases.py OUT CORPUS.txt CHAT.jsonl FIRST COUNT [skip]
 """
 import json
 import random
@@ -102,6 +103,16 @@ def lora(r, kind, layers):
     return own
 
 
+def skip_list(r, kind, layers):
+    """Linears of every layer, of one, one alone, by the names that config.json may have for them."""
+    names = FUSED_LINEAR if kind == 'phi3' else ALL_LINEAR
+    one = r.choice(names)
+    part = 'mlp' if one.startswith(('gate', 'up', 'down')) else 'self_attn'
+    layer = r.randrange(layers)
+    choices = [r.choice(names), f'model.layers.{layer}.{part}.{one}', f'model.layers.{r.randrange(layers)}.{r.choice(["mlp", "self_attn"])}']
+    return ['lm_head'] + r.sample(choices, r.randint(1, 2))
+
+
 def dropout(number):
     """Drawn apart: every other draw is what it was before there was dropout."""
     r = random.Random(f'dropout {number}')
@@ -128,13 +139,15 @@ def spec(number):
 
 
 if __name__ == '__main__':
-    out, corpus_path, chat_path, first, count = sys.argv[1:]
+    out, corpus_path, chat_path, first, count, *skip = sys.argv[1:]
     with open(corpus_path) as f:
         corpus = f.read()
     with open(chat_path) as f:
         chat = [json.loads(line) for line in f]
     for number in range(int(first), int(first) + int(count)):
         one = spec(number)
+        if skip:
+            one.update(prequantized=True, skip=skip_list(random.Random(number), one['type'], one['config']['num_hidden_layers']))
         print(number, json.dumps(one), flush=True)
         try:
             make(out, f'fuzz-{number}', one, corpus, chat)

@@ -4,7 +4,7 @@ import type { Random } from './random.ts';
 /**
  * Rounding of a loss of order 10 makes an error of about 1e-15 / h, the curve's higher derivatives one of h⁴: which step
  * is best depends on the entry, so an analytic gradient must agree with one of these. The last is for the rare loss that bends
- * within 1e-3, an entry in a thousand of the richest decoder.
+ * within 1e-3: three entries in a thousand of the richest decoder.
  */
 const STEPS = [1e-3, 4e-3, 1.25e-4];
 /** Agreement at which no better step is looked for. */
