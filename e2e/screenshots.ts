@@ -86,6 +86,20 @@ const SHOTS: readonly Shot[] = [
     },
   },
   {
+    name: 'train-budgets',
+    play: async (page) => {
+      await loadModel(page, 'Qwen/Qwen2.5-0.5B-Instruct');
+      await go(page, 'data');
+      await openDataset(page);
+      await go(page, 'train');
+      await page.getByLabel('optim', { exact: true }).selectOption('paged_adamw_8bit');
+      await page.getByLabel('optimizer_memory_budget').fill('130');
+      await page.getByLabel('optimizer_page_size').fill('large');
+      await page.getByRole('button', { name: 'Stream the layers' }).waitFor();
+      await page.evaluate(() => scrollTo(0, 0));
+    },
+  },
+  {
     name: 'run',
     // As fast as can be until the pause, which holds the picture still.
     tune: '&speed=20&steps=2',

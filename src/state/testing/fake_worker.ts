@@ -401,9 +401,9 @@ function fileProgress({ weightFiles, downloadBytes }: ModelInfo, share: number) 
 }
 
 /** What a page may count on. */
-const ROOM = 2 * 2 ** 30;
+const ROOM = 2 ** 30;
 
-/** Budgets are kept to; Llama is more than the GPU has. */
+/** Budgets are kept to; models from half a billion parameters on are more than the GPU has. */
 function fakePrediction(model: ModelInfo, { quantization, training }: Of<'predict'>) {
   const all = memoryOf(model, true);
   const { weight_memory_budget = all.weights } = quantization;

@@ -46,6 +46,6 @@ const TITLES: Readonly<Record<string, string>> = {
 
 const ADVICE: Readonly<Record<string, string>> = {
   NonFiniteLossError: 'A learning_rate of a third, or some warmup_steps, usually mends it.',
-  GpuMemoryError: 'A shorter max_length or a smaller batch needs less.',
+  GpuMemoryError: 'A shorter max_length or a smaller batch needs less; so do a paged optim and a weight_memory_budget.',
   DeviceLostError: 'Load the model again; close other pages that use the GPU.',
 };
