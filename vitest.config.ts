@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 
@@ -47,6 +48,9 @@ export default defineConfig({
           environment: 'node',
           include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
           exclude: ['**/*.gpu.test.ts', '**/node_modules/**'],
+          pool: 'threads',
+          // Not one less than there are cores, as by default: two cores are what the tests are made for.
+          maxWorkers: availableParallelism(),
         },
       },
       {
@@ -56,6 +60,8 @@ export default defineConfig({
           // Minutes of training at many budgets: in `npm run test:full`.
           exclude: ['**/node_modules/**', ...(process.env.NIBBLE_FULL ? [] : ['**/paging/moments.gpu.test.ts'])],
           browser: chromium(),
+          // Longer tests know by it that they may run.
+          env: { NIBBLE_FULL: process.env.NIBBLE_FULL ?? '' },
           // SwiftShader uses every core by itself.
           fileParallelism: false,
           testTimeout: 30_000,
