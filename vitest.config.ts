@@ -28,6 +28,8 @@ const chromium = () => ({
   instances: [{ browser: 'chromium' as const }],
 });
 
+const LONG = ['**/paging/moments.gpu.test.ts', '**/train/longer_batch.gpu.test.ts'];
+
 export default defineConfig({
   test: {
     projects: [
@@ -57,8 +59,8 @@ export default defineConfig({
         test: {
           name: 'gpu',
           include: ['src/**/*.gpu.test.ts'],
-          // Minutes of training at many budgets: in `npm run test:full`.
-          exclude: ['**/node_modules/**', ...(process.env.NIBBLE_FULL ? [] : ['**/paging/moments.gpu.test.ts'])],
+          // Training at many budgets and lengths: in `npm run test:full`.
+          exclude: ['**/node_modules/**', ...(process.env.NIBBLE_FULL ? [] : LONG)],
           browser: chromium(),
           // Longer tests know by it that they may run.
           env: { NIBBLE_FULL: process.env.NIBBLE_FULL ?? '' },

@@ -27,7 +27,7 @@ const scratch = mkdtempSync(path.join(os.tmpdir(), 'nibble-test-'));
  * qwen2-chat is trained in the page by e2e/studio_journey.test.ts.
  */
 const QUICK_CASES = [
-  ...['llama-text', 'llama3-rope', 'qwen2-template', 'gemma3-window', 'phi3-partial', 'llama-int8-tables'],
+  ...['llama-text', 'qwen2-template', 'gemma3-window', 'phi3-partial', 'llama-int8-tables'],
   'llama-bnb-mixed',
 ];
 
