@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { adaptedLinears } from '../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { GpuMemoryError } from '../device/ledger.ts';
+import { limitRoom } from '../device/testing/limited_room.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { KEEP_ALL } from './kept_layers.ts';
 import { MemoryPageStore } from './paging/memory_page_store.ts';
@@ -106,32 +107,8 @@ test.each([
 });
 
 describe('a device that has no room for more', () => {
-  /** So many bytes of moments and arenas: beyond, what is made is reported as out of memory. */
-  function withRoomFor(bytes: number) {
-    const create = gpu.device.createBuffer.bind(gpu.device);
-    const pop = gpu.device.popErrorScope.bind(gpu.device);
-    const sizes = new Map<GPUBuffer, number>();
-    vi.spyOn(gpu.device, 'createBuffer').mockImplementation((descriptor) => {
-      const buffer = create(descriptor);
-      if (!/^(moments|arena)/.test(descriptor.label ?? '')) return buffer;
-      sizes.set(buffer, descriptor.size);
-      const destroy = buffer.destroy.bind(buffer);
-      buffer.destroy = () => {
-        sizes.delete(buffer);
-        return destroy();
-      };
-      return buffer;
-    });
-    vi.spyOn(gpu.device, 'popErrorScope').mockImplementation(async () => {
-      const error = await pop();
-      return error ?? (used() > bytes ? new GPUOutOfMemoryError('injected') : null);
-    });
-    const used = () => [...sizes.values()].reduce((a, b) => a + b, 0);
-    return used;
-  }
-
   async function used(capacity: number): Promise<number> {
-    const taken = withRoomFor(Number.POSITIVE_INFINITY);
+    const taken = limitRoom(gpu, Number.POSITIVE_INFINITY);
     const trainer = await make(capacity, paged(100, 100));
     const bytes = taken();
     trainer.dispose();
@@ -142,11 +119,11 @@ describe('a device that has no room for more', () => {
   test('pages when the longer batch comes, not before, to the same numbers', async () => {
     const [short, long] = [await used(PLANNED), await used(LONGER)];
     expect(long - PAGE).toBeGreaterThan(short);
-    withRoomFor(await used(LONGEST));
+    limitRoom(gpu, await used(LONGEST));
     const control = await train(PLANNED, paged(100, 100));
     expect(control.figures!.bytesOut).toBe(0);
     vi.restoreAllMocks();
-    withRoomFor(long - PAGE);
+    limitRoom(gpu, long - PAGE);
     const { numbers, figures } = await train(PLANNED, paged(100, 100));
     expect(figures!.bytesOut).toBeGreaterThan(0);
     expect(numbers).toEqual((await expected()).numbers);
@@ -155,7 +132,7 @@ describe('a device that has no room for more', () => {
 
   test('says so where nothing helps; what was trained can still be read, and all is freed', async () => {
     const room = await used(PLANNED);
-    withRoomFor(room);
+    limitRoom(gpu, room);
     const before = gpu.ledger.total();
     const trainer = await make(PLANNED, RESIDENT);
     await trainer.step(windows[0], 1e-2);

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { adaptedLinears } from '../../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../../device/gpu.ts';
 import { GpuMemoryError } from '../../device/ledger.ts';
+import { limitRoom } from '../../device/testing/limited_room.ts';
 import { ModelWeights } from '../../model/weights.ts';
 import { type PageVersion, StorageFullError } from '../../page_store.ts';
 import { KEEP_ALL } from '../kept_layers.ts';
@@ -220,32 +221,8 @@ test('a trainer that is disposed of leaves no version behind', async () => {
 });
 
 describe('a device without room', () => {
-  /** So many bytes of moments and arenas: beyond, what is made is reported as out of memory. */
-  function withRoomFor(bytes: number) {
-    const create = gpu.device.createBuffer.bind(gpu.device);
-    const pop = gpu.device.popErrorScope.bind(gpu.device);
-    const sizes = new Map<GPUBuffer, number>();
-    vi.spyOn(gpu.device, 'createBuffer').mockImplementation((descriptor) => {
-      const buffer = create(descriptor);
-      if (!/^(moments|arena)/.test(descriptor.label ?? '')) return buffer;
-      sizes.set(buffer, descriptor.size);
-      const destroy = buffer.destroy.bind(buffer);
-      buffer.destroy = () => {
-        sizes.delete(buffer);
-        return destroy();
-      };
-      return buffer;
-    });
-    vi.spyOn(gpu.device, 'popErrorScope').mockImplementation(async () => {
-      const error = await pop();
-      const used = [...sizes.values()].reduce((a, b) => a + b, 0);
-      return error ?? (used > bytes ? new GPUOutOfMemoryError('injected') : null);
-    });
-    return () => [...sizes.values()].reduce((a, b) => a + b, 0);
-  }
-
   async function used(): Promise<number> {
-    const taken = withRoomFor(Number.POSITIVE_INFINITY);
+    const taken = limitRoom(gpu, Number.POSITIVE_INFINITY);
     const trainer = await Trainer.create(gpu, options(paged(32, 100, 100)));
     const bytes = taken();
     trainer.dispose();
@@ -255,18 +232,18 @@ describe('a device without room', () => {
 
   test('pages more when a run begins, to the same numbers; with room it does not', async () => {
     const all = await used();
-    withRoomFor(all);
+    limitRoom(gpu, all);
     const control = await train(paged(32, 100, 100));
     expect(control.figures!.bytesOut).toBe(0);
     vi.restoreAllMocks();
-    withRoomFor(all - 2 * PAGE[32]);
+    limitRoom(gpu, all - 2 * PAGE[32]);
     const { outcome, figures } = await train(paged(32, 100, 100));
     expect(outcome).toEqual(await expected(32));
     expect(figures!.bytesOut).toBeGreaterThan(0);
   });
 
   test('says what to change when moments may not be paged', async () => {
-    withRoomFor(4 * PAGE[32]);
+    limitRoom(gpu, 4 * PAGE[32]);
     const making = Trainer.create(gpu, options(RESIDENT));
     await expect(making).rejects.toThrow(GpuMemoryError);
     await expect(making).rejects.toThrow(/smaller r/);
