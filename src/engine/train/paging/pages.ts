@@ -65,8 +65,7 @@ export interface Residency {
 }
 
 /** Pages in host memory at most. */
-export const hostPagesOf = ({ host, transit, inFlight, leaving }: Residency) =>
-  host + transit + 2 * inFlight + leaving;
+export const hostPagesOf = ({ host, transit, inFlight, leaving }: Residency) => host + transit + 2 * inFlight + leaving;
 
 /** A budget that not even paging can keep to. */
 export class OptimizerBudgetError extends Error {
