@@ -193,15 +193,15 @@ test.each<[string, Omit<Settings, 'slots'>]>([
     if (!settings.dora) expect(streamed.stepBytes).toBe(2 * (LAYERS - slots) * slab);
   }
   const roomy = await train({ slots: LAYERS + 1, ...settings });
-  expect(roomy.numbers).toEqual(resident.numbers);
+  expect(roomy.numbers).toEqual(all.numbers);
   expect(roomy.stepBytes).toBe(0);
 });
 
 test('a source in 4 bits is read whenever a layer comes, to the same numbers', async () => {
   const { source, reads } = await quantizedSource(gpu, spec);
-  const resident = await train({ slots: null });
+  const { numbers } = await resident();
   const streamed = await train({ slots: 2, source });
-  expect(streamed.numbers).toEqual(resident.numbers);
+  expect(streamed.numbers).toEqual(numbers);
   expect(reads.get('model.layers.2.mlp.down_proj.weight')).toBeGreaterThan(8);
 });
 
@@ -218,13 +218,13 @@ const TWO = tables + Math.max(SIZES[0], SIZES[2], SIZES[4]) + Math.max(SIZES[1],
 test('layers with linears in floats pass through slots that fit the largest of theirs', async () => {
   expect(new Set(SIZES).size).toBe(4);
   const { source } = await quantizedSource(gpu, spec, FLOATS);
-  const resident = await train({ slots: null, source });
-  expect(resident.weights).toBe(SIZES.reduce((sum, bytes) => sum + bytes, tables));
+  const all = await train({ slots: null, source });
+  expect(all.weights).toBe(SIZES.reduce((sum, bytes) => sum + bytes, tables));
   const streamed = await train({ slots: null, bytes: THREE - 1, source });
-  expect(streamed).toMatchObject({ slots: 2, weights: TWO, numbers: resident.numbers });
+  expect(streamed).toMatchObject({ slots: 2, weights: TWO, numbers: all.numbers });
   const predicted = (budget?: number) =>
     predictMemory(gpu.capabilities, { spec, ...IN_FLOATS, tableDtype: 'F32', budget }, null).bytes.weights;
-  expect([predicted(), predicted(THREE), predicted(THREE - 1)]).toEqual([resident.weights, THREE, TWO]);
+  expect([predicted(), predicted(THREE), predicted(THREE - 1)]).toEqual([all.weights, THREE, TWO]);
 });
 
 test('elements that are not numbers are found when their layer comes', async () => {
@@ -278,7 +278,7 @@ test('memory is predicted to the byte', async () => {
 });
 
 test('a device without room for all layers streams them, to the same numbers; with room it does not', async () => {
-  const resident = await train({ slots: null });
+  const { numbers } = await resident();
   const create = gpu.device.createBuffer.bind(gpu.device);
   const pop = gpu.device.popErrorScope.bind(gpu.device);
   const roomFor = (slots: number) => {
@@ -301,7 +301,7 @@ test('a device without room for all layers streams them, to the same numbers; wi
     roomFor(LAYERS - 1);
     const streamed = await train({ slots: null });
     expect(streamed.slots).toBe(2);
-    expect(streamed.numbers).toEqual(resident.numbers);
+    expect(streamed.numbers).toEqual(numbers);
     vi.restoreAllMocks();
     roomFor(1);
     await expect(train({ slots: null })).rejects.toThrow(GpuMemoryError);
