@@ -21,9 +21,10 @@ const IN_FLIGHT = 3;
 
 type Slab = UploadBuffer | Uint8Array<ArrayBuffer>;
 
-/** Since the start: bytes written to slots, milliseconds that the GPU had nothing to do because a layer was not there. */
+/** Since the start: bytes that came to slots, those of them that were read outside host memory, milliseconds that the GPU had nothing to do because a layer was not there. */
 export interface StreamingFigures {
   readonly bytesIn: number;
+  readonly bytesRead: number;
   readonly stallMs: number;
 }
 
@@ -44,6 +45,7 @@ export class LayerRing {
   #disposed = false;
   readonly #inFlight: Promise<unknown>[] = [];
   #bytesIn = 0;
+  #bytesRead = 0;
 
   /** @param held what each slot holds already */
   constructor(gpu: Gpu, slots: readonly BufferTensor[], source: SlabSource, held: readonly (number | null)[]) {
@@ -55,7 +57,7 @@ export class LayerRing {
   }
 
   get figures(): StreamingFigures {
-    return { bytesIn: this.#bytesIn, stallMs: this.#idle.milliseconds };
+    return { bytesIn: this.#bytesIn, bytesRead: this.#bytesRead, stallMs: this.#idle.milliseconds };
   }
 
   read(layer: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -129,6 +131,7 @@ export class LayerRing {
     try {
       upload = this.#passing.pop() ?? (await this.#makeUpload());
       const bytes = await this.#source.read(layer);
+      this.#bytesRead += bytes.byteLength;
       await upload?.fill(bytes);
       if (!upload) this.#room.give();
       return upload ?? bytes;
