@@ -219,7 +219,7 @@ const backwardCase = (shape: BackwardShape): KernelCase => ({
           const at = ((i % tokens) * heads + Math.floor(i / tokens)) * headDim;
           return dO.subarray(at, at + headDim).reduce((sum, x, d) => sum + x * o[at + d], 0);
         });
-        const gradient = attentionBackwardReference(qkv, documents, attention, dO);
+        const gradient = attentionBackwardReference(qkv, documents, attention, dO, shape.halves ? o : null);
         const rotated = { stride, heads: heads + shape.kvHeads, headDim };
         return {
           error: worst(
