@@ -3,6 +3,7 @@
  * stands and written while training goes on; a checkpoint that cannot be written harms neither the run nor the one before.
  */
 
+import type { Stored } from '../engine/model/decoder.ts';
 import { type Generation, type GenerationStore, PageDamagedError, type PageVersion } from '../engine/page_store.ts';
 import type { PrecisionChoice } from '../engine/train/gradient_check.ts';
 import type { LoopEvent, LoopRecord } from '../engine/train/loop.ts';
@@ -21,6 +22,8 @@ export interface PinnedChoices {
   readonly adapter: string;
   readonly matmuls: KeptChoices;
   readonly precision: PrecisionChoice['precision'];
+  /** Not there in checkpoints of before there were others than f32. */
+  readonly stored?: Stored;
   readonly keptLayers: number;
 }
 

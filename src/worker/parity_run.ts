@@ -31,7 +31,7 @@ import { nf4Checks } from './parity_nf4.ts';
 import type { WorkerPorts } from './ports.ts';
 import { type PreparedRun, prepareRun } from './prepare_run.ts';
 import type { ParityCheck, RunCommand, StepRecord, WorkerEvent } from './protocol.ts';
-import { withTrainer } from './trainer_options.ts';
+import { storedOf, withTrainer } from './trainer_options.ts';
 
 const CASE_CAP = 1_000_000;
 
@@ -70,7 +70,7 @@ export async function parityRun(
       emit({ type: 'device', runId, adapter });
     },
     (gpu) => {
-      const { keep_layers, parts, precision: asked, stored: kept, ...shape } = command.variant ?? {};
+      const { keep_layers, parts, precision: asked, stored: asStored, ...shape } = command.variant ?? {};
       gpu.matmulChoices.force(forcedShape(shape));
       gpu.pacing.force(parts === undefined ? null : Number(parts));
       const keepLayers = keep_layers === undefined ? undefined : { layers: Number(keep_layers) };
@@ -78,7 +78,7 @@ export async function parityRun(
       if (precision === 'f16' && !hasMatrices(gpu.capabilities)) {
         throw new ParityCaseError('precision=f16 needs subgroup matrices, which this device does not have.');
       }
-      const stored = kept === 'f16' ? 'f16' : 'f32';
+      const stored = storedOf({ stored: asStored }, precision);
       const rounded = precision === 'f16' || stored === 'f16';
       const limits = rounded ? F16_LIMITS : LIMITS;
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };

@@ -24,6 +24,10 @@ export interface RunSizes {
   readonly pageStore?: PageStore;
 }
 
+/** `stored=` of a bench's variant or a parity case's; without it what goes with the precision, as in the studio. */
+export const storedOf = ({ stored }: { readonly stored?: string }, precision: Precision): Stored =>
+  stored === 'f16' || stored === 'f32' ? stored : precision;
+
 export interface TrainerSettings {
   readonly lora: LoraConfig;
   readonly training: TrainingConfig;
