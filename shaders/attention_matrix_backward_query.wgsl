@@ -17,7 +17,7 @@ fn half_delta(query: u32, half: u32) -> f32 {
   var sum = 0.0;
   for (var v = half; v < HEAD_VECTORS; v += 2u) {
     let at = vector_at(query, params.o_stride, query_at, v);
-    sum += dot(d_o[at], o[at]);
+    sum += dot(d_o[at], load_o(at));
   }
   return sum;
 }

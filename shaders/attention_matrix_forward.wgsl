@@ -117,7 +117,7 @@ fn main(
   workgroupBarrier();
   for (var i = lane % 32u; i < 64u; i += 32u) {
     let token = q0 + subgroup * 16u + i / 4u;
-    if (token < step.tokens) { o[token * params.o_stride + query_at + {d}u * 4u + i % 4u] = scores[subgroup][i]; }
+    if (token < step.tokens) { store_o(token * params.o_stride + query_at + {d}u * 4u + i % 4u, scores[subgroup][i]); }
   }
   workgroupBarrier();
 #endfor

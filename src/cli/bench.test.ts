@@ -167,6 +167,8 @@ function report(kernelMs: number, trainMs: number): BenchReport {
         rows: 2,
         length: 32,
         checkpointing: false,
+        precision: 'f32',
+        stored: 'f32',
         keptLayers: 2,
         ms: spread(trainMs),
         tokensPerSecond: 64000 / trainMs,

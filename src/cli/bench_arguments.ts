@@ -27,7 +27,8 @@ export const BENCH_USAGE = `  npm run bench -- [kernels|train|generate|load|mode
       --samples N             of a kernel (default 7)
       --only NAME,…           kernels whose name contains one of these
       --variant KEY=VALUE,…   forces variants of matmuls, such as tile=LARGE,splits=2; parts=N cuts every dispatch of a
-                              step into so many (1: none). parity takes it too, and keep_layers=N and precision=f16
+                              step into so many (1: none); stored=f16|f32 what activations are in memory (default:
+                              as --precision). parity takes all, and keep_layers=N and precision=f16
       --tune on|off           measure variants before training as the page does (default), or take them by rule
       --precision f32|f16     what matmuls round to (default: f16 where the device multiplies matrices)
       --model NAME,…          tiny, SmolLM2-135M, Llama-3.2-1B … (src/worker/bench_configs.ts)

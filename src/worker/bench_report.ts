@@ -1,6 +1,7 @@
 /** What a bench is asked for and what it found: plain data, so that it crosses postMessage and lies in a JSON file. */
 
 import type { Precision } from '../engine/kernels/matmul_tile.ts';
+import type { Stored } from '../engine/model/decoder.ts';
 
 export const BENCH_KINDS = ['kernels', 'train', 'generate', 'load', 'models', 'paging', 'streaming'] as const;
 export type BenchKind = (typeof BENCH_KINDS)[number];
@@ -135,6 +136,9 @@ export interface TrainLine {
   readonly model: string;
   readonly rows: number;
   readonly length: number;
+  /** What matmuls rounded to, and what linears and attention read and write was in memory. */
+  readonly precision: Precision;
+  readonly stored: Stored;
   readonly checkpointing: boolean;
   /** Layers that kept their activations; the others computed them again. */
   readonly keptLayers: number;
@@ -223,6 +227,8 @@ export interface ModelLine {
   readonly length: number;
   readonly checkpointing: boolean;
   readonly precision: Precision;
+  /** What linears and attention read and write was in memory. */
+  readonly stored: Stored;
   readonly loadSeconds: number;
   /** The most that was allocated while it loaded: staging beside the weights. */
   readonly loadPeakBytes: number;

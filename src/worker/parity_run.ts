@@ -8,6 +8,7 @@ import type { LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import { runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import type { Trainer } from '../engine/train/trainer.ts';
+import { forcedAttention } from '../engine/tuning/attention_choices.ts';
 import { forcedShape } from '../engine/tuning/matmul_choices.ts';
 import { type Folder, readText } from '../formats/range_source.ts';
 import { parseRunConfig } from '../formats/run_config.ts';
@@ -31,7 +32,7 @@ import { nf4Checks } from './parity_nf4.ts';
 import type { WorkerPorts } from './ports.ts';
 import { type PreparedRun, prepareRun } from './prepare_run.ts';
 import type { ParityCheck, RunCommand, StepRecord, WorkerEvent } from './protocol.ts';
-import { withTrainer } from './trainer_options.ts';
+import { storedOf, withTrainer } from './trainer_options.ts';
 
 const CASE_CAP = 1_000_000;
 
@@ -70,20 +71,23 @@ export async function parityRun(
       emit({ type: 'device', runId, adapter });
     },
     (gpu) => {
-      const { keep_layers, parts, precision: asked, ...shape } = command.variant ?? {};
+      const { keep_layers, parts, precision: asked, stored: asStored, ...shape } = command.variant ?? {};
       gpu.matmulChoices.force(forcedShape(shape));
+      gpu.attentionChoices.force(forcedAttention(shape));
       gpu.pacing.force(parts === undefined ? null : Number(parts));
       const keepLayers = keep_layers === undefined ? undefined : { layers: Number(keep_layers) };
       const precision = asked === 'f16' ? 'f16' : 'f32';
       if (precision === 'f16' && !hasMatrices(gpu.capabilities)) {
         throw new ParityCaseError('precision=f16 needs subgroup matrices, which this device does not have.');
       }
-      const limits = precision === 'f16' ? F16_LIMITS : LIMITS;
+      const stored = storedOf({ stored: asStored }, precision);
+      const rounded = precision === 'f16' || stored === 'f16';
+      const limits = rounded ? F16_LIMITS : LIMITS;
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
       return withTrainer(
         gpu,
         run,
-        { ...sizes(run, expected.run), keepLayers, precision },
+        { ...sizes(run, expected.run), keepLayers, precision, stored },
         hooks,
         async (trainer, model) => {
           emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
@@ -94,7 +98,7 @@ export async function parityRun(
           checks.push(...stepChecks(steps, expected.run, limits));
           checks.push(...(await trainedChecks(trainer, run, expected, limits)));
           // A likeliest token may be likeliest by less than f16 can tell.
-          if (precision === 'f32') checks.push(...(await generationChecks(gpu, trainer, model, expected.run)));
+          if (!rounded) checks.push(...(await generationChecks(gpu, trainer, model, expected.run)));
         },
       );
     },

@@ -1,5 +1,5 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor } from '../plan/tensor.ts';
+import { inHalves, type Tensor } from '../plan/tensor.ts';
 import {
   ATTENTION_MATRIX,
   type AttentionPass,
@@ -7,9 +7,8 @@ import {
   attentionConstants,
   attentionRows,
   chooseAttentionParts,
-  chooseAttentionVariant,
 } from './attention_variant.ts';
-import { defineKernel, type ElementType, grid, inout, input, output, type ParamType } from './kernel.ts';
+import { defineKernel, type ElementType, grid, inout, input, numbers, output, type ParamType } from './kernel.ts';
 import { MATRIX_EXTENSIONS } from './matmul_tile.ts';
 import { type RopeTables, rope } from './rope.ts';
 
@@ -57,21 +56,26 @@ function params({ heads, kvHeads, headDim, scale, window, softCap }: AttentionSh
 
 const isCapped = ({ softCap }: AttentionShape): boolean => typeof softCap === 'number';
 
+const choice = (plan: PlanBuilder, pass: AttentionPass, { heads, kvHeads, headDim, window }: AttentionShape) =>
+  plan.attentionChoice({ pass, rows: plan.capacity, heads, kvHeads, headDim, window, precision: plan.precision });
+
 /** The pass's shader, and what it enables. */
 const files = (variant: AttentionVariant, pass: AttentionPass) => ({
   shader: variant === ATTENTION_MATRIX ? `attention_matrix_${pass}.wgsl` : `attention_${pass}.wgsl`,
   requires: variant === ATTENTION_MATRIX ? MATRIX_EXTENSIONS : [],
 });
 
-const elements = (headDim: number): ElementType => (headDim % 4 === 0 ? 'vec4<f32>' : 'f32');
+const elements = (headDim: number, halves = false): ElementType => numbers(headDim % 4 === 0, halves);
 
 /**
  * o [T, heads · headDim] = softmax(scale · q·kᵀ, soft-capped)·v, causal, within documents (documents [T, 2]: first token, one after
  * the last) and the window, grouped-query; lse [heads, capacity]. qkv [T, (heads + 2·kvHeads)·headDim]. Scores are
  * never stored (Dao 2023). Relative error ≤ 1e-5, by matrices 5e-3.
+ *
+ * @param halves qkv and o are in 16 bits, here and in what follows
  */
-export function attentionForwardKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
-  const type = elements(headDim);
+export function attentionForwardKernel(headDim: number, variant: AttentionVariant, capped: boolean, halves = false) {
+  const type = elements(headDim, halves);
   return defineKernel({
     name: 'attention_forward',
     ...files(variant, 'forward'),
@@ -93,9 +97,9 @@ export interface AttentionForwardOptions {
 
 export function attentionForward(plan: PlanBuilder, options: AttentionForwardOptions): void {
   const { shape, qkv, documents, o, lse } = options;
-  const { capacity, capabilities } = plan;
-  const variant = options.variant ?? chooseAttentionVariant('forward', shape, capacity, capabilities, plan.precision);
-  plan.dispatch(attentionForwardKernel(shape.headDim, variant, isCapped(shape)), {
+  const { capacity } = plan;
+  const variant = options.variant ?? choice(plan, 'forward', shape).variant;
+  plan.dispatch(attentionForwardKernel(shape.headDim, variant, isCapped(shape), inHalves(qkv)), {
     bindings: { qkv, documents, o, lse },
     params: params(shape, capacity),
     workgroups: (tokens) => [shape.heads, Math.ceil(tokens / attentionRows(variant)), 1],
@@ -107,15 +111,20 @@ export function attentionForward(plan: PlanBuilder, options: AttentionForwardOpt
  * The query part of d_qkv, laid out as qkv, and delta [heads, capacity] = Σ_d do·o. One workgroup owns each output: no
  * atomics. Relative error ≤ 1e-5, by matrices 5e-3.
  */
-export function attentionBackwardQueryKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
+export function attentionBackwardQueryKernel(
+  headDim: number,
+  variant: AttentionVariant,
+  capped: boolean,
+  halves = false,
+) {
   const type = elements(headDim);
   return defineKernel({
     name: 'attention_backward_query',
     ...files(variant, 'backward_query'),
     bindings: {
-      qkv: input(type),
+      qkv: input(elements(headDim, halves)),
       documents: input('vec2<u32>'),
-      o: input(type),
+      o: input(elements(headDim, halves)),
       d_o: input(type),
       lse: input('f32'),
       delta: output('f32'),
@@ -130,13 +139,19 @@ export function attentionBackwardQueryKernel(headDim: number, variant: Attention
  * The key and value parts of d_qkv, summed over each group's query heads; split, partial sums of each query head and
  * part of the queries instead, for {@link attentionBackwardSumKernel}. Relative error ≤ 1e-5, by matrices 5e-3.
  */
-function backwardKeyValueDefinition(headDim: number, variant: AttentionVariant, capped: boolean, split: boolean) {
+function backwardKeyValueDefinition(
+  headDim: number,
+  variant: AttentionVariant,
+  capped: boolean,
+  halves: boolean,
+  split: boolean,
+) {
   const type = elements(headDim);
   return {
     name: 'attention_backward_key_value',
     ...files(variant, 'backward_key_value'),
     bindings: {
-      qkv: input(type),
+      qkv: input(elements(headDim, halves)),
       documents: input('vec2<u32>'),
       d_o: input(type),
       lse: input('f32'),
@@ -147,13 +162,23 @@ function backwardKeyValueDefinition(headDim: number, variant: AttentionVariant, 
   } as const;
 }
 
-export function attentionBackwardKeyValueKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
-  const base = backwardKeyValueDefinition(headDim, variant, capped, false);
+export function attentionBackwardKeyValueKernel(
+  headDim: number,
+  variant: AttentionVariant,
+  capped: boolean,
+  halves = false,
+) {
+  const base = backwardKeyValueDefinition(headDim, variant, capped, halves, false);
   return defineKernel({ ...base, bindings: { ...base.bindings, d_qkv: output(elements(headDim)) } });
 }
 
-export function attentionBackwardPartialsKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
-  const base = backwardKeyValueDefinition(headDim, variant, capped, true);
+export function attentionBackwardPartialsKernel(
+  headDim: number,
+  variant: AttentionVariant,
+  capped: boolean,
+  halves = false,
+) {
+  const base = backwardKeyValueDefinition(headDim, variant, capped, halves, true);
   return defineKernel({
     ...base,
     bindings: { ...base.bindings, partials: output(elements(headDim)) },
@@ -184,31 +209,46 @@ export interface AttentionBackwardOptions extends AttentionForwardOptions {
   readonly dQkv: Tensor;
   /** With these d_qkv becomes the gradient of queries and keys as they were before this rotation. */
   readonly rope?: { readonly tables: RopeTables; readonly positions: Tensor };
-  /** As {@link chooseAttentionParts} has it unless given; null for no split. */
+  /** Chosen with the variant unless given; null for no split. */
   readonly parts?: number | null;
 }
 
 /** dq and delta, then dk and dv, then, where those were split or rope is to be turned back, one more dispatch. */
 export function attentionBackward(plan: PlanBuilder, options: AttentionBackwardOptions): void {
+  attentionBackwardQuery(plan, options);
+  attentionBackwardKeyValue(plan, options);
+}
+
+/** dq and delta. */
+export function attentionBackwardQuery(plan: PlanBuilder, options: AttentionBackwardOptions): void {
   const { shape, qkv, documents, o, lse, dO, delta, dQkv } = options;
+  const { heads, headDim } = shape;
+  const { capacity } = plan;
+  const variant = options.variant ?? choice(plan, 'backward_query', shape).variant;
+  plan.dispatch(attentionBackwardQueryKernel(headDim, variant, isCapped(shape), inHalves(qkv)), {
+    bindings: { qkv, documents, o, d_o: dO, lse, delta, d_qkv: dQkv },
+    params: params(shape, capacity),
+    workgroups: (tokens) => [heads, Math.ceil(tokens / attentionRows(variant)), 1],
+    flopsPerToken: 3 * heads * headDim * capacity,
+  });
+}
+
+/** dk and dv, after delta; then, where those were split or rope is to be turned back, one more dispatch. */
+export function attentionBackwardKeyValue(plan: PlanBuilder, options: AttentionBackwardOptions): void {
+  const { shape, qkv, documents, lse, dO, delta, dQkv } = options;
   const { heads, kvHeads, headDim } = shape;
   const { capacity, capabilities } = plan;
   const capped = isCapped(shape);
-  const queryVariant =
-    options.variant ?? chooseAttentionVariant('backward_query', shape, capacity, capabilities, plan.precision);
-  plan.dispatch(attentionBackwardQueryKernel(headDim, queryVariant, capped), {
-    bindings: { qkv, documents, o, d_o: dO, lse, delta, d_qkv: dQkv },
-    params: params(shape, capacity),
-    workgroups: (tokens) => [heads, Math.ceil(tokens / attentionRows(queryVariant)), 1],
-    flopsPerToken: 3 * heads * headDim * capacity,
-  });
-  const variant =
-    options.variant ?? chooseAttentionVariant('backward_key_value', shape, capacity, capabilities, plan.precision);
-  const { parts = chooseAttentionParts(shape, capacity, variant, capabilities) } = options;
+  const halves = inHalves(qkv);
+  const chosen = options.variant
+    ? { variant: options.variant, parts: chooseAttentionParts(shape, capacity, options.variant, capabilities) }
+    : choice(plan, 'backward_key_value', shape);
+  const { variant } = chosen;
+  const { parts = chosen.parts } = options;
   const flopsPerToken = 4 * heads * headDim * capacity;
   const tiles = (tokens: number) => Math.ceil(tokens / attentionRows(variant));
   if (parts === null) {
-    plan.dispatch(attentionBackwardKeyValueKernel(headDim, variant, capped), {
+    plan.dispatch(attentionBackwardKeyValueKernel(headDim, variant, capped, halves), {
       bindings: { qkv, documents, d_o: dO, lse, delta, d_qkv: dQkv },
       params: params(shape, capacity),
       workgroups: (tokens) => [kvHeads, tiles(tokens), 1],
@@ -222,7 +262,7 @@ export function attentionBackward(plan: PlanBuilder, options: AttentionBackwardO
     return;
   }
   const partials = plan.tensor('partial d k, v', capacity * heads * parts * 2 * headDim * 4);
-  plan.dispatch(attentionBackwardPartialsKernel(headDim, variant, capped), {
+  plan.dispatch(attentionBackwardPartialsKernel(headDim, variant, capped, halves), {
     bindings: { qkv, documents, d_o: dO, lse, delta, partials },
     params: { ...params(shape, capacity), parts },
     workgroups: (tokens) => [heads, tiles(tokens), parts],

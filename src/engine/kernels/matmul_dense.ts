@@ -55,6 +55,7 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
       TRANSPOSED: v.transposed,
       B_ALONG_K: !v.transposed,
       ALIGNED: v.aligned,
+      A_EIGHTS: false,
       ACCUMULATE: v.accumulate,
       SPLIT_K: v.splitK,
       LOW_RANK: false,

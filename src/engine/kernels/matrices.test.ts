@@ -61,6 +61,8 @@ describe.each(tiles)('%s', (_, tile) => {
               splitK,
               lora,
               loraVectors: lora,
+              xHalves: false,
+              yHalves: false,
             };
             const end = !transposed && !splitK;
             await compiles(matmulNf4Kernel({ ...plain, bias: end, residual: end }, capabilities));

@@ -7,6 +7,7 @@ import { reserveGenerator } from '../generate/generator.ts';
 import type { MomentBits } from '../kernels/adamw.ts';
 import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
+import type { Stored } from '../model/decoder.ts';
 import type { LinearFormats } from '../model/layer_layout.ts';
 import { type LoraOptions, loraRuns } from '../model/lora.ts';
 import { layersFromCache, SLAB_HOST_BYTES, SLABS_ON_THE_WAY } from '../model/slabs.ts';
@@ -35,6 +36,8 @@ export interface RunMemory {
   readonly capacity: number;
   readonly positions: number;
   readonly precision: Precision;
+  /** f32 unless given. */
+  readonly stored?: Stored;
   readonly keep: KeepLayers;
   readonly loraPlusRatio: number;
   /** What is generated between steps: so many texts at a time, of so many tokens, after prompts of so many together. */
