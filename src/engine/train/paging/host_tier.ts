@@ -6,9 +6,9 @@
 import type { Gpu } from '../../device/gpu.ts';
 import { UploadBuffer } from '../../device/host_visible.ts';
 import type { PageStore, PageVersion } from '../../page_store.ts';
+import { Semaphore } from '../../semaphore.ts';
 import type { MomentPage, Residency } from './pages.ts';
 import type { ReadbackRing } from './readback_ring.ts';
-import { Semaphore } from './semaphore.ts';
 
 /** A page's bytes in a mapped buffer. */
 export interface MappedPage {

@@ -1,8 +1,8 @@
 /** Buffers through which pages leave the GPU, a few at a time, without anyone waiting for all work before. */
 import type { Gpu } from '../../device/gpu.ts';
 import { hostVisible } from '../../device/host_visible.ts';
+import { Semaphore } from '../../semaphore.ts';
 import type { MappedPage } from './host_tier.ts';
-import { Semaphore } from './semaphore.ts';
 
 /** Buffers that are there from the start. */
 const LEAST = 2;
