@@ -54,6 +54,8 @@ export default defineConfig({
           // Each leaves much of a second core idle, even where SwiftShader trains.
           maxWorkers: 2,
           testTimeout: 180_000,
+          // A page that waits for its turn of the processor.
+          expect: { poll: { timeout: 10_000 } },
         },
       },
       {
