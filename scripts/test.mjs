@@ -32,6 +32,12 @@ const QUICK_CASES = [
   'llama-bnb-mixed',
 ];
 
+/** These are trained with every sibling of the kernels forced. */
+const SIBLING_CASES = ['llama-text', 'qwen2-template', 'gemma3-window'];
+
+const inRepository = (name) => `e2e/golden/${name}`;
+const goldenCases = () => (full ? allCases(['e2e/golden', '../shared/golden']) : QUICK_CASES.map(inRepository));
+
 /** Name and what to run; each returns how many checks passed and failed, and what it said if it did not say it itself. */
 const stages = [
   ['types', () => tool('typescript/bin/tsc', ['--noEmit'])],
@@ -45,8 +51,13 @@ const stages = [
   ['unit', () => vitest('unit')],
   ['gpu', () => vitest('gpu')],
   ['e2e', e2e],
-  ['parity', () => parity('chromium')],
-  ...(full ? [['parity-node', () => parity('node')]] : []),
+  ['parity', () => parity(goldenCases(), '--runtime', 'chromium')],
+  ...(full
+    ? [
+        ['parity-node', () => parity(goldenCases(), '--runtime', 'node')],
+        ['siblings', () => parity(SIBLING_CASES.map(inRepository), '--variant', 'all')],
+      ]
+    : []),
   // Every mutant in the full run; that each shader file has some, and that their page is up to date, always.
   ['mutation', () => vitest('mutation', full ? [] : ['-t', 'every shader file|docs/mutants.md'])],
 ];
@@ -140,11 +151,10 @@ function failuresOf({ name, message, assertionResults }) {
   );
 }
 
-/** One check a golden case. */
-function parity(runtime) {
-  const cases = full ? allCases(['e2e/golden', '../shared/golden']) : QUICK_CASES.map((name) => `e2e/golden/${name}`);
+/** One check a golden case, and a variant where all are forced. */
+function parity(cases, ...options) {
   const { stdout, stderr, status } = node(
-    ['scripts/cli.mjs', 'parity', ...cases, '--runtime', runtime],
+    ['scripts/cli.mjs', 'parity', ...cases, ...options],
     ['ignore', 'pipe', 'pipe'],
   );
   console.log(String(stdout));
@@ -154,7 +164,7 @@ function parity(runtime) {
     .split('\n')
     .filter((line) => line.startsWith('{'));
   const passed = lines.filter((line) => JSON.parse(line).pass).length;
-  const failed = cases.length - passed;
+  const failed = Math.max(cases.length, lines.length) - passed;
   return { passed, failed: failed === 0 && status !== 0 ? 1 : failed, skipped: 0 };
 }
 

@@ -1,41 +1,54 @@
 /** `npm run parity`: golden cases against PyTorch, one after the other. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { type ForcedVariant, variantText } from '../worker/parity_siblings.ts';
 import type { WorkerEvent } from '../worker/protocol.ts';
 import { describeData, describeDispatches, describeMemory, describeMisses, parityLine } from './describe.ts';
 import { Progress } from './progress.ts';
 import type { Runtime } from './runtime.ts';
 
-/** A JSON line a case on stdout, everything else on stderr. The exit code: 0 when all pass. */
+/** A JSON line a case and variant on stdout, everything else on stderr. The exit code: 0 when all pass. */
 export async function parityCommand(
   cases: readonly string[],
-  variant: Readonly<Record<string, string>>,
+  variants: readonly ForcedVariant[],
   runtime: Runtime,
   stop: AbortSignal,
 ): Promise<number> {
   let failures = 0;
-  for (const directory of cases) {
-    if (stop.aborted) return 130;
-    if (!(await runCase(directory, variant, runtime, stop))) failures++;
+  for (const variant of variants) {
+    for (const directory of cases) {
+      if (stop.aborted) return 130;
+      if (!(await runCase(directory, variant, runtime, stop))) failures++;
+    }
   }
   return failures === 0 ? 0 : 1;
 }
 
 async function runCase(
   directory: string,
-  variant: Readonly<Record<string, string>>,
+  variant: ForcedVariant,
   runtime: Runtime,
   stop: AbortSignal,
 ): Promise<boolean> {
   const name = path.basename(directory);
   const progress = new Progress();
+  const forced = variantText(variant);
   const fail = (problem: string, message: string) => {
     progress.end();
     progress.note(`${problem}: ${message}`);
-    console.log(JSON.stringify({ case: name, pass: false, maxLossRelError: null, error: problem, message }));
+    console.log(
+      JSON.stringify({
+        case: name,
+        ...(forced && { variant: forced }),
+        pass: false,
+        maxLossRelError: null,
+        error: problem,
+        message,
+      }),
+    );
     return false;
   };
-  progress.note(`case ${name}`);
+  progress.note(`case ${name}${forced && `, ${forced}`}`);
   if (!existsSync(path.join(directory, 'case.json'))) {
     return fail('ParityCaseError', `${directory} has no case.json. Give the folder of a golden case.`);
   }
@@ -43,7 +56,7 @@ async function runCase(
   await runtime.run(
     { type: 'parity', runId: name, base: runtime.locate(directory), variant },
     (event) => {
-      if (event.type === 'parity') passed = report(event.report, progress);
+      if (event.type === 'parity') passed = report(event.report, forced, progress);
       else if (event.type === 'failed') fail(event.name, event.message);
       else show(event, progress);
     },
@@ -85,7 +98,11 @@ export function show(event: WorkerEvent, progress: Progress): void {
   }
 }
 
-function report(parity: Extract<WorkerEvent, { type: 'parity' }>['report'], progress: Progress): boolean {
+function report(
+  parity: Extract<WorkerEvent, { type: 'parity' }>['report'],
+  variant: string,
+  progress: Progress,
+): boolean {
   progress.end();
   for (const line of describeMisses(parity)) progress.note(line);
   const passed = parity.checks.filter(({ pass }) => pass).length;
@@ -95,6 +112,6 @@ function report(parity: Extract<WorkerEvent, { type: 'parity' }>['report'], prog
   );
   progress.note('dispatches in the training steps:');
   for (const line of describeDispatches(parity.dispatches)) progress.note(line);
-  console.log(parityLine(parity));
+  console.log(parityLine(parity, variant));
   return parity.pass;
 }

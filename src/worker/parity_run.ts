@@ -64,14 +64,15 @@ export async function parityRun(
     steps.push(record);
     emit({ type: 'step', runId, record, totalSteps, tokensPerSecond });
   };
+  const { keep_layers, parts, precision: asked, limits: wanted, rules, ...shape } = command.variant ?? {};
   await withGpu(
     ports,
     (adapter) => {
       adapterName = adapter.name;
       emit({ type: 'device', runId, adapter });
     },
-    (gpu) => {
-      const { keep_layers, parts, precision: asked, ...shape } = command.variant ?? {};
+    (device) => {
+      const gpu = rules === 'gpu' ? asGpu(device) : device;
       gpu.matmulChoices.force(forcedShape(shape));
       gpu.attentionChoices.force(forcedAttention(shape));
       gpu.pacing.force(parts === undefined ? null : Number(parts));
@@ -100,6 +101,7 @@ export async function parityRun(
         },
       );
     },
+    { defaultLimits: wanted === 'default' },
   );
   const report = {
     case: config.name,
@@ -113,6 +115,9 @@ export async function parityRun(
   };
   emit({ type: 'parity', runId, report });
 }
+
+/** A software adapter that gets the variants, and the loops written out, that the rules give a GPU. */
+const asGpu = (gpu: Gpu): Gpu => ({ ...gpu, capabilities: { ...gpu.capabilities, software: false } });
 
 const LOSS_CHECK = 'loss of every step';
 
