@@ -12,8 +12,8 @@ const tiles = Object.entries(ALL_TILES).filter(([, tile]) => !isMatrix(tile));
  */
 export const PARITY_SIBLINGS: readonly ForcedVariant[] = [
   {},
-  ...tiles.flatMap<ForcedVariant>(([tile]) => [{ tile }, { tile, splits: '3' }]),
-  ...Object.keys(ATTENTION_VARIANTS).flatMap<ForcedVariant>((attention) => [
+  ...tiles.flatMap(([tile]): ForcedVariant[] => [{ tile }, { tile, splits: '3' }]),
+  ...Object.keys(ATTENTION_VARIANTS).flatMap((attention): ForcedVariant[] => [
     { attention },
     { attention, attention_parts: '2' },
   ]),
