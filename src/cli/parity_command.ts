@@ -35,14 +35,14 @@ async function runCase(
   const name = path.basename(directory);
   const progress = new Progress();
   const forced = variantText(variant);
-  const fail = (problem: string, message: string) => {
+  const fail = (problem: string, message: string, pass: false | null = false) => {
     progress.end();
     progress.note(`${problem}: ${message}`);
     console.log(
       JSON.stringify({
         case: name,
         ...(forced && { variant: forced }),
-        pass: false,
+        pass,
         maxLossRelError: null,
         error: problem,
         message,
@@ -60,8 +60,9 @@ async function runCase(
     (event) => {
       if (event.type === 'parity') outcome = report(event.report, forced, progress) ? 'passed' : 'failed';
       else if (event.type === 'failed') {
-        fail(event.name, event.message);
-        if (event.name === 'VariantUnavailableError') outcome = 'unavailable';
+        const unavailable = event.name === 'VariantUnavailableError';
+        fail(event.name, event.message, unavailable ? null : false);
+        if (unavailable) outcome = 'unavailable';
       } else show(event, progress);
     },
     stop,
