@@ -294,10 +294,19 @@ function pagingTables({ model, rank, parameters, rows, length, tiers, lines }: P
     `paged optimizer: ${model}, LoRA r ${rank} on all linears, ${parameters.toLocaleString('en')} trainable parameters, ` +
       `micro-batches of ${rows}×${length}`,
     ...table(
-      ['what each tier moves, GB/s', 'to the GPU', 'from the GPU', 'there and back', 'disk write', 'disk read'],
+      [
+        'what each tier moves, GB/s',
+        'to the GPU',
+        'from the GPU',
+        'by the host',
+        'there and back',
+        'disk write',
+        'disk read',
+      ],
       tiers.map((tier) => [
         `pages of ${digits(tier.pageBytes / 2 ** 20)} MiB`,
-        ...[tier.toGpu, tier.fromGpu, tier.roundTrip, tier.storeWrite, tier.storeRead].map(rate),
+        ...[tier.toGpu, tier.fromGpu, tier.hostCopy ?? null, tier.roundTrip].map(rate),
+        ...[tier.storeWrite, tier.storeRead].map(rate),
       ]),
     ),
     '',

@@ -40,6 +40,19 @@ export interface BenchRequest {
   readonly peakTflops: number | null;
   /** One document of 512, 1,024 … 8,192 tokens instead of batches. */
   readonly sweep: boolean;
+  /** Lines of the paged optimizer's table; null of each: all of them. */
+  readonly paging: PagingChoice;
+}
+
+/** Where moments go that do not fit the GPU: host memory, host memory with little beside the pages themselves, the disk. */
+export const PAGING_TIERS = ['host', 'tight', 'disk'] as const;
+export type PagingTier = (typeof PAGING_TIERS)[number];
+
+export interface PagingChoice {
+  readonly accumulations: readonly number[] | null;
+  /** Per cent of the moments that the GPU holds. */
+  readonly gpu: readonly number[] | null;
+  readonly tiers: readonly PagingTier[] | null;
 }
 
 /** As src/engine/bench/statistics.ts makes it. */
@@ -240,6 +253,8 @@ export interface PagingLine {
   readonly gpuShare: number;
   /** Whether all that does not fit the GPU stays in host memory; else it goes to the disk. */
   readonly host: boolean;
+  /** Absent in older reports. */
+  readonly tier?: PagingTier;
   readonly pageBytes: number;
   readonly accumulation: number;
   /** Milliseconds a step, one enqueued behind the other. */
@@ -273,6 +288,8 @@ export interface TierLine {
   readonly pageBytes: number;
   readonly toGpu: number;
   readonly fromGpu: number;
+  /** Absent in reports of programs that had no such copy. */
+  readonly hostCopy?: number;
   readonly roundTrip: number;
   readonly storeWrite: number | null;
   readonly storeRead: number | null;

@@ -11,6 +11,7 @@ import type { TokenBatch } from '../engine/token_batch.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
 import { RESIDENT } from '../engine/train/paging/moments.ts';
 import { type StepLog, Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
+import { forcedAttention } from '../engine/tuning/attention_choices.ts';
 import { forcedShape } from '../engine/tuning/matmul_choices.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import type { ModelSpec } from '../formats/model_spec.ts';
@@ -209,6 +210,7 @@ export function trainerOptions(
   { rows, length, keep, precision }: BenchBatch & { readonly keep: KeepLayers; readonly precision: Precision },
 ): TrainerOptions {
   gpu.matmulChoices.force(forcedShape(variant));
+  gpu.attentionChoices.force(forcedAttention(variant));
   gpu.pacing.force(variant.parts === undefined ? null : Number(variant.parts));
   return {
     model,

@@ -9,7 +9,7 @@ import type { PrecisionChoice } from '../engine/train/gradient_check.ts';
 import type { LoopEvent, LoopRecord } from '../engine/train/loop.ts';
 import type { RestoredPage, TrainerSnapshot, TrainerState } from '../engine/train/snapshot.ts';
 import { PARAMETERS } from '../engine/train/snapshot.ts';
-import type { KeptChoices } from '../engine/tuning/matmul_choices.ts';
+import type { KernelChoices } from '../engine/tuning/kernel_choices.ts';
 import { CheckpointLostError } from '../storage/errors.ts';
 import { isDataPage } from './run_data.ts';
 import type { RunIdentity } from './run_identity.ts';
@@ -17,10 +17,9 @@ import { checkIdentity } from './run_identity.ts';
 import type { Validation, ValidationState } from './validation.ts';
 
 /** What a run was started with and keeps to the end, whatever is measured or chosen later: its bits depend on it. */
-export interface PinnedChoices {
+export interface PinnedChoices extends KernelChoices {
   /** The graphics adapter; on another one the curve goes on, but not to the bit. */
   readonly adapter: string;
-  readonly matmuls: KeptChoices;
   readonly precision: PrecisionChoice['precision'];
   /** Not there in checkpoints of before there were others than f32. */
   readonly stored?: Stored;

@@ -8,6 +8,7 @@ import type { LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import { runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import type { Trainer } from '../engine/train/trainer.ts';
+import { forcedAttention } from '../engine/tuning/attention_choices.ts';
 import { forcedShape } from '../engine/tuning/matmul_choices.ts';
 import { type Folder, readText } from '../formats/range_source.ts';
 import { parseRunConfig } from '../formats/run_config.ts';
@@ -72,6 +73,7 @@ export async function parityRun(
     (gpu) => {
       const { keep_layers, parts, precision: asked, stored: asStored, ...shape } = command.variant ?? {};
       gpu.matmulChoices.force(forcedShape(shape));
+      gpu.attentionChoices.force(forcedAttention(shape));
       gpu.pacing.force(parts === undefined ? null : Number(parts));
       const keepLayers = keep_layers === undefined ? undefined : { layers: Number(keep_layers) };
       const precision = asked === 'f16' ? 'f16' : 'f32';

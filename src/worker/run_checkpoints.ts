@@ -1,5 +1,6 @@
 /** A command line run's checkpoints: opened where it said, gone on from if it asked to, written as its settings say. */
 import type { Gpu } from '../engine/device/gpu.ts';
+import { measuredChoices } from '../engine/tuning/kernel_choices.ts';
 import { openGenerationStore } from '../storage/generation_store.ts';
 import { type CheckpointStore, checkpointToResume, type PinnedChoices, type RunCheckpoint } from './checkpointing.ts';
 import type { WorkerPorts } from './ports.ts';
@@ -40,7 +41,7 @@ export function pinnedChoices(
 ): PinnedChoices {
   return {
     adapter: gpu.capabilities.name,
-    matmuls: gpu.matmulChoices.kept(),
+    ...measuredChoices(gpu),
     precision,
     stored,
     keptLayers: trainer.keptActivations.layers,

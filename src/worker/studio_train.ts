@@ -11,6 +11,7 @@ import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_
 import { type LoopRecord, NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
+import { pinChoices } from '../engine/tuning/kernel_choices.ts';
 import { adaptedLinears } from '../formats/lora.ts';
 import { checkAdapter, type PeftAdapter, writePeftAdapter } from '../formats/peft.ts';
 import type { LoraConfig } from '../formats/run_config.ts';
@@ -28,7 +29,7 @@ import { studioKeepLayers } from './studio_prediction.ts';
 import type { StudioEvent, TrainRequest } from './studio_protocol.ts';
 import { RunFailure } from './train_run.ts';
 import { ownBuffers, trainerOptions } from './trainer_options.ts';
-import { keepChoices } from './tuning_store.ts';
+import { keepChoices, restoreChoices } from './tuning_store.ts';
 import { Validation } from './validation.ts';
 
 /** Most steps between two read-backs of the log. */
@@ -84,7 +85,8 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
   const batches = batchesOf(data.training, training);
   const evalBatches = validationBatches(data, training);
   const from = checkpoints?.from ?? null;
-  if (from) gpu.matmulChoices.restore(from.pinned.matmuls);
+  if (from) pinChoices(gpu, from.pinned);
+  else await restoreChoices(gpu);
   const settings = { lora, training, adapters, adapter };
   const options = trainerOptions(model.weights, settings, {
     capacity: Math.max(batches.plan.mostTokens, evalBatches?.plan.mostTokens ?? 0),
@@ -98,11 +100,14 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
     precision,
     stored,
     keepLayers: from ? { layers: from.pinned.keptLayers } : studioKeepLayers(gpu.capabilities, training),
-    tune: {
-      onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
-      onDone: () => emit({ type: 'preparing', runId, stage: 'compiling' }),
-      signal,
-    },
+    // What was not measured when the run began stays as it was: other variants sum in another order.
+    tune: from
+      ? null
+      : {
+          onMeasure: () => emit({ type: 'preparing', runId, stage: 'measuring' }),
+          onDone: () => emit({ type: 'preparing', runId, stage: 'compiling' }),
+          signal,
+        },
   });
   const text = new TextModel(gpu, model, run.openChat);
   const stage = { text, source: { live: trainer.adapter } };
@@ -132,7 +137,7 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
   };
   let checkpointer: Checkpointer | null = null;
   try {
-    await keepChoices(gpu);
+    if (!from) await keepChoices(gpu);
     tellMemory();
     const totalSteps = training.max_steps;
     const every = training.eval_steps ?? Math.max(1, Math.min(totalSteps, batches.plan.windowsPerEpoch));

@@ -5,6 +5,7 @@ import type { LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import { NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
 import type { Trainer } from '../engine/train/trainer.ts';
+import { pinChoices } from '../engine/tuning/kernel_choices.ts';
 import { writePeftAdapter } from '../formats/peft.ts';
 import { Checkpointer, restoreCheckpoint } from './checkpointing.ts';
 import { withGpu } from './gpu_session.ts';
@@ -69,7 +70,7 @@ async function trainOn(
   signal: AbortSignal,
 ): Promise<void> {
   const from = checkpoints?.from ?? null;
-  if (from) gpu.matmulChoices.restore(from.pinned.matmuls);
+  if (from) pinChoices(gpu, from.pinned);
   const { precision, stored } = from?.pinned ?? { precision: 'f32' };
   const sizes = {
     ...run,

@@ -4,18 +4,18 @@
  */
 import { get, set } from 'idb-keyval';
 import type { Gpu } from '../engine/device/gpu.ts';
-import type { KeptChoices } from '../engine/tuning/matmul_choices.ts';
+import { type KernelChoices, measuredChoices, restoreMeasured } from '../engine/tuning/kernel_choices.ts';
 
 /** Goes up when kernels change so that what was measured no longer says which is fastest. */
-const KERNELS_VERSION = 1;
+const KERNELS_VERSION = 2;
 
 const keyOf = ({ capabilities }: Gpu) =>
-  `matmul choices ${KERNELS_VERSION} ${capabilities.name} ${capabilities.enabled.join(' ')}`;
+  `kernel choices ${KERNELS_VERSION} ${capabilities.name} ${capabilities.enabled.join(' ')}`;
 
 export async function restoreChoices(gpu: Gpu): Promise<void> {
   try {
-    const kept = await get<KeptChoices>(keyOf(gpu));
-    if (kept) gpu.matmulChoices.restore(kept);
+    const kept = await get<KernelChoices>(keyOf(gpu));
+    if (kept) restoreMeasured(gpu, kept);
   } catch {
     // Measured again.
   }
@@ -23,7 +23,7 @@ export async function restoreChoices(gpu: Gpu): Promise<void> {
 
 export async function keepChoices(gpu: Gpu): Promise<void> {
   try {
-    await set(keyOf(gpu), gpu.matmulChoices.kept());
+    await set(keyOf(gpu), measuredChoices(gpu));
   } catch {
     // Measured again at the next visit.
   }

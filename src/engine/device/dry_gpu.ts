@@ -1,5 +1,6 @@
 /** A device that only counts: what allocates on it learns what it would need, and nothing is allocated or computed. */
 import { Pacing } from '../plan/pacing.ts';
+import { AttentionChoices } from '../tuning/attention_choices.ts';
 import { MatmulChoices } from '../tuning/matmul_choices.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Gpu } from './gpu.ts';
@@ -19,6 +20,7 @@ export function dryGpu(capabilities: Capabilities): Gpu {
     capabilities,
     ledger: new MemoryLedger(device as unknown as GPUDevice),
     matmulChoices: new MatmulChoices(),
+    attentionChoices: new AttentionChoices(),
     pacing: new Pacing(),
     lost: new Promise(() => {}),
     check() {},

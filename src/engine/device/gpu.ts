@@ -1,6 +1,7 @@
 /** Getting a device: adapter with retry, what it can do, and the ledger and pipelines that go with it. */
 import { PipelineCache } from '../kernels/pipeline_cache.ts';
 import { Pacing } from '../plan/pacing.ts';
+import { AttentionChoices } from '../tuning/attention_choices.ts';
 import { MatmulChoices } from '../tuning/matmul_choices.ts';
 import type { Capabilities, SubgroupMatrixConfig } from './capabilities.ts';
 import { MemoryLedger } from './ledger.ts';
@@ -15,8 +16,9 @@ export interface Gpu {
   readonly capabilities: Capabilities;
   readonly ledger: MemoryLedger;
   readonly pipelines: PipelineCache;
-  /** Which variant each matmul gets on this device. */
+  /** Which variant each matmul gets on this device, and each pass of attention. */
   readonly matmulChoices: MatmulChoices;
+  readonly attentionChoices: AttentionChoices;
   /** How long each kind of dispatch takes on it. */
   readonly pacing: Pacing;
   /** Resolves when the device is lost. */
@@ -115,6 +117,7 @@ export async function acquireGpu(api: GPU | undefined, options: AcquireOptions =
     ledger: new MemoryLedger(device),
     pipelines: new PipelineCache(device),
     matmulChoices: new MatmulChoices(),
+    attentionChoices: new AttentionChoices(),
     pacing: new Pacing(),
     lost: device.lost,
     check() {

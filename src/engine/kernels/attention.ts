@@ -7,7 +7,6 @@ import {
   attentionConstants,
   attentionRows,
   chooseAttentionParts,
-  chooseAttentionVariant,
 } from './attention_variant.ts';
 import { defineKernel, type ElementType, grid, inout, input, numbers, output, type ParamType } from './kernel.ts';
 import { MATRIX_EXTENSIONS } from './matmul_tile.ts';
@@ -57,6 +56,9 @@ function params({ heads, kvHeads, headDim, scale, window, softCap }: AttentionSh
 
 const isCapped = ({ softCap }: AttentionShape): boolean => typeof softCap === 'number';
 
+const choice = (plan: PlanBuilder, pass: AttentionPass, { heads, kvHeads, headDim, window }: AttentionShape) =>
+  plan.attentionChoice({ pass, rows: plan.capacity, heads, kvHeads, headDim, window, precision: plan.precision });
+
 /** The pass's shader, and what it enables. */
 const files = (variant: AttentionVariant, pass: AttentionPass) => ({
   shader: variant === ATTENTION_MATRIX ? `attention_matrix_${pass}.wgsl` : `attention_${pass}.wgsl`,
@@ -104,8 +106,8 @@ export interface AttentionForwardOptions {
 
 export function attentionForward(plan: PlanBuilder, options: AttentionForwardOptions): void {
   const { shape, qkv, documents, o, lse } = options;
-  const { capacity, capabilities } = plan;
-  const variant = options.variant ?? chooseAttentionVariant('forward', shape, capacity, capabilities, plan.precision);
+  const { capacity } = plan;
+  const variant = options.variant ?? choice(plan, 'forward', shape).variant;
   plan.dispatch(attentionForwardKernel(shape.headDim, variant, isCapped(shape), inHalves(qkv)), {
     bindings: { qkv, documents, o, lse },
     params: params(shape, capacity),
@@ -221,28 +223,42 @@ export interface AttentionBackwardOptions extends AttentionForwardOptions {
   readonly dQkv: Tensor;
   /** With these d_qkv becomes the gradient of queries and keys as they were before this rotation. */
   readonly rope?: { readonly tables: RopeTables; readonly positions: Tensor };
-  /** As {@link chooseAttentionParts} has it unless given; null for no split. */
+  /** Chosen with the variant unless given; null for no split. */
   readonly parts?: number | null;
 }
 
 /** dq and delta, then dk and dv, then, where those were split or rope is to be turned back, one more dispatch. */
 export function attentionBackward(plan: PlanBuilder, options: AttentionBackwardOptions): void {
+  attentionBackwardQuery(plan, options);
+  attentionBackwardKeyValue(plan, options);
+}
+
+/** dq and delta. */
+export function attentionBackwardQuery(plan: PlanBuilder, options: AttentionBackwardOptions): void {
   const { shape, qkv, documents, o, lse, dO, delta, dQkv } = options;
+  const { heads, headDim } = shape;
+  const { capacity } = plan;
+  const variant = options.variant ?? choice(plan, 'backward_query', shape).variant;
+  plan.dispatch(attentionBackwardQueryKernel(headDim, variant, isCapped(shape), inHalves(qkv)), {
+    bindings: { qkv, documents, o, d_o: dO, lse, delta, d_qkv: dQkv },
+    params: params(shape, capacity),
+    workgroups: (tokens) => [heads, Math.ceil(tokens / attentionRows(variant)), 1],
+    flopsPerToken: 3 * heads * headDim * capacity,
+  });
+}
+
+/** dk and dv, after delta; then, where those were split or rope is to be turned back, one more dispatch. */
+export function attentionBackwardKeyValue(plan: PlanBuilder, options: AttentionBackwardOptions): void {
+  const { shape, qkv, documents, lse, dO, delta, dQkv } = options;
   const { heads, kvHeads, headDim } = shape;
   const { capacity, capabilities } = plan;
   const capped = isCapped(shape);
   const halves = inHalves(qkv);
-  const queryVariant =
-    options.variant ?? chooseAttentionVariant('backward_query', shape, capacity, capabilities, plan.precision);
-  plan.dispatch(attentionBackwardQueryKernel(headDim, queryVariant, capped, halves), {
-    bindings: { qkv, documents, o, d_o: dO, lse, delta, d_qkv: dQkv },
-    params: params(shape, capacity),
-    workgroups: (tokens) => [heads, Math.ceil(tokens / attentionRows(queryVariant)), 1],
-    flopsPerToken: 3 * heads * headDim * capacity,
-  });
-  const variant =
-    options.variant ?? chooseAttentionVariant('backward_key_value', shape, capacity, capabilities, plan.precision);
-  const { parts = chooseAttentionParts(shape, capacity, variant, capabilities) } = options;
+  const chosen = options.variant
+    ? { variant: options.variant, parts: chooseAttentionParts(shape, capacity, options.variant, capabilities) }
+    : choice(plan, 'backward_key_value', shape);
+  const { variant } = chosen;
+  const { parts = chosen.parts } = options;
   const flopsPerToken = 4 * heads * headDim * capacity;
   const tiles = (tokens: number) => Math.ceil(tokens / attentionRows(variant));
   if (parts === null) {

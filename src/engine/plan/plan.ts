@@ -16,6 +16,7 @@ import {
   uniformBytes,
 } from '../kernels/kernel.ts';
 import type { MatmulShape, Precision } from '../kernels/matmul_tile.ts';
+import type { AttentionChoice, AttentionProblem } from '../tuning/attention_choices.ts';
 import type { MatmulProblem } from '../tuning/matmul_choices.ts';
 import { type Arena, type Layout, type Lifetime, placeTensors } from './arena.ts';
 import { type Interlude, Plan, type Workgroups } from './execution.ts';
@@ -66,7 +67,12 @@ export class PlanBuilder {
 
   /** How this device cuts a matmul. */
   matmulShape(problem: MatmulProblem): MatmulShape {
-    return this.#gpu.matmulChoices.shape(problem, this.capabilities);
+    return this.#gpu.matmulChoices.choose(problem, this.capabilities);
+  }
+
+  /** How it cuts a pass of attention. */
+  attentionChoice(problem: AttentionProblem): AttentionChoice {
+    return this.#gpu.attentionChoices.choose(problem, this.capabilities);
   }
 
   /** A tensor that lives within the plan, its size given in bytes at capacity. */

@@ -76,7 +76,8 @@ export async function choosePrecision(
       trainer.dispose();
     }
   };
-  return gpu.matmulChoices.quietly(async () => compareWithF32(await measure('f32'), await measure('f16')));
+  const compare = async () => compareWithF32(await measure('f32'), await measure('f16'));
+  return gpu.matmulChoices.quietly(() => gpu.attentionChoices.quietly(compare));
 }
 
 /** As B is after some training: next to the frozen weights, not above them. */

@@ -6,7 +6,7 @@ import type { Decoder } from '../model/decoder.ts';
 import { Arena, arenaBytes } from '../plan/arena.ts';
 import type { Plan } from '../plan/execution.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
-import { type TuningHooks, tuneMatmuls } from '../tuning/tune_matmuls.ts';
+import { type TuningHooks, tune as tuneKernels } from '../tuning/tune.ts';
 import { chooseKeptLayers, type KeepLayers, recomputedLayers } from './kept_layers.ts';
 import { evaluationPlan, type OptimizerBuffers, optimizerPlan, trainPlan } from './plans.ts';
 
@@ -93,7 +93,7 @@ export async function makePlans(gpu: Gpu, options: PlanSetOptions): Promise<Plan
   let recorder = new PlanRecorder(gpu, options);
   // Recording asks for variants; what asks is then measured, and recorded with what was learned.
   recorder.builders(layers);
-  if (tune && (await tuneMatmuls(gpu, tune))) recorder = new PlanRecorder(gpu, options);
+  if (tune && (await tuneKernels(gpu, tune))) recorder = new PlanRecorder(gpu, options);
   const bytes = (kept: number) => recorder.bytes(kept);
   let keptLayers = keptLayersWithin(gpu, recorder, layers, keep);
   for (;;) {

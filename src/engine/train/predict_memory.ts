@@ -15,6 +15,7 @@ import { GENERATIONS_KEPT, type PageStore } from '../page_store.ts';
 import { FlatState } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
 import { Moments, type PagingOptions } from './paging/moments.ts';
+import { hostPagesOf } from './paging/pages.ts';
 import { keptLayersWithin, PlanRecorder } from './plan_set.ts';
 import { allocateRun } from './run_buffers.ts';
 
@@ -101,14 +102,14 @@ export function predictMemory(capabilities: Capabilities, model: ModelMemory, ru
 }
 
 function predictMoments({ residency, pageBytes, pageCount }: Moments, state: FlatState): PredictedMoments {
-  const { host, stored, transit } = residency;
-  const storedBytes = stored > 0 ? (stored + transit) * pageBytes : 0;
+  const { stored, inFlight } = residency;
+  const storedBytes = stored > 0 ? (stored + inFlight) * pageBytes : 0;
   const adapterBytes = state.banks.reduce((sum, { elements }) => sum + 4 * elements, 0);
   const checkpointBytes = pageCount * pageBytes + adapterBytes;
   return {
     pages: pageCount,
     pageBytes,
-    hostBytes: (host + 2 * (stored > 0 ? transit : 0)) * pageBytes,
+    hostBytes: hostPagesOf(residency) * pageBytes,
     storedBytes,
     checkpointBytes,
     diskBytes: (GENERATIONS_KEPT + 1) * checkpointBytes + storedBytes,

@@ -15,7 +15,7 @@ import type { Plan } from '../plan/execution.ts';
 import type { DispatchTime } from '../plan/profile.ts';
 import type { ArenaTensor, BufferTensor } from '../plan/tensor.ts';
 import type { TokenBatch } from '../token_batch.ts';
-import type { TuningHooks } from '../tuning/tune_matmuls.ts';
+import type { TuningHooks } from '../tuning/tune.ts';
 import { FlatState, type TensorValues } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
 import type { CapturedPage } from './paging/host_tier.ts';

@@ -12,8 +12,9 @@ import {
   TABLE_BYTES,
   tileBytes,
 } from '../kernels/matmul_tile.ts';
-import { forcedShape, MatmulChoices, type MatmulProblem, roundRows } from './matmul_choices.ts';
-import { candidates } from './tune_matmuls.ts';
+import { forcedShape, MatmulChoices, type MatmulProblem } from './matmul_choices.ts';
+import { candidates } from './matmul_tuning.ts';
+import { roundRows } from './measured_choices.ts';
 
 const GPU: Capabilities = {
   name: 'test',
@@ -31,14 +32,14 @@ const PROBLEM: MatmulProblem = { op: 'matmul_nf4', rows: 512, widths: [576, 192,
 test('by rule first, as measured afterwards, as forced whatever was measured', () => {
   const choices = new MatmulChoices();
   const byRule = chooseShape(PROBLEM.rows, PROBLEM.widths, PROBLEM.depth, GPU, 'f32');
-  expect(choices.shape(PROBLEM, GPU)).toEqual(byRule);
+  expect(choices.choose(PROBLEM, GPU)).toEqual(byRule);
   expect(choices.unmeasured()).toEqual([PROBLEM]);
   choices.set(PROBLEM, { tile: LARGE, splits: 3 });
   expect(choices.unmeasured()).toEqual([]);
-  expect(choices.shape(PROBLEM, GPU)).toEqual({ tile: LARGE, splits: 3 });
-  expect(choices.shape({ ...PROBLEM, op: 'matmul_nf4_dx' }, GPU)).not.toEqual({ tile: LARGE, splits: 3 });
+  expect(choices.choose(PROBLEM, GPU)).toEqual({ tile: LARGE, splits: 3 });
+  expect(choices.choose({ ...PROBLEM, op: 'matmul_nf4_dx' }, GPU)).not.toEqual({ tile: LARGE, splits: 3 });
   choices.force({ tile: SMALL, splits: 1 });
-  expect(choices.shape(PROBLEM, GPU)).toEqual({ tile: SMALL, splits: 1 });
+  expect(choices.choose(PROBLEM, GPU)).toEqual({ tile: SMALL, splits: 1 });
   expect(choices.unmeasured()).toEqual([]);
 });
 
@@ -46,11 +47,11 @@ test('operands in f16 are another problem: matrix tiles are for them alone, even
   const choices = new MatmulChoices();
   const rounded: MatmulProblem = { ...PROBLEM, precision: 'f16' };
   choices.set(rounded, { tile: MATRIX_MEDIUM, splits: 2 });
-  expect(choices.shape(rounded, GPU)).toEqual({ tile: MATRIX_MEDIUM, splits: 2 });
-  expect(isMatrix(choices.shape(PROBLEM, GPU).tile)).toBe(false);
+  expect(choices.choose(rounded, GPU)).toEqual({ tile: MATRIX_MEDIUM, splits: 2 });
+  expect(isMatrix(choices.choose(PROBLEM, GPU).tile)).toBe(false);
   choices.force({ tile: MATRIX_MEDIUM, splits: 1 });
-  expect(isMatrix(choices.shape(rounded, GPU).tile)).toBe(true);
-  expect(isMatrix(choices.shape(PROBLEM, GPU).tile)).toBe(false);
+  expect(isMatrix(choices.choose(rounded, GPU).tile)).toBe(true);
+  expect(isMatrix(choices.choose(PROBLEM, GPU).tile)).toBe(false);
   expect(candidates(rounded, 49152).every(({ tile }) => isMatrix(tile))).toBe(true);
   expect(candidates(rounded, 49152).length).toBeGreaterThan(0);
 });
@@ -62,7 +63,7 @@ test('what was kept comes back; what this version does not know is measured agai
   const later = new MatmulChoices();
   later.restore({ ...kept, 'matmul_dense 1×1×1': ['GONE', 1], 'matmul_dense 2×2×2': ['LARGE', 0] });
   expect(later.kept()).toEqual(kept);
-  expect(later.shape(PROBLEM, GPU)).toEqual({ tile: MEDIUM, splits: 4 });
+  expect(later.choose(PROBLEM, GPU)).toEqual({ tile: MEDIUM, splits: 4 });
 });
 
 test('candidates fit the device, waste little and are never software’s', () => {
@@ -94,5 +95,5 @@ test('batches of nearly as many tokens share a choice', () => {
   expect([1, 64, 65, 100, 500, 512, 513, 2000].map(roundRows)).toEqual([64, 64, 96, 128, 512, 512, 768, 2048]);
   const choices = new MatmulChoices();
   choices.set(PROBLEM, { tile: LARGE, splits: 3 });
-  expect(choices.shape({ ...PROBLEM, rows: 450 }, GPU)).toEqual({ tile: LARGE, splits: 3 });
+  expect(choices.choose({ ...PROBLEM, rows: 450 }, GPU)).toEqual({ tile: LARGE, splits: 3 });
 });
