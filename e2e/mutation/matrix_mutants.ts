@@ -27,7 +27,7 @@ export const matrixMutants: readonly Mutant[] = [
     '* A_ROW + own.y / VECTOR] = next_a_{s}_0',
     '* A_ROW] = next_a_{s}_0',
   ]),
-  ...inFile('matmul_nf4.wgsl', STORED, ['A_SHIFT = 3u', 'A_SHIFT = 2u']),
+  ...inFile('common/matmul_left.wgsl', STORED, ['A_SHIFT = 3u', 'A_SHIFT = 2u']),
   ...inFile(
     'common/matrices.wgsl',
     TURNED,

@@ -80,7 +80,8 @@ describe.each(tiles)('%s', (_, tile) => {
     for (const transposed of both)
       for (const dtype of ['F32', 'F16', 'BF16'] as const) {
         const plain = { tile, dtype, transposed, accumulate: transposed, aligned: true, splitK: false };
-        await compiles(matmulDenseKernel(plain, capabilities));
+        await compiles(matmulDenseKernel({ ...plain, xHalves: false }, capabilities));
+        if (!transposed) await compiles(matmulDenseKernel({ ...plain, xHalves: true }, capabilities));
       }
   });
 });
