@@ -70,7 +70,15 @@ export async function parityRun(
     steps.push(record);
     emit({ type: 'step', runId, record, totalSteps, tokensPerSecond });
   };
-  const { keep_layers, parts, precision: asked, stored: asStored, limits: wanted, rules, ...shape } = command.variant ?? {};
+  const {
+    keep_layers,
+    parts,
+    precision: asked,
+    stored: asStored,
+    limits: wanted,
+    rules,
+    ...shape
+  } = command.variant ?? {};
   await withGpu(
     ports,
     (adapter) => {
