@@ -2,7 +2,13 @@
 import type { Gpu } from '../../device/gpu.ts';
 import { hostVisible } from '../../device/host_visible.ts';
 import { Semaphore } from '../../semaphore.ts';
-import type { MappedPage } from './host_tier.ts';
+
+/** A page's bytes in a mapped buffer. */
+export interface MappedPage {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The bytes are no longer looked at. */
+  release(): void;
+}
 
 /** Buffers that are there from the start. */
 const LEAST = 2;
