@@ -3,8 +3,8 @@
 // lies in one of them. TRANSPOSED gives the gradient y = x·W (+ u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
 // residual [T, width]. LORA: u [T, u_stride] has each segment's rank columns; `lora` holds each segment's B [its width,
 // rank], or with TRANSPOSED, where the first segment's fields stand for all, A [rank, width].
-// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors; A_HALVES: x in
-// 16 bits (y may be too), A_EIGHTS for a tile that takes them so;
+// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors; x and y may be
+// in 16 bits;
 // LORA_VECTORS: ranks and what is u's and lora's too.
 // SPLIT_K: workgroups along z take split_depth of the depth each, and y [splits, capacity, y_stride] gets partial sums.
 #include "common/nf4.wgsl"
@@ -24,32 +24,8 @@ var<private> offset_{s}: f32;
 #endfor
 var<private> offset: f32;
 
-#if ALIGNED
-#if A_EIGHTS
-alias RawA = vec4<u32>;
-const A_SHIFT = 3u;
-#else
-const A_SHIFT = 2u;
-#if A_HALVES
-alias RawA = vec2<u32>;
-fn decode_a(raw: RawA, m: u32, k: u32) -> vec4<f32> { return from_halves_4(raw); }
-#else
-alias RawA = vec4<f32>;
-fn decode_a(raw: RawA, m: u32, k: u32) -> vec4<f32> { return raw; }
-#endif
-#endif
-fn fetch_a(m: u32, k: u32) -> RawA {
-  return x[(min(m, step.tokens - 1u) * params.x_stride + params.x_at + min(k, params.depth - (1u << A_SHIFT))) >> A_SHIFT];
-}
-#else
-alias RawA = vec4<f32>;
-fn fetch_a(m: u32, k: u32) -> RawA {
-  let at = min(m, step.tokens - 1u) * params.x_stride + params.x_at;
-  let last = params.depth - 1u;
-  return vec4<f32>(x[at + min(k, last)], x[at + min(k + 1u, last)], x[at + min(k + 2u, last)], x[at + min(k + 3u, last)]);
-}
-fn decode_a(raw: RawA, m: u32, k: u32) -> vec4<f32> { return raw; }
-#endif
+fn rows() -> u32 { return step.tokens; }
+#include "common/matmul_left.wgsl"
 
 #if TRANSPOSED
 // A vector of weights runs along the output: row k of the segment that it lies in, counted over all segments.

@@ -469,10 +469,14 @@ export const mutants: readonly Mutant[] = [
     'vec2<f32>(65504.0)',
     'vec2<f32>(6550.0)',
   ]),
-  ...inFile('matmul_nf4.wgsl', 'matmul_nf4 SOFTWARE 9 of 10, 36+8×68 columns x halves', [
+  ...inFile('common/matmul_left.wgsl', 'matmul_nf4 SOFTWARE 9 of 10, 36+8×68 columns x halves', [
     'A_SHIFT = 2u',
     'A_SHIFT = 3u',
   ]),
+  ...inFile('common/matmul_left.wgsl', DENSE, ['* params.x_stride + params.x_at;', '* params.x_stride;']),
+  ...inFile('common/matmul_left.wgsl', DENSE_VECTORS, ['min(k, params.depth - (1u << A_SHIFT))', 'k']),
+  ...inFile('common/matmul_left.wgsl', NF4_COLUMNS, ['+ params.x_at + min(k', '+ min(k']),
+  ...inFile('common/matmul_left.wgsl', NF4_ODD, ['x[at + min(k + 2u, last)]', 'x[at + min(k + 1u, last)]']),
   ...inFile('dora_backward.wgsl', 'dora_backward 7 of 9, 20+8+38×64 rank 4+0+5 bias beside z halves', [
     '[i % 2u]',
     '[0]',
@@ -608,7 +612,6 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'matmul_dense.wgsl',
     DENSE,
-    ['* params.x_stride + params.x_at', '* params.x_stride'],
     ['first + min(c + 2u, last)', 'first + min(c + 1u, last)'],
     ['min(n, params.width - 1u) * params.depth', 'min(n, params.width - 1u) * params.width'],
     ['k + 3u) < vec4<u32>(params.depth)', 'k + 3u) <= vec4<u32>(params.depth)'],
@@ -638,7 +641,6 @@ export const mutants: readonly Mutant[] = [
     ],
     ['let i = first + min(c, length - 4u)', 'let i = first + c + 4u'],
   ),
-  ...inFile('matmul_dense.wgsl', DENSE_VECTORS, ['at + min(k, params.depth - 4u)', 'at + k']),
   ...inFile(
     'matmul_dense.wgsl',
     DENSE_SPLIT,
@@ -656,7 +658,6 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'matmul_nf4.wgsl',
     NF4,
-    ['params.x_at + min(k, params.depth - (1u << A_SHIFT))', 'params.x_at + k'],
     [
       'decode_packed(segment.nf4, raw, min(n, segment.width - 1u) * params.depth',
       'decode_packed(segment.nf4, raw, min(n, segment.width - 1u) * params.width',
@@ -664,12 +665,7 @@ export const mutants: readonly Mutant[] = [
     ['select(vec4<f32>(0.0), weights, k < params.depth)', 'weights'],
     ['word(segment.bias_at + n)', 'word(segment.bias_at)'],
   ),
-  ...inFile(
-    'matmul_nf4.wgsl',
-    NF4_COLUMNS,
-    ['+ params.x_at + min(k', '+ min(k'],
-    ['y_begin = params.y_at + found.begin', 'y_begin = found.begin'],
-  ),
+  ...inFile('matmul_nf4.wgsl', NF4_COLUMNS, ['y_begin = params.y_at + found.begin', 'y_begin = found.begin']),
   ...inFile('matmul_nf4.wgsl', FLOATS_MIXED, ['decode_packed(row.nf4, raw', 'decode_packed(segment_0().nf4, raw']),
   ...inFile('matmul_nf4.wgsl', NF4_BIAS, ['segment.bias_at != 0u', 'true'], ['n >= columns', 'n > columns']),
   ...inFile(
@@ -714,7 +710,6 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'matmul_nf4.wgsl',
     NF4_ODD,
-    ['x[at + min(k + 2u, last)]', 'x[at + min(k + 1u, last)]'],
     ['k + 3u) < vec4<u32>(params.depth)', 'k + 3u) <= vec4<u32>(params.depth)'],
     ['n + {e}u < columns', 'n < columns'],
     ['own_begin + n + {e}u', 'n + {e}u'],

@@ -37,7 +37,10 @@ const matrix = [
 /** What a pass is made of. */
 function files({ variant, halves }: Shape, pass: AttentionPass): string[] {
   const stored = halves ? ['common/halves.wgsl'] : [];
-  if (variant === ATTENTION_MATRIX) return [`attention_matrix_${pass}.wgsl`, ...matrix, ...stored];
+  if (variant === ATTENTION_MATRIX) {
+    const gradient = pass === 'forward' ? [] : ['common/attention_matrix_gradient.wgsl'];
+    return [`attention_matrix_${pass}.wgsl`, ...matrix, ...gradient, ...stored];
+  }
   return [
     `attention_${pass}.wgsl`,
     ...stored,

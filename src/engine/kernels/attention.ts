@@ -67,6 +67,10 @@ const files = (variant: AttentionVariant, pass: AttentionPass) => ({
 
 const elements = (headDim: number, halves = false): ElementType => numbers(headDim % 4 === 0, halves);
 
+/** Matrices take heads of whole blocks by eight, as they are in 16 bits. */
+const qkvElements = (headDim: number, variant: AttentionVariant, halves: boolean): ElementType =>
+  halves && variant === ATTENTION_MATRIX ? 'vec8<f16>' : elements(headDim, halves);
+
 /**
  * o [T, heads · headDim] = softmax(scale · q·kᵀ, soft-capped)·v, causal, within documents (documents [T, 2]: first token, one after
  * the last) and the window, grouped-query; lse [heads, capacity]. qkv [T, (heads + 2·kvHeads)·headDim]. Scores are
@@ -79,9 +83,14 @@ export function attentionForwardKernel(headDim: number, variant: AttentionVarian
   return defineKernel({
     name: 'attention_forward',
     ...files(variant, 'forward'),
-    bindings: { qkv: input(type), documents: input('vec2<u32>'), o: output(type), lse: output('f32') },
+    bindings: {
+      qkv: input(qkvElements(headDim, variant, halves)),
+      documents: input('vec2<u32>'),
+      o: output(type),
+      lse: output('f32'),
+    },
     params: PARAMS,
-    constants: { ...attentionConstants(headDim, variant, { SCORES: 1, OUTS: 1 }), CAPPED: capped },
+    constants: { ...attentionConstants(headDim, variant, { SCORES: 1, OUTS: 1 }), CAPPED: capped, HALVES: halves },
   });
 }
 
@@ -122,7 +131,7 @@ export function attentionBackwardQueryKernel(
     name: 'attention_backward_query',
     ...files(variant, 'backward_query'),
     bindings: {
-      qkv: input(elements(headDim, halves)),
+      qkv: input(qkvElements(headDim, variant, halves)),
       documents: input('vec2<u32>'),
       o: input(elements(headDim, halves)),
       d_o: input(type),
@@ -131,7 +140,7 @@ export function attentionBackwardQueryKernel(
       d_qkv: output(type),
     },
     params: PARAMS,
-    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 1 }), CAPPED: capped },
+    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 1 }), CAPPED: capped, HALVES: halves },
   });
 }
 
@@ -151,14 +160,19 @@ function backwardKeyValueDefinition(
     name: 'attention_backward_key_value',
     ...files(variant, 'backward_key_value'),
     bindings: {
-      qkv: input(elements(headDim, halves)),
+      qkv: input(qkvElements(headDim, variant, halves)),
       documents: input('vec2<u32>'),
       d_o: input(type),
       lse: input('f32'),
       delta: input('f32'),
     },
     params: PARAMS,
-    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 2 }), CAPPED: capped, SPLIT: split },
+    constants: {
+      ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 2 }),
+      CAPPED: capped,
+      HALVES: halves,
+      SPLIT: split,
+    },
   } as const;
 }
 

@@ -92,6 +92,7 @@ const nf4Case = (shape: Shape): KernelCase => {
     name: ['matmul_nf4', tileName(tile), sizes, ...notes].join(' '),
     shaderFiles: [
       'matmul_nf4.wgsl',
+      'common/matmul_left.wgsl',
       'common/nf4.wgsl',
       ...(shape.floats ? ['common/float_dtypes.wgsl'] : []),
       ...(isMatrix(tile) ? ['common/matmul_matrix_tile.wgsl', 'common/matrices.wgsl'] : ['common/matmul_tile.wgsl']),

@@ -5,7 +5,15 @@ import type { FloatDtype } from '../weight_source.ts';
 import { elementsARead, floatsConstants } from './float_dtype.ts';
 import { type Binding, defineKernel, input, numbers, output, type ParamType } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { isMatrix, type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
+import {
+  isMatrix,
+  leftOperand,
+  type MatmulShape,
+  splitDepth,
+  type Tile,
+  tileConstants,
+  tileRequirements,
+} from './matmul_tile.ts';
 
 /** A linear inside a layer's slab, in 4 bits or not: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
@@ -104,11 +112,11 @@ type SegmentValues = Record<(typeof SEGMENT_FIELDS)[number], number>;
  */
 export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities) {
   const run = runOf(v.floats);
-  const eights = v.xHalves && isMatrix(v.tile) && !v.tile.WIDE;
+  const left = leftOperand(v.tile, v.aligned, v.xHalves);
   const floats = numbers(v.aligned);
   const lowRank = numbers(v.loraVectors);
   const bindings: Record<string, Binding> = {
-    x: input(eights ? 'vec8<f16>' : numbers(v.aligned, v.xHalves)),
+    x: input(left.type),
     slab: input(isMatrix(v.tile) ? 'vec4<u32>' : 'u32'),
     y: output(numbers(v.aligned, v.yHalves)),
     ...(v.lora ? { u: input(lowRank), lora: input(lowRank) } : {}),
@@ -142,8 +150,7 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
       TRANSPOSED: v.transposed,
       B_ALONG_K: !v.transposed,
       ALIGNED: v.aligned,
-      A_HALVES: v.xHalves,
-      A_EIGHTS: eights,
+      ...left.constants,
       SPLIT_K: v.splitK,
       LORA: v.lora,
       LOW_RANK: v.lora,

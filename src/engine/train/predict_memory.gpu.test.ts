@@ -36,9 +36,20 @@ interface Case {
   readonly device?: () => Gpu;
   readonly tablesInBytes?: boolean;
   readonly moments?: MomentsOptions;
+  readonly stored?: 'f16';
   /** Linears of a checkpoint in 4 bits that are not. */
   readonly floats?: readonly string[];
 }
+
+/** Kernels of their own to compile, and little that the others do not say. */
+const LONG: [string, Case][] = [
+  [
+    'few linears, ranks of their own',
+    { lora: { ...LORA, target_modules: ['q_proj', 'down_proj'], rank_pattern: { q_proj: 9 } } },
+  ],
+  ['DoRA with dropout', { lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
+  ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
+];
 
 test.each<[string, Case]>([
   ['all linears', {}],
@@ -46,15 +57,10 @@ test.each<[string, Case]>([
     'a head of its own, f32 absmax, a longer batch',
     { spec: tinySpec({ tiedHead: false }), doubleQuant: false, capacity: 700 },
   ],
-  [
-    'few linears, ranks of their own',
-    { lora: { ...LORA, target_modules: ['q_proj', 'down_proj'], rank_pattern: { q_proj: 9 } } },
-  ],
   ['DoRA and LoRA+', { lora: { ...LORA, use_dora: true }, loraPlusRatio: 4 }],
-  ['DoRA with dropout', { lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
   ['all layers recomputed', { spec: tinySpec({ layers: 5 }), keep: KEEP_NONE }],
-  ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
   ['all that the device may hold', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { totalBytes: 4_000_000 } }],
+  ['activations in 16 bits', { stored: 'f16', lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
   ['moments in 8 bits', { moments: { bits: 8, paging: null } }],
   [
     'moments in pages that pass through host memory',
@@ -72,6 +78,7 @@ test.each<[string, Case]>([
     'some linears in 16 bits',
     { spec: tinySpec({ layers: 3 }), floats: ['model.layers.0.mlp.down_proj', 'model.layers.2.self_attn.k_proj'] },
   ],
+  ...(import.meta.env.NIBBLE_FULL ? LONG : []),
 ])('%s: the same bytes', async (_, one) => {
   const {
     spec = tinySpec(),
@@ -87,7 +94,7 @@ test.each<[string, Case]>([
   const device = one.device?.() ?? gpu;
   const run = {
     lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: lora.dropout ?? 0 },
-    ...{ capacity, positions: capacity, precision: 'f32' as const },
+    ...{ capacity, positions: capacity, precision: 'f32' as const, stored: one.stored },
   };
   const floats = paths && { dtype: 'BF16' as const, paths };
   const model = { spec, doubleQuant, floats, tableDtype: tablesInBytes ? ('I8' as const) : ('F32' as const) };
