@@ -46,6 +46,7 @@ const stages = [
   ['e2e', () => vitest('e2e')],
   ['parity', () => parity('chromium')],
   ...(full ? [['parity-node', () => parity('node')]] : []),
+  ...(full ? [['parity-stored', () => parity('chromium', ['--variant', 'stored=f16'])]] : []),
   // Every mutant in the full run; that each shader file has some, and that their page is up to date, always.
   ['mutation', () => vitest('mutation', full ? [] : ['-t', 'every shader file|docs/mutants.md'])],
 ];
@@ -118,10 +119,10 @@ function failuresOf({ name, message, assertionResults }) {
 }
 
 /** One check a golden case. */
-function parity(runtime) {
+function parity(runtime, more = []) {
   const cases = full ? allCases(['e2e/golden', '../shared/golden']) : QUICK_CASES.map((name) => `e2e/golden/${name}`);
   const { stdout, stderr, status } = node(
-    ['scripts/cli.mjs', 'parity', ...cases, '--runtime', runtime],
+    ['scripts/cli.mjs', 'parity', ...cases, '--runtime', runtime, ...more],
     ['ignore', 'pipe', 'pipe'],
   );
   console.log(String(stdout));
