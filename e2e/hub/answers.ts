@@ -125,7 +125,7 @@ export async function sendFile(
   const { size } = content;
   let range = parseRange(request.headers.range, size);
   const ifRange = headerOf(request, 'if-range');
-  if (ifRange !== null && ifRange !== file.etag) range = null;
+  if (ifRange !== null && ifRange !== file.etag && !faults.ignoreIfRange) range = null;
   const [begin, end] = Array.isArray(range) ? range : [0, size];
   const rule = faults.take({ origin, path: file.path, range: { begin, end, size } });
   if (await answerFault(exchange, entry, rule)) return;

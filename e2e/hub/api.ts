@@ -1,5 +1,6 @@
 /** huggingface.co itself: models, their files' lists, and addresses that lead to the files. */
 import { answer, answerFault, type Exchange, sendFile, startEntry } from './answers.ts';
+import type { Faults } from './faults.ts';
 import type { LogEntry } from './log.ts';
 import { CONVERTED, type Commit, type Repository, type RepositoryFile } from './repository.ts';
 
@@ -93,7 +94,7 @@ async function answerResolve(
   if (!found) throw new Refusal(404, 'Entry not found', 'EntryNotFound');
   const described = {
     'x-repo-commit': commit.sha,
-    'x-linked-size': String(found.content.size),
+    'x-linked-size': String(exchange.faults.contentOf(found).size),
     'x-linked-etag': `"${found.oid}"`,
     'content-disposition': `inline; filename="${file.split('/').at(-1)}"`,
   };
@@ -150,10 +151,10 @@ async function answerModel(state: HubState, exchange: Exchange, entry: LogEntry,
   if (what !== 'tree') throw new Refusal(404, 'Not found');
   const prefix = folder.length > 0 ? `${folder.join('/')}/` : '';
   const recursive = exchange.url.searchParams.get('recursive') === 'true';
-  return answerPage(state, exchange, entry, treeOf(commit, prefix, recursive), state.pageSize);
+  return answerPage(state, exchange, entry, treeOf(commit, prefix, recursive, exchange.faults), state.pageSize);
 }
 
-function treeOf(commit: Commit, prefix: string, recursive: boolean): unknown[] {
+function treeOf(commit: Commit, prefix: string, recursive: boolean, faults: Faults): unknown[] {
   const entries: unknown[] = [];
   const folders = new Set<string>();
   for (const file of commit.files.values()) {
@@ -165,12 +166,12 @@ function treeOf(commit: Commit, prefix: string, recursive: boolean): unknown[] {
       folders.add(folder);
       entries.push({ type: 'directory', oid: file.oid.slice(0, 40), size: 0, path: folder });
     }
-    if (recursive || parts.length === 1) entries.push(treeEntry(file));
+    if (recursive || parts.length === 1) entries.push(treeEntry(file, faults.contentOf(file).size));
   }
   return entries;
 }
 
-function treeEntry({ path, oid, content: { size }, large }: RepositoryFile): unknown {
+function treeEntry({ path, oid, large }: RepositoryFile, size: number): unknown {
   if (!large) return { type: 'file', oid, size, path };
   return { type: 'file', oid: oid.slice(0, 40), size, lfs: { oid, size, pointerSize: 134 }, xetHash: oid, path };
 }

@@ -1,4 +1,5 @@
 /** What goes wrong on demand. A rule acts on the next request that it fits, `times` times. */
+import type { VirtualFile } from './virtual_file.ts';
 
 export interface FaultRule {
   /** Default: both. */
@@ -46,8 +47,11 @@ export class Faults {
   offline = false;
   /** The storage answers no CORS preflight, as some of the Hub's storage hosts do. */
   refusePreflights = false;
+  /** The storage answers a range with 206 whatever If-Range says. */
+  ignoreIfRange = false;
   #rules: ActiveRule[] = [];
   #etags: { path: string | RegExp; suffix: string }[] = [];
+  readonly #replaced = new Map<string, VirtualFile>();
   #expired = 0;
 
   /** Returns how often the rule has acted. */
@@ -60,13 +64,25 @@ export class Faults {
   clear(): void {
     this.#rules = [];
     this.#etags = [];
+    this.#replaced.clear();
     this.offline = false;
     this.refusePreflights = false;
+    this.ignoreIfRange = false;
   }
 
   /** From now on the file has another ETag. */
   changeEtag(path: string | RegExp): void {
     this.#etags.push({ path, suffix: `-${this.#etags.length + 2}` });
+  }
+
+  /** From now on there is another file at this path, with its own ETag; addresses that were signed lead to it. */
+  replaceFile(path: string, content: VirtualFile): void {
+    this.changeEtag(path);
+    this.#replaced.set(path, content);
+  }
+
+  contentOf({ path, content }: { readonly path: string; readonly content: VirtualFile }): VirtualFile {
+    return this.#replaced.get(path) ?? content;
   }
 
   /** Every address signed so far is refused from now on. */

@@ -120,7 +120,7 @@ async function answerStorage(state: HubState, exchange: Exchange): Promise<void>
     if (await answerFault(exchange, entry, rule)) return;
     return answer(exchange, entry, 400, 'Weights are given by range only.');
   }
-  return sendFile(exchange, entry, file.content, {
+  return sendFile(exchange, entry, faults.contentOf(file), {
     path: file.path,
     etag: `"${file.oid}${faults.etagSuffix(file.path)}"`,
     headers: { 'content-type': 'application/octet-stream', 'cache-control': 'public, max-age=31536000' },

@@ -16,6 +16,9 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => demo?.close());
 
+/** axe's rules that a colour scheme can break; all others find the same in both. */
+const OF_COLOUR = ['color-contrast', 'link-in-text-block'];
+
 /** Sideways scrolling at the narrowest and widest screens, and axe in both colour schemes. */
 async function inspect(page: Page, name: string): Promise<void> {
   for (const width of [360, 2560]) {
@@ -27,7 +30,10 @@ async function inspect(page: Page, name: string): Promise<void> {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     // The colours change with the frame after the next.
     await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
-    const { violations } = await new AxeBuilder({ page }).analyze();
+    // Without frames of other origins there is nothing to gather in a page of axe's own.
+    const axe = new AxeBuilder({ page }).setLegacyMode();
+    if (colorScheme === 'dark') axe.withRules(OF_COLOUR);
+    const { violations } = await axe.analyze();
     const found = violations.map(
       ({ id, nodes }) =>
         `${id}: ${nodes.map(({ target, any }) => `${target.join(' ')} (${any[0]?.message})`).join(', ')}`,

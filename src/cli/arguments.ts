@@ -1,5 +1,6 @@
 /** The command line's words → what to do. */
 import { parseArgs } from 'node:util';
+import { type ForcedVariant, PARITY_SIBLINGS } from '../worker/parity_siblings.ts';
 import { BENCH_OPTIONS, BENCH_USAGE, type BenchInvocation, parseBench, variants } from './bench_arguments.ts';
 import { ADAPTERS, type Adapter } from './chromium_flags.ts';
 import { UsageError } from './usage_error.ts';
@@ -25,7 +26,8 @@ export type Invocation =
   | ({
       readonly command: 'parity';
       readonly cases: readonly string[];
-      readonly variant: Readonly<Record<string, string>>;
+      /** What is forced, one after the other: nothing, once, unless asked for. */
+      readonly variants: readonly ForcedVariant[];
     } & RuntimeOptions)
   | ({
       readonly command: 'train';
@@ -48,8 +50,10 @@ export const USAGE = `Usage:
   npm start -- [--port N] [--no-open]
       Builds the page and serves it on localhost.
 
-  npm run parity -- CASE_DIR… [--runtime chromium|node] [--adapter ADAPTER]
+  npm run parity -- CASE_DIR… [--variant KEY=VALUE,…|all] [--runtime chromium|node] [--adapter ADAPTER]
       Trains each golden case and compares it with PyTorch. Prints a JSON line a case; exit code 1 on a miss.
+      --variant forces kernels' variants as for bench, and limits=default WebGPU's default limits, rules=gpu a GPU's choices on
+      a software adapter; all takes every sibling in turn.
 
   npm run train -- RUN.json [--out DIR] [--resume] [--runtime chromium|node] [--adapter ADAPTER]
       Trains headless. Writes DIR/log.jsonl, DIR/adapter/ (PEFT) and DIR/checkpoint/, and where RUN.json has samples their
@@ -101,7 +105,7 @@ export function parseInvocation(argv: readonly string[]): Invocation {
   switch (command) {
     case 'parity':
       if (positionals.length === 0) throw new UsageError('parity needs at least one case folder.');
-      return { command, cases: positionals, variant: variants(values.variant ?? []), ...runtimeOptions(values) };
+      return { command, cases: positionals, variants: parityVariants(values.variant), ...runtimeOptions(values) };
     case 'train': {
       const [config, ...rest] = positionals;
       if (config === undefined || rest.length > 0) throw new UsageError('train needs one RUN.json.');
@@ -121,6 +125,9 @@ export function parseInvocation(argv: readonly string[]): Invocation {
     }
   }
 }
+
+const parityVariants = (words: readonly string[] = []): readonly ForcedVariant[] =>
+  words.length === 1 && words[0] === 'all' ? PARITY_SIBLINGS : [variants(words)];
 
 function parse(words: readonly string[]) {
   try {

@@ -353,6 +353,9 @@ function pagingTables({ model, rank, parameters, rows, length, tiers, lines }: P
   ];
 }
 
+/** Where layers lie that have no place on the GPU. */
+const SLAB_PLACES = { host: ', host memory', tight: ', half in host memory', disk: ', cache' };
+
 function streamingTable(lines: readonly StreamingLine[]): string[] {
   return table(
     [
@@ -367,11 +370,15 @@ function streamingTable(lines: readonly StreamingLine[]): string[] {
       'resident',
       'MB in a step',
       'stall ms',
-      'writes GB/s',
+      'comes at GB/s',
+      'MB read',
+      'reads GB/s',
+      'host MB',
+      'of bound',
       'same losses',
     ],
     lines.map((line) => [
-      `${line.model} ${line.rows}×${line.length}`,
+      `${line.model} ${line.rows}×${line.length}${SLAB_PLACES[line.tier ?? 'host']}`,
       digits(line.weightBytes / 1e6),
       digits(line.residentWeightBytes / 1e6),
       String(line.slots),
@@ -383,6 +390,10 @@ function streamingTable(lines: readonly StreamingLine[]): string[] {
       digits(line.bytesIn / 1e6),
       digits(line.stallMs),
       digits(line.writeGbs),
+      digits((line.bytesRead ?? 0) / 1e6),
+      line.readGbs ? digits(line.readGbs) : '',
+      line.hostBytes === undefined ? '' : digits(line.hostBytes / 1e6),
+      line.ofBound === undefined ? '' : digits(line.ofBound),
       line.same ? 'yes' : 'NO',
     ]),
   );

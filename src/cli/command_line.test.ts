@@ -10,7 +10,7 @@ describe('parseInvocation', () => {
     ).toEqual({
       command: 'parity',
       cases: ['a', 'b'],
-      variant: {},
+      variants: [{}],
       runtime: 'node',
       adapter: undefined,
       dawnToggles: ['x', 'y'],
@@ -26,6 +26,11 @@ describe('parseInvocation', () => {
       port: 8080,
       open: false,
     });
+    expect(parseInvocation(['parity', 'a', '--variant', 'limits=default,tile=TALL'])).toMatchObject({
+      variants: [{ limits: 'default', tile: 'TALL' }],
+    });
+    const all = parseInvocation(['parity', 'a', '--variant', 'all']);
+    expect(all).toMatchObject({ variants: expect.arrayContaining([{}, { tile: 'SMALL', splits: '3' }]) });
     expect(parseInvocation(['parity', '--help'])).toEqual({ command: 'help' });
   });
 

@@ -34,13 +34,15 @@ export function describeDispatches(dispatches: Readonly<Record<string, number>>)
 }
 
 /** One line for machines: the verdict and the worst error of each group of checks. */
-export function parityLine(report: ParityReport): string {
+/** `variant`: what was forced, empty for nothing. */
+export function parityLine(report: ParityReport, variant = ''): string {
   const worst = (pattern: RegExp) =>
     report.checks
       .filter(({ name }) => pattern.test(name))
       .reduce((most, { value }) => (value > most || Number.isNaN(value) ? value : most), 0);
   return JSON.stringify({
     case: report.case,
+    ...(variant && { variant }),
     pass: report.pass,
     maxLossRelError: report.maxLossRelError,
     maxGradNormRelError: worst(/^grad_norm/),

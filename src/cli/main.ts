@@ -59,7 +59,7 @@ async function execute(invocation: Invocation, environment: Environment): Promis
     case 'parity': {
       const cases = invocation.cases.map(fromHere);
       return withRuntime(invocation, environment, (runtime, stop) =>
-        parityCommand(cases, invocation.variant, runtime, stop),
+        parityCommand(cases, invocation.variants, runtime, stop),
       );
     }
     case 'train': {

@@ -1,55 +1,73 @@
 /** `npm run parity`: golden cases against PyTorch, one after the other. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { type ForcedVariant, variantText } from '../worker/parity_siblings.ts';
 import type { WorkerEvent } from '../worker/protocol.ts';
 import { describeData, describeDispatches, describeMemory, describeMisses, parityLine } from './describe.ts';
 import { Progress } from './progress.ts';
 import type { Runtime } from './runtime.ts';
 
-/** A JSON line a case on stdout, everything else on stderr. The exit code: 0 when all pass. */
+/** A JSON line a case and variant on stdout, everything else on stderr. The exit code: 0 when all pass. */
 export async function parityCommand(
   cases: readonly string[],
-  variant: Readonly<Record<string, string>>,
+  variants: readonly ForcedVariant[],
   runtime: Runtime,
   stop: AbortSignal,
 ): Promise<number> {
   let failures = 0;
-  for (const directory of cases) {
-    if (stop.aborted) return 130;
-    if (!(await runCase(directory, variant, runtime, stop))) failures++;
+  for (const variant of variants) {
+    for (const directory of cases) {
+      if (stop.aborted) return 130;
+      const outcome = await runCase(directory, variant, runtime, stop);
+      // Of all siblings a device has those that it has room for.
+      if (outcome === 'failed' || (outcome === 'unavailable' && variants.length === 1)) failures++;
+    }
   }
   return failures === 0 ? 0 : 1;
 }
 
 async function runCase(
   directory: string,
-  variant: Readonly<Record<string, string>>,
+  variant: ForcedVariant,
   runtime: Runtime,
   stop: AbortSignal,
-): Promise<boolean> {
+): Promise<'passed' | 'failed' | 'unavailable'> {
   const name = path.basename(directory);
   const progress = new Progress();
-  const fail = (problem: string, message: string) => {
+  const forced = variantText(variant);
+  const fail = (problem: string, message: string, pass: false | null = false) => {
     progress.end();
     progress.note(`${problem}: ${message}`);
-    console.log(JSON.stringify({ case: name, pass: false, maxLossRelError: null, error: problem, message }));
-    return false;
+    console.log(
+      JSON.stringify({
+        case: name,
+        ...(forced && { variant: forced }),
+        pass,
+        maxLossRelError: null,
+        error: problem,
+        message,
+      }),
+    );
+    return 'failed' as const;
   };
-  progress.note(`case ${name}`);
+  progress.note(`case ${name}${forced && `, ${forced}`}`);
   if (!existsSync(path.join(directory, 'case.json'))) {
     return fail('ParityCaseError', `${directory} has no case.json. Give the folder of a golden case.`);
   }
-  let passed = false;
+  let outcome: 'passed' | 'failed' | 'unavailable' = 'failed';
   await runtime.run(
     { type: 'parity', runId: name, base: runtime.locate(directory), variant },
     (event) => {
-      if (event.type === 'parity') passed = report(event.report, progress);
-      else if (event.type === 'failed') fail(event.name, event.message);
-      else show(event, progress);
+      if (event.type === 'parity') outcome = report(event.report, forced, progress) ? 'passed' : 'failed';
+      else if (event.type === 'failed') {
+        const unavailable = event.name === 'VariantUnavailableError';
+        fail(event.name, event.message, unavailable ? null : false);
+        if (unavailable) outcome = 'unavailable';
+      } else show(event, progress);
     },
     stop,
   );
-  return passed;
+  return outcome;
 }
 
 /** What is the same for every run: device, data, loading, memory, steps. */
@@ -85,7 +103,11 @@ export function show(event: WorkerEvent, progress: Progress): void {
   }
 }
 
-function report(parity: Extract<WorkerEvent, { type: 'parity' }>['report'], progress: Progress): boolean {
+function report(
+  parity: Extract<WorkerEvent, { type: 'parity' }>['report'],
+  variant: string,
+  progress: Progress,
+): boolean {
   progress.end();
   for (const line of describeMisses(parity)) progress.note(line);
   const passed = parity.checks.filter(({ pass }) => pass).length;
@@ -95,6 +117,6 @@ function report(parity: Extract<WorkerEvent, { type: 'parity' }>['report'], prog
   );
   progress.note('dispatches in the training steps:');
   for (const line of describeDispatches(parity.dispatches)) progress.note(line);
-  console.log(parityLine(parity));
+  console.log(parityLine(parity, variant));
   return parity.pass;
 }

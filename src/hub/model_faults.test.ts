@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { TestHub } from '../../e2e/hub/server.ts';
-import { textFile } from '../../e2e/hub/virtual_file.ts';
+import { textFile, VirtualFile } from '../../e2e/hub/virtual_file.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readText } from '../formats/range_source.ts';
 import { NotAModelFileError } from '../formats/safetensors.ts';
@@ -109,6 +109,51 @@ it('begins again when the ETag changes before anything was used; control: the sa
     [200, `bytes=${Math.floor(size * 0.8)}-${size - 1}`],
     [206, `bytes=0-${size - 1}`],
   ]);
+});
+
+describe('another file in the place of the one that was begun', () => {
+  const other = (size: number) => new VirtualFile([{ seed: 99, size, dtype: 'BF16' }]);
+
+  /** Cut at 80 %, where the file may be replaced; what was then read of it, hashed. */
+  async function readAcross(replacement: VirtualFile | null): Promise<string> {
+    hub.faults.add({ cutAtFraction: 0.8, path: WEIGHTS });
+    const onRetry = () => replacement && hub.faults.replaceFile(WEIGHTS, replacement);
+    return readWhole(await openQuickly(hub, { id: LARGE, onRetry }), WEIGHTS);
+  }
+
+  for (const ignored of [false, true]) {
+    it(`of other bytes is read from its start: none of the old ones stay${ignored ? ', also where If-Range is ignored' : ''}`, async () => {
+      hub = await startTestHub(largeModel);
+      hub.faults.ignoreIfRange = ignored;
+      const { size } = largeContent();
+      expect(await readAcross(other(size))).toBe(await other(size).sha256);
+      expect(hub.log.reads(WEIGHTS).map(({ status, begin }) => [status, begin])).toEqual([
+        [206, 0],
+        ignored ? [206, Math.floor(size * 0.8)] : [200, 0],
+        [206, 0],
+      ]);
+    });
+  }
+
+  it.each([1000, -1000])(
+    'of another length (%i bytes) is not that model: said, and read whole when begun again',
+    async (more) => {
+      hub = await startTestHub(largeModel);
+      const replacement = other(largeContent().size + more);
+      await expect(readAcross(replacement)).rejects.toThrow(ModelChangedError);
+      expect(await readWhole(await openQuickly(hub, { id: LARGE }), WEIGHTS)).toBe(await replacement.sha256);
+    },
+  );
+
+  it('control: the same file goes on where it was cut', async () => {
+    hub = await startTestHub(largeModel);
+    const { size } = largeContent();
+    expect(await readAcross(null)).toBe(await largeContent().sha256);
+    expect(hub.log.reads(WEIGHTS).map(({ status, begin }) => [status, begin])).toEqual([
+      [206, 0],
+      [206, Math.floor(size * 0.8)],
+    ]);
+  });
 });
 
 it('says that a file changed once some of it was used; control: unchanged', async () => {

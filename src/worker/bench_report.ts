@@ -322,8 +322,17 @@ export interface StreamingLine {
   /** A step. */
   readonly bytesIn: number;
   readonly stallMs: number;
-  /** Writing those bytes to the GPU and nothing else, GB/s. */
+  /** Those bytes to the GPU as they come, and nothing else, GB/s. */
   readonly writeGbs: number;
+  /** Where the other layers lie; absent in older reports: in host memory. */
+  readonly tier?: PagingTier;
+  /** Of host memory, at most. */
+  readonly hostBytes?: number;
+  /** Read from the model's cache, a step; and reading its layers and nothing else, GB/s. */
+  readonly bytesRead?: number;
+  readonly readGbs?: number | null;
+  /** ms / max(residentMs, what each tier takes for those bytes at that rate). */
+  readonly ofBound?: number;
   readonly losses: readonly number[];
   readonly same: boolean;
 }

@@ -1,5 +1,5 @@
 /** One run's time with the GPU: gets the device, says what it is, and sees that nothing of it is left behind. */
-import { acquireGpu, type Gpu } from '../engine/device/gpu.ts';
+import { type AcquireOptions, acquireGpu, type Gpu } from '../engine/device/gpu.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { AdapterInfo } from './protocol.ts';
 
@@ -21,8 +21,9 @@ export async function withGpu<T>(
   ports: WorkerPorts,
   onDevice: (adapter: AdapterInfo) => void,
   use: (gpu: Gpu) => Promise<T>,
+  options: AcquireOptions = {},
 ): Promise<T> {
-  const gpu = await acquireGpu(await ports.requestGpu());
+  const gpu = await acquireGpu(await ports.requestGpu(), options);
   let lost: GPUDeviceLostInfo | null = null;
   void gpu.lost.then((info) => {
     lost = info;

@@ -25,6 +25,11 @@ const expectedSchema = v.object({
 
 export type ExpectedRun = v.InferOutput<typeof expectedSchema>;
 
+/** A variant was forced that this device does not have room or features for. */
+export class VariantUnavailableError extends Error {
+  override name = 'VariantUnavailableError';
+}
+
 export class ParityCaseError extends Error {
   override name = 'ParityCaseError';
 }

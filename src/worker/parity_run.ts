@@ -3,7 +3,7 @@ import type { MicroBatch } from '../data/batch.ts';
 import { collate, flatten, flattenPadded } from '../data/batching.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { Generator } from '../engine/generate/generator.ts';
-import { hasMatrices } from '../engine/kernels/matmul_tile.ts';
+import { hasMatrices, TABLE_BYTES, type Tile, tileBytes } from '../engine/kernels/matmul_tile.ts';
 import type { LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import { runTraining } from '../engine/train/loop.ts';
 import { learningRateAt } from '../engine/train/schedule.ts';
@@ -14,7 +14,13 @@ import { type Folder, readText } from '../formats/range_source.ts';
 import { parseRunConfig } from '../formats/run_config.ts';
 import { withGpu } from './gpu_session.ts';
 import { Locator } from './locations.ts';
-import { type ExpectedRun, type ParityCase, ParityCaseError, readParityCase } from './parity_case.ts';
+import {
+  type ExpectedRun,
+  type ParityCase,
+  ParityCaseError,
+  readParityCase,
+  VariantUnavailableError,
+} from './parity_case.ts';
 import {
   batchMismatches,
   check,
@@ -64,22 +70,33 @@ export async function parityRun(
     steps.push(record);
     emit({ type: 'step', runId, record, totalSteps, tokensPerSecond });
   };
+  const {
+    keep_layers,
+    parts,
+    precision: asked,
+    stored: asStored,
+    limits: wanted,
+    rules,
+    ...shape
+  } = command.variant ?? {};
   await withGpu(
     ports,
     (adapter) => {
       adapterName = adapter.name;
       emit({ type: 'device', runId, adapter });
     },
-    (gpu) => {
-      const { keep_layers, parts, precision: asked, stored: asStored, ...shape } = command.variant ?? {};
-      gpu.matmulChoices.force(forcedShape(shape));
+    (device) => {
+      const gpu = rules === 'gpu' ? asGpu(device) : device;
+      const forced = forcedShape(shape);
+      gpu.matmulChoices.force(forced);
       gpu.attentionChoices.force(forcedAttention(shape));
       gpu.pacing.force(parts === undefined ? null : Number(parts));
       const keepLayers = keep_layers === undefined ? undefined : { layers: Number(keep_layers) };
       const precision = asked === 'f16' ? 'f16' : 'f32';
       if (precision === 'f16' && !hasMatrices(gpu.capabilities)) {
-        throw new ParityCaseError('precision=f16 needs subgroup matrices, which this device does not have.');
+        throw new VariantUnavailableError('precision=f16 needs subgroup matrices, which this device does not have.');
       }
+      if (forced) expectRoom(forced.tile, gpu);
       const stored = storedOf({ stored: asStored }, precision);
       const rounded = precision === 'f16' || stored === 'f16';
       const limits = rounded ? F16_LIMITS : LIMITS;
@@ -102,6 +119,7 @@ export async function parityRun(
         },
       );
     },
+    { defaultLimits: wanted === 'default' },
   );
   const report = {
     case: config.name,
@@ -114,6 +132,17 @@ export async function parityRun(
     seconds: (performance.now() - started) / 1000,
   };
   emit({ type: 'parity', runId, report });
+}
+
+/** A software adapter that gets the variants, and the loops written out, that the rules give a GPU. */
+const asGpu = (gpu: Gpu): Gpu => ({ ...gpu, capabilities: { ...gpu.capabilities, software: false } });
+
+function expectRoom(tile: Tile, { capabilities }: Gpu): void {
+  const bytes = tileBytes(tile) + TABLE_BYTES;
+  if (bytes <= capabilities.workgroupStorageBytes) return;
+  throw new VariantUnavailableError(
+    `This tile needs ${bytes} bytes of workgroup memory; this device offers ${capabilities.workgroupStorageBytes}.`,
+  );
 }
 
 const LOSS_CHECK = 'loss of every step';

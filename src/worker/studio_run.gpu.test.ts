@@ -1,5 +1,6 @@
 /** The studio's session on a golden model: a device that is lost, a disk that is full, and curves that go on to the bit. */
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
+import { shareDevices } from '../engine/device/testing/shared_devices.ts';
 import { parseRunConfig } from '../formats/run_config.ts';
 import { MemoryDisk } from '../storage/memory_disk.ts';
 import type { PageDisk } from '../storage/page_disk.ts';
@@ -36,20 +37,10 @@ async function settings(folder = FOLDER): Promise<{ request: TrainRequest; data:
   };
 }
 
-/** Devices that were asked for, newest last. */
-let devices: GPUDevice[] = [];
-beforeEach(() => {
-  devices = [];
-  const request = GPUAdapter.prototype.requestDevice;
-  vi.spyOn(GPUAdapter.prototype, 'requestDevice').mockImplementation(async function (this: GPUAdapter, descriptor) {
-    const device = await request.call(this, descriptor);
-    devices.push(device);
-    return device;
-  });
-});
-afterEach(() => {
+const devices = shareDevices();
+afterAll(() => {
   vi.restoreAllMocks();
-  for (const device of devices) device.destroy();
+  for (const device of devices()) device.destroy();
 });
 
 class Studio {
@@ -137,7 +128,7 @@ test('a device that is lost in a step: a new one, the checkpoint, and the same c
   const studio = await new Studio().loaded();
   studio.onEvent = (event) => {
     if (event.type === 'step' && event.record.step === 7 && studio.of('device-lost').length === 0) {
-      devices.at(-1)!.destroy();
+      devices().at(-1)!.destroy();
     }
   };
   await studio.train();
@@ -158,7 +149,7 @@ test('a second loss stops with advice; the run is kept, and ends the same when i
     if (event.type !== 'step' || !(event.record.step === 5 || event.record.step === 9)) return;
     if (lost.has(event.record.step)) return;
     lost.add(event.record.step);
-    devices.at(-1)!.destroy();
+    devices().at(-1)!.destroy();
   };
   await studio.train();
   expect(studio.of('failed')).toMatchObject([{ name: 'DeviceLostError', message: /lost again .*resume it from Runs/ }]);
@@ -181,7 +172,7 @@ test('a full disk pauses the run with the checkpoint before intact; with room ag
       const store = this;
       return new Proxy(disk, {
         get(target, name: keyof PageDisk) {
-          const from = store.full && (name === 'write' || name === 'putRecords') ? refusing : target;
+          const from: PageDisk = store.full && (name === 'write' || name === 'putRecords') ? refusing : target;
           const method: unknown = from[name];
           return typeof method === 'function' ? method.bind(from) : method;
         },

@@ -87,6 +87,7 @@ export const quantizationOptions = (quantization: QuantizationConfig) => ({
   doubleQuant: quantization.bnb_4bit_use_double_quant,
   tablesInBytes: quantization.embeddings_in_8bit,
   budget: quantization.weight_memory_budget,
+  hostBudget: quantization.weight_host_memory_budget,
 });
 
 /** Loads the model, makes the trainer, runs `use` and disposes of both. */

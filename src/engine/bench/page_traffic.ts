@@ -39,6 +39,10 @@ export async function measureTiers(
   const ring = new ReadbackRing(gpu, bytes, count);
   const uploads: UploadBuffer[] = [];
   const idle = () => device.queue.onSubmittedWorkDone();
+  const send = (i: number) => {
+    uploads[i].copyTo(slots[i % 2]);
+    uploads[i].empty();
+  };
   const leave = async (slot: number) => {
     await ring.take();
     return { mapped: ring.copy(slots[slot], 0) };
@@ -55,7 +59,7 @@ export async function measureTiers(
     for (let repeat = 0; repeat < 2; repeat++) {
       await idle();
       const toGpu = await timed(count * bytes, async () => {
-        for (let i = 0; i < count; i++) uploads[i].copyTo(slots[i % 2]);
+        for (let i = 0; i < count; i++) send(i);
         await idle();
       });
       const fetched: Awaited<ReturnType<ReadbackRing['copy']>>[] = [];
@@ -73,7 +77,7 @@ export async function measureTiers(
       const roundTrip = await timed(count * bytes, async () => {
         const back: Promise<void>[] = [];
         for (let i = 0; i < count; i++) {
-          uploads[i].copyTo(slots[i % 2]);
+          send(i);
           const { mapped } = await leave(i % 2);
           back.push(mapped.then(({ bytes: page, release }) => uploads[i].fill(page).then(release)));
         }

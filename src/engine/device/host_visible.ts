@@ -26,7 +26,8 @@ export class UploadBuffer {
   readonly byteLength: number;
   /** Resolves when the bytes can be written: what was submitted before has copied the ones before. */
   #writable: Promise<void> = Promise.resolve();
-  #full = false;
+  /** Bytes in it, from the beginning. */
+  #filled = 0;
   #destroyed = false;
 
   private constructor(gpu: Gpu, buffer: GPUBuffer, byteLength: number) {
@@ -43,9 +44,9 @@ export class UploadBuffer {
     return buffer && new UploadBuffer(gpu, buffer, byteLength);
   }
 
-  /** Bytes are in it that {@link copyTo} has not taken yet. */
+  /** Bytes are in it. */
   get full(): boolean {
-    return this.#full;
+    return this.#filled > 0;
   }
 
   /** When it can be filled. */
@@ -53,33 +54,33 @@ export class UploadBuffer {
     return this.#writable;
   }
 
-  /** What the bytes are copied from, again and again where {@link take} is never called. */
+  /** What the bytes are copied from, again and again where {@link empty} is never called. */
   get source(): GPUBuffer {
-    if (!this.#full) throw new Error(`${this.#buffer.label}: copied from before it was filled`);
+    if (!this.full) throw new Error(`${this.#buffer.label}: copied from before it was filled`);
     return this.#buffer;
   }
 
   /** Waits until its bytes before are with the GPU. `bytes` are looked at then, and not again. */
   async fill(bytes: Uint8Array): Promise<void> {
-    if (this.#full) throw new Error(`${this.#buffer.label}: filled twice`);
+    if (this.full) throw new Error(`${this.#buffer.label}: filled twice`);
     await this.#writable;
     new Uint8Array(this.#buffer.getMappedRange(), 0, bytes.byteLength).set(bytes);
     this.#buffer.unmap();
-    this.#full = true;
+    this.#filled = bytes.byteLength;
   }
 
-  /** Submits a copy of all bytes, and is empty. */
-  copyTo(target: GPUBuffer, offset = 0): void {
+  /** Submits a copy of its bytes. They stay until it is {@link empty}. Returns their number. */
+  copyTo(target: GPUBuffer, offset = 0): number {
     const { device } = this.#gpu;
     const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(this.source, 0, target, offset, this.byteLength);
+    encoder.copyBufferToBuffer(this.source, 0, target, offset, this.#filled);
     device.queue.submit([encoder.finish()]);
-    this.empty();
+    return this.#filled;
   }
 
   /** Lets go of the bytes once what was submitted so far has copied them. */
   empty(): void {
-    this.#full = false;
+    this.#filled = 0;
     this.#writable = this.#buffer.mapAsync(GPUMapMode.WRITE);
     // Whoever fills it hears of it.
     this.#writable.catch(() => undefined);

@@ -41,20 +41,24 @@ interface Case {
   readonly floats?: readonly string[];
 }
 
+/** Kernels of their own to compile, and little that the others do not say. */
+const LONG: [string, Case][] = [
+  [
+    'few linears, ranks of their own',
+    { lora: { ...LORA, target_modules: ['q_proj', 'down_proj'], rank_pattern: { q_proj: 9 } } },
+  ],
+  ['DoRA with dropout', { lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
+  ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
+];
+
 test.each<[string, Case]>([
   ['all linears', {}],
   [
     'a head of its own, f32 absmax, a longer batch',
     { spec: tinySpec({ tiedHead: false }), doubleQuant: false, capacity: 700 },
   ],
-  [
-    'few linears, ranks of their own',
-    { lora: { ...LORA, target_modules: ['q_proj', 'down_proj'], rank_pattern: { q_proj: 9 } } },
-  ],
   ['DoRA and LoRA+', { lora: { ...LORA, use_dora: true }, loraPlusRatio: 4 }],
-  ['DoRA with dropout', { lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
   ['all layers recomputed', { spec: tinySpec({ layers: 5 }), keep: KEEP_NONE }],
-  ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
   ['all that the device may hold', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { totalBytes: 4_000_000 } }],
   ['activations in 16 bits', { stored: 'f16', lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
   ['moments in 8 bits', { moments: { bits: 8, paging: null } }],
@@ -74,6 +78,7 @@ test.each<[string, Case]>([
     'some linears in 16 bits',
     { spec: tinySpec({ layers: 3 }), floats: ['model.layers.0.mlp.down_proj', 'model.layers.2.self_attn.k_proj'] },
   ],
+  ...(import.meta.env.NIBBLE_FULL ? LONG : []),
 ])('%s: the same bytes', async (_, one) => {
   const {
     spec = tinySpec(),

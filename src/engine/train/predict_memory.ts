@@ -10,6 +10,7 @@ import type { Precision } from '../kernels/matmul_tile.ts';
 import type { Stored } from '../model/decoder.ts';
 import type { LinearFormats } from '../model/layer_layout.ts';
 import { type LoraOptions, loraRuns } from '../model/lora.ts';
+import { layersFromCache, SLAB_HOST_BYTES, SLABS_ON_THE_WAY } from '../model/slabs.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { GENERATIONS_KEPT, type PageStore } from '../page_store.ts';
 import { FlatState } from './flat_state.ts';
@@ -25,6 +26,8 @@ export interface ModelMemory extends LinearFormats {
   readonly tableDtype: TableDtype;
   /** Bytes of GPU memory for weights; without it all layers are there at once. */
   readonly budget?: number;
+  /** Bytes of host memory for layers that are streamed and lie in a cache too. */
+  readonly hostBudget?: number;
 }
 
 export interface RunMemory {
@@ -80,7 +83,8 @@ export function predictMemory(capabilities: Capabilities, model: ModelMemory, ru
   const gpu = dryGpu(capabilities);
   const weights = ModelWeights.blank(gpu, model.spec, model, model.tableDtype, model.budget);
   const { count, of } = weights.slots;
-  const layersHostBytes = count < of ? weights.layouts.reduce((sum, { words }) => sum + words * 4, 0) : 0;
+  const slabs = weights.layouts.map(({ words }) => words * 4);
+  const layersHostBytes = count < of ? hostBytesOf(slabs, model.hostBudget) : 0;
   let keptLayers = 0;
   let moments: PredictedMoments | null = null;
   if (run) {
@@ -99,6 +103,13 @@ export function predictMemory(capabilities: Capabilities, model: ModelMemory, ru
     }
   }
   return { bytes: gpu.ledger.byCategory(), total: gpu.ledger.total(), keptLayers, layersHostBytes, moments };
+}
+
+/** Of slabs that stay in host memory, and of those on their way from the cache. */
+function hostBytesOf(slabs: readonly number[], budget = SLAB_HOST_BYTES): number {
+  const cached = layersFromCache(slabs, budget);
+  const kept = slabs.reduce((sum, bytes, i) => sum + (cached.has(i) ? 0 : bytes), 0);
+  return kept + (cached.size > 0 ? SLABS_ON_THE_WAY * Math.max(...slabs) : 0);
 }
 
 function predictMoments({ residency, pageBytes, pageCount }: Moments, state: FlatState): PredictedMoments {

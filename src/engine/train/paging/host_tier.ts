@@ -6,16 +6,9 @@
 import type { Gpu } from '../../device/gpu.ts';
 import { UploadBuffer } from '../../device/host_visible.ts';
 import type { PageStore, PageVersion } from '../../page_store.ts';
+import { Semaphore } from '../../semaphore.ts';
 import type { MomentPage, Residency } from './pages.ts';
-import type { ReadbackRing } from './readback_ring.ts';
-import { Semaphore } from './semaphore.ts';
-
-/** A page's bytes in a mapped buffer. */
-export interface MappedPage {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** The bytes are no longer looked at. */
-  release(): void;
-}
+import type { MappedPage, ReadbackRing } from './readback_ring.ts';
 
 /** A page as a snapshot has it: a version that is held for the caller, or bytes that nobody will change; neither: zeros. */
 export interface CapturedPage {

@@ -373,8 +373,10 @@ export class Moments {
   #upload(page: MomentPage, slot: GPUBuffer, bytes: PageBytes): void {
     const { device } = this.#gpu;
     this.#bytesIn += bytes?.byteLength ?? 0;
-    if (bytes instanceof UploadBuffer) bytes.copyTo(slot);
-    else if (bytes) device.queue.writeBuffer(slot, 0, bytes);
+    if (bytes instanceof UploadBuffer) {
+      bytes.copyTo(slot);
+      bytes.empty();
+    } else if (bytes) device.queue.writeBuffer(slot, 0, bytes);
     else {
       const encoder = device.createCommandEncoder();
       encoder.clearBuffer(slot);

@@ -1,8 +1,14 @@
 /** Buffers through which pages leave the GPU, a few at a time, without anyone waiting for all work before. */
 import type { Gpu } from '../../device/gpu.ts';
 import { hostVisible } from '../../device/host_visible.ts';
-import type { MappedPage } from './host_tier.ts';
-import { Semaphore } from './semaphore.ts';
+import { Semaphore } from '../../semaphore.ts';
+
+/** A page's bytes in a mapped buffer. */
+export interface MappedPage {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The bytes are no longer looked at. */
+  release(): void;
+}
 
 /** Buffers that are there from the start. */
 const LEAST = 2;
