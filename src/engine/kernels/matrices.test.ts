@@ -59,6 +59,7 @@ describe.each(tiles)('%s', (_, tile) => {
               transposed,
               aligned: true,
               splitK,
+              plain: false,
               lora,
               loraVectors: lora,
               xHalves: false,

@@ -15,14 +15,16 @@ import {
 import type { AttentionChoice, AttentionProblem } from './attention_choices.ts';
 import type { Tuning } from './tuning.ts';
 
-const { TALL, LARGE, MEDIUM, SMALL, NARROW } = ATTENTION_VARIANTS;
+const { WIDE, TALL, LARGE, MEDIUM, SMALL, NARROW } = ATTENTION_VARIANTS;
 
 /** Tiles that a head's registers allow: a wide head with many rows would spill. */
 function variantsFor({ pass, headDim, precision }: AttentionProblem): readonly AttentionVariant[] {
   if (precision === 'f16' && matrixHeads(headDim)) return [ATTENTION_MATRIX];
   if (headDim > 128) return [SMALL];
   if (headDim > 64) return pass === 'backward_key_value' ? [MEDIUM, SMALL] : [LARGE, MEDIUM, SMALL];
-  return headDim > 32 ? [LARGE, TALL, MEDIUM, SMALL, NARROW] : [NARROW, MEDIUM, SMALL];
+  if (headDim <= 32) return [NARROW, MEDIUM, SMALL];
+  // Four sets of registers are too many for 8 × 8 scores an invocation.
+  return [LARGE, TALL, MEDIUM, SMALL, NARROW, ...(pass === 'backward_key_value' ? [] : [WIDE])];
 }
 
 /** Of the gradients of keys and values: unsplit, as the rule has it, and twice that. */
