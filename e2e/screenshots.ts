@@ -165,6 +165,7 @@ const SHOTS: readonly Shot[] = [
     play: async (page) => {
       await loadModel(page, 'HuggingFaceTB/SmolLM2-360M-Instruct');
       await page.getByText('Room was made on the disk').first().waitFor();
+      await page.evaluate(() => scrollTo(0, 0));
     },
   },
   {
