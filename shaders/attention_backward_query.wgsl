@@ -30,7 +30,7 @@ fn store_0(query: u32, v: u32, value: vec4<f32>) {
 }
 
 #if ALIGNED
-fn o_vector(row: u32, head_at: u32, v: u32) -> vec4<f32> { return o[vector_at(row, params.o_stride, head_at, v)]; }
+fn o_vector(row: u32, head_at: u32, v: u32) -> vec4<f32> { return load_o(vector_at(row, params.o_stride, head_at, v)); }
 #else
 fn o_vector(row: u32, head_at: u32, v: u32) -> vec4<f32> {
   let at = vector_at(row, params.o_stride, head_at, v);

@@ -23,7 +23,7 @@ fn b_vector_0(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, key_at, v)
 fn out_vector_0(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, value_at, v); }
 fn store_0(query: u32, v: u32, value: vec4<f32>) {
 #if ALIGNED
-  o[query * params.o_stride + query_at + v] = value;
+  store_o(query * params.o_stride + query_at + v, value);
 #else
 #for e 4
   if (4u * v + {e}u < HEAD_DIM) { o[query * params.o_stride + query_at + 4u * v + {e}u] = value[{e}]; }

@@ -2,22 +2,23 @@
 #include "common/attention.wgsl"
 #include "common/attention_scores.wgsl"
 #include "common/attention_matrix.wgsl"
+#include "common/attention_matrix_gradient.wgsl"
 
 var<private> query_at: u32;
 var<private> key_at: u32;
 var<private> value_at: u32;
 
-fn own_vector_0(query: u32, v: u32) -> vec4<f32> { return qkv_vector(query, query_at, v); }
-fn own_vector_1(query: u32, v: u32) -> vec4<f32> { return lift() * d_o[vector_at(query, params.o_stride, query_at, v)]; }
-fn tile_vector_0(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, key_at, v); }
-fn tile_vector_1(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, value_at, v); }
+fn own_eight_0(query: u32, v: u32) -> vec4<u32> { return qkv_eight(query, query_at, v); }
+fn own_eight_1(query: u32, v: u32) -> vec4<u32> { return d_o_eight(query, query_at, v); }
+fn tile_eight_0(key: u32, v: u32) -> vec4<u32> { return qkv_eight(key, key_at, v); }
+fn tile_eight_1(key: u32, v: u32) -> vec4<u32> { return qkv_eight(key, value_at, v); }
 
 // The invocation's half of a row's do·o.
 fn half_delta(query: u32, half: u32) -> f32 {
   var sum = 0.0;
   for (var v = half; v < HEAD_VECTORS; v += 2u) {
     let at = vector_at(query, params.o_stride, query_at, v);
-    sum += dot(d_o[at], o[at]);
+    sum += dot(d_o[at], load_o(at));
   }
   return sum;
 }

@@ -8,9 +8,9 @@ var<private> query_at: u32;
 var<private> key_at: u32;
 var<private> value_at: u32;
 
-fn own_vector_0(query: u32, v: u32) -> vec4<f32> { return qkv_vector(query, query_at, v); }
-fn tile_vector_0(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, key_at, v); }
-fn tile_vector_1(key: u32, v: u32) -> vec4<f32> { return qkv_vector(key, value_at, v); }
+fn own_eight_0(query: u32, v: u32) -> vec4<u32> { return qkv_eight(query, query_at, v); }
+fn tile_eight_0(key: u32, v: u32) -> vec4<u32> { return qkv_eight(key, key_at, v); }
+fn tile_eight_1(key: u32, v: u32) -> vec4<u32> { return qkv_eight(key, value_at, v); }
 
 // Four scores of the invocation's row; masked ones are so small that they count for nothing.
 fn row_scores(product: vec4<f32>, masking: bool, query: u32, first: u32, key: u32) -> vec4<f32> {
@@ -117,7 +117,7 @@ fn main(
   workgroupBarrier();
   for (var i = lane % 32u; i < 64u; i += 32u) {
     let token = q0 + subgroup * 16u + i / 4u;
-    if (token < step.tokens) { o[token * params.o_stride + query_at + {d}u * 4u + i % 4u] = scores[subgroup][i]; }
+    if (token < step.tokens) { store_o(token * params.o_stride + query_at + {d}u * 4u + i % 4u, scores[subgroup][i]); }
   }
   workgroupBarrier();
 #endfor

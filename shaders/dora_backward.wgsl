@@ -1,8 +1,17 @@
 // From dy [T, width]: dz = (magnitude / norm)·dy, the norm taken as a constant, and the magnitudes' gradients += Σ_t dy·z / norm
 // (Liu et al. 2024, §4.3). REST: rest = dz − dy as well. A workgroup takes 32 columns, its invocations every 8th token of them; sums in fixed order.
+// HALVES: z in 16 bits, two to a word.
 #include "common/dora.wgsl"
 const COLUMNS = 32u;
 const SLICES = 8u;
+
+fn z_element(i: u32) -> f32 {
+#if HALVES
+  return load_z(i / 2u)[i % 2u];
+#else
+  return z[i];
+#endif
+}
 
 var<workgroup> sums: array<f32, 256>;
 
@@ -20,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #if REST
       rest[i] = (factor - 1.0) * dy[i];
 #endif
-      sum += dy[i] * z[i];
+      sum += dy[i] * z_element(i);
     }
   }
   sums[lane] = sum;

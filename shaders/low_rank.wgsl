@@ -24,7 +24,7 @@ var<private> segment: Segment;
 // Outside the operands the last elements are read; beyond the depth M counts as zero.
 fn x_vector(row: u32, k: u32) -> vec4<f32> {
 #if ALIGNED
-  return x[(row + min(k, segment.depth - 4u)) >> 2u];
+  return load_x((row + min(k, segment.depth - 4u)) >> 2u);
 #else
   let last = segment.depth - 1u;
   return vec4<f32>(x[row + min(k, last)], x[row + min(k + 1u, last)], x[row + min(k + 2u, last)], x[row + min(k + 3u, last)]);

@@ -35,7 +35,7 @@ fn narrow_vector_{w}(token: u32, c: u32) -> vec4<f32> {
 fn wide_vector_{w}(token: u32, c: u32) -> vec4<f32> {
   let at = token * params.wide_stride_{w} + job.wide_at;
 #if ALIGNED
-  return wide_{w}[(at + min(c, job.wide - 4u)) >> 2u];
+  return load_wide_{w}((at + min(c, job.wide - 4u)) >> 2u);
 #else
   let i = columns(at, c, job.wide);
   return vec4<f32>(wide_{w}[i.x], wide_{w}[i.y], wide_{w}[i.z], wide_{w}[i.w]);

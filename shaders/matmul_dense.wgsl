@@ -1,7 +1,7 @@
 // y = x·Wᵀ, W [width, depth]; with TRANSPOSED y = x·W, W [depth, width]: the output head, W in its own dtype or (BYTES) in 8 bits. x [T,
 // x_stride] and y [T, y_stride], each from a column offset; rows from params.first_token of the micro-batch, at most
 // params.row_count of them (a chunk). ACCUMULATE adds to y. ALIGNED: strides, offsets, depth and width are whole groups
-// of four, and x, y and weight are bound as vectors. SPLIT_K: as in matmul_nf4.wgsl, y gets partial sums.
+// of four, and x, y and weight are bound as vectors; x may be in 16 bits. SPLIT_K: as in matmul_nf4.wgsl, y gets partial sums.
 #if BYTES
 #include "common/signed_bytes.wgsl"
 #else
@@ -12,17 +12,7 @@ fn rows() -> u32 {
   return min(params.row_count, step.tokens - min(step.tokens, params.first_token));
 }
 
-alias RawA = vec4<f32>;
-fn fetch_a(m: u32, k: u32) -> RawA {
-  let at = min(m, rows() - 1u) * params.x_stride + params.x_at;
-#if ALIGNED
-  return x[(at + min(k, params.depth - 4u)) >> 2u];
-#else
-  let last = params.depth - 1u;
-  return vec4<f32>(x[at + min(k, last)], x[at + min(k + 1u, last)], x[at + min(k + 2u, last)], x[at + min(k + 3u, last)]);
-#endif
-}
-fn decode_a(raw: RawA, m: u32, k: u32) -> vec4<f32> { return raw; }
+#include "common/matmul_left.wgsl"
 
 // A vector runs along the weight's own row. Zeros beyond the depth; beyond a row's end, its last weights.
 #if ALIGNED

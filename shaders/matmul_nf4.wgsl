@@ -3,7 +3,8 @@
 // lies in one of them. TRANSPOSED gives the gradient y = x·W (+ u·A), W [depth, width]. x [T, x_stride], y [T, y_stride], each from a column offset,
 // residual [T, width]. LORA: u [T, u_stride] has each segment's rank columns; `lora` holds each segment's B [its width,
 // rank], or with TRANSPOSED, where the first segment's fields stand for all, A [rank, width].
-// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors;
+// ALIGNED: strides, offsets and widths are whole groups of four, and x, y and residual are bound as vectors; x and y may be
+// in 16 bits;
 // LORA_VECTORS: ranks and what is u's and lora's too.
 // SPLIT_K: workgroups along z take split_depth of the depth each, and y [splits, capacity, y_stride] gets partial sums.
 #include "common/nf4.wgsl"
@@ -23,20 +24,8 @@ var<private> offset_{s}: f32;
 #endfor
 var<private> offset: f32;
 
-#if ALIGNED
-alias RawA = vec4<f32>;
-fn fetch_a(m: u32, k: u32) -> RawA {
-  return x[(min(m, step.tokens - 1u) * params.x_stride + params.x_at + min(k, params.depth - 4u)) >> 2u];
-}
-#else
-alias RawA = vec4<f32>;
-fn fetch_a(m: u32, k: u32) -> RawA {
-  let at = min(m, step.tokens - 1u) * params.x_stride + params.x_at;
-  let last = params.depth - 1u;
-  return vec4<f32>(x[at + min(k, last)], x[at + min(k + 1u, last)], x[at + min(k + 2u, last)], x[at + min(k + 3u, last)]);
-}
-#endif
-fn decode_a(raw: RawA, m: u32, k: u32) -> vec4<f32> { return raw; }
+fn rows() -> u32 { return step.tokens; }
+#include "common/matmul_left.wgsl"
 
 #if TRANSPOSED
 // A vector of weights runs along the output: row k of the segment that it lies in, counted over all segments.
@@ -180,7 +169,7 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
 #if RESIDUAL
   sum += residual[(m * params.width + own_begin + n) >> 2u];
 #endif
-  y[at >> 2u] = sum;
+  store_y(at >> 2u, sum);
 #else
 #for e 4
   if (n + {e}u < columns) {

@@ -41,6 +41,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #if ACCUMULATE
   y[at] += sum;
 #else
-  y[at] = sum;
+  store_y(at, sum);
 #endif
 }

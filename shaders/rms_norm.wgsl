@@ -16,9 +16,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var c = lane; c < params.width; c += GROUP) {
     let normed = x[row + c] * scale * weight[params.weight_at + c];
 #if RESIDUAL
-    y[row + c] = residual[row + c] + normed;
+    store_y(row + c, residual[row + c] + normed);
 #else
-    y[row + c] = normed;
+    store_y(row + c, normed);
 #endif
   }
 }

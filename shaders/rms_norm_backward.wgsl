@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let gradient = dy[row + c] * weight[params.weight_at + c] * scale - x[row + c] * correction;
     if (ACCUMULATE) { dx[row + c] += gradient; } else { dx[row + c] = gradient; }
 #if NORMED
-    normed[row + c] = x[row + c] * scale * weight[params.weight_at + c];
+    store_normed(row + c, x[row + c] * scale * weight[params.weight_at + c]);
 #endif
   }
 }

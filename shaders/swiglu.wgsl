@@ -8,5 +8,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = index / params.width;
   if (token >= step.tokens) { return; }
   let at = token * params.width * 2u + index % params.width;
-  y[index] = activation(gate_up[at]).value * gate_up[at + params.width];
+  store_y(index, activation(load_gate_up(at)).value * load_gate_up(at + params.width));
 }

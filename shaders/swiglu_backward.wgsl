@@ -9,9 +9,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = index / params.width;
   if (token >= step.tokens) { return; }
   let at = token * params.width * 2u + index % params.width;
-  let gate = activation(gate_up[at]);
-  let up = gate_up[at + params.width];
-  activated[index] = gate.value * up;
+  let gate = activation(load_gate_up(at));
+  let up = load_gate_up(at + params.width);
+  store_activated(index, gate.value * up);
   d_gate_up[at] = dy[index] * up * gate.slope;
   d_gate_up[at + params.width] = dy[index] * gate.value;
 }

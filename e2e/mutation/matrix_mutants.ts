@@ -3,7 +3,9 @@ import { inFile, type Mutant } from './mutant.ts';
 
 const FORWARD = 'matmul_nf4 MATRIX_LARGE 150 of 151, 136+24×224 double rank 20 bias residual columns';
 const TURNED = 'matmul_nf4 MATRIX_LARGE 65 of 65, 72+40×160 double transposed rank 8';
+const STORED = 'matmul_nf4 MATRIX_LARGE 130 of 130, 136+24×96 rank 16 x and y halves';
 const ATTENTION = '261 of 263, 3/1 × 16 window 150 2 documents matrix';
+const ATTENTION_STORED = '130 of 130, 4/2 × 64 3 documents matrix halves';
 const CAPPED = '100 of 100, 2/2 × 80 matrix capped at 4';
 const SPLIT = `attention_backward ${ATTENTION} 3 parts 16 rotated`;
 
@@ -21,6 +23,11 @@ export const matrixMutants: readonly Mutant[] = [
     'let scale = select(1.0, lift(), TRANSPOSED);',
     'let scale = 1.0;',
   ]),
+  ...inFile('common/matmul_matrix_tile.wgsl', STORED, [
+    '* A_ROW + own.y / VECTOR] = next_a_{s}_0',
+    '* A_ROW] = next_a_{s}_0',
+  ]),
+  ...inFile('common/matmul_left.wgsl', STORED, ['A_SHIFT = 3u', 'A_SHIFT = 2u']),
   ...inFile(
     'common/matrices.wgsl',
     TURNED,
@@ -32,8 +39,18 @@ export const matrixMutants: readonly Mutant[] = [
     'common/attention_matrix.wgsl',
     `attention_forward ${ATTENTION}`,
     ['columns <= vec4<u32>(last)', 'columns < vec4<u32>(last)'],
-    ['own_vector_{set}(row0 + row, v + 1u)', 'own_vector_{set}(row0 + row, v)'],
+    ['within_f16(qkv[at + 1u])', 'within_f16(qkv[at])'],
     ['tile[2u * {set}u + row / 16u]', 'tile[2u * {set}u]'],
+  ),
+  ...inFile('common/attention_matrix.wgsl', `attention_forward ${ATTENTION_STORED}`, [
+    'head_at, v) / 2u]',
+    'head_at, v)]',
+  ]),
+  ...inFile(
+    'common/attention_matrix_gradient.wgsl',
+    `attention_backward ${ATTENTION}`,
+    ['lift() * d_o[at + 1u]', 'd_o[at + 1u]'],
+    ['d_o[at])', 'd_o[at + 1u])'],
   ),
   ...inFile(
     'attention_matrix_forward.wgsl',

@@ -156,7 +156,7 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'dora_forward.wgsl',
     'dora_forward 7 of 7, 20+9×64 rank 4+0 bias strengths',
-    ['mix(1.0, factor, strength', 'mix(0.0, factor, strength'],
+    ['mix(Number(1.0), factor, strength', 'mix(Number(0.0), factor, strength'],
     ['index / params.width]', '0]'],
   ),
   ...inFile(
@@ -280,7 +280,7 @@ export const mutants: readonly Mutant[] = [
     'dora_backward.wgsl',
     'dora_backward 7 of 9, 33+9×65 rank 3+5 bias',
     ['dz[i] = factor * dy[i]', 'dz[i] = dy[i]'],
-    ['sum += dy[i] * z[i]', 'sum += dy[i]'],
+    ['sum += dy[i] * z_element(i)', 'sum += dy[i]'],
     ['slice < SLICES', 'slice < SLICES - 2u'],
     ['] += sum / norms', '] += sum * norms'],
     ['let inside = column < params.width', 'let inside = column <= params.width'],
@@ -302,7 +302,7 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'dora_forward.wgsl',
     'dora_forward 65 of 65, 64+20+30×100 rank 16+0+4 double bias residual',
-    ['factor * z[index]', 'z[index]'],
+    ['factor * load_z(index)', 'load_z(index)'],
     ['out.bias_at != 0u', 'true'],
     ['slab[out.bias_at + column - out.begin]', 'slab[out.bias_at + column]'],
     ['sum += residual[index]', 'sum -= residual[index]'],
@@ -450,22 +450,63 @@ export const mutants: readonly Mutant[] = [
   ),
   ...inFile('grad_norm_partials.wgsl', 'grad_norm of 100003, at most 1', ['(span + 1u) * SPAN', '(span + 2u) * SPAN']),
   ...inFile(
+    'common/head_norm.wgsl',
+    'head_norm 7 of 9, 4/2 × 20 halves',
+    ['at + 4u * c', 'at + c'],
+    ['weight[i + 2u]', 'weight[i + 1u]'],
+  ),
+  ...inFile('common/head_norm.wgsl', `head_norm ${HEADS}`, ['weight[at + c]', 'weight[c]']),
+  ...inFile(
+    'common/halves.wgsl',
+    'swiglu 33 of 35 × 36 halves',
+    [
+      'vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y))',
+      'vec4<f32>(unpack2x16float(words.y), unpack2x16float(words.x))',
+    ],
+    ['to_halves_2(x.zw)', 'to_halves_2(x.xy)'],
+  ),
+  ...inFile('common/halves.wgsl', 'swiglu 5 of 5 × 12, gates to ±1000 halves', [
+    'vec2<f32>(65504.0)',
+    'vec2<f32>(6550.0)',
+  ]),
+  ...inFile('common/matmul_left.wgsl', 'matmul_nf4 SOFTWARE 9 of 10, 36+8×68 columns x halves', [
+    'A_SHIFT = 2u',
+    'A_SHIFT = 3u',
+  ]),
+  ...inFile('common/matmul_left.wgsl', DENSE, ['* params.x_stride + params.x_at;', '* params.x_stride;']),
+  ...inFile('common/matmul_left.wgsl', DENSE_VECTORS, ['min(k, params.depth - (1u << A_SHIFT))', 'k']),
+  ...inFile('common/matmul_left.wgsl', NF4_COLUMNS, ['+ params.x_at + min(k', '+ min(k']),
+  ...inFile('common/matmul_left.wgsl', NF4_ODD, ['x[at + min(k + 2u, last)]', 'x[at + min(k + 1u, last)]']),
+  ...inFile('dora_backward.wgsl', 'dora_backward 7 of 9, 20+8+38×64 rank 4+0+5 bias beside z halves', [
+    '[i % 2u]',
+    '[0]',
+  ]),
+  ...inFile('dora_forward.wgsl', 'dora_forward 7 of 9, 20+8+36×64 rank 4+0+5 bias residual z halves', [
+    'factor_of(out, column + 2u)',
+    'factor_of(out, column)',
+  ]),
+  ...inFile('dora_forward.wgsl', 'dora_forward 7 of 9, 20+8+36×64 rank 4+0+5 bias residual z halves', [
+    'bias_of(out, column + 3u)',
+    'bias_of(out, column)',
+  ]),
+  ...inFile('dropout.wgsl', 'dropout 7 of 9 × 68, p 0.3, rank 3 columns halves', ['(at + column) / 4u', 'at / 4u']),
+  ...inFile(
     'head_norm.wgsl',
     `head_norm ${HEADS}`,
     ['select(params.key_at, params.query_at, head', 'select(params.query_at, params.key_at, head'],
     ['head < params.heads', 'head <= params.heads'],
-    ['raw[index * params.width + c] = x', 'raw[index * params.width + c] = x * scale'],
+    ['store_raw(index * params.width + c, x)', 'store_raw(index * params.width + c, x * scale)'],
     ['token * params.stride + head * params.width', 'index * params.width'],
-    ['x * scale * weight[weight_at + c]', 'x * scale * weight[c]'],
+    ['x * scale * weight_number(weight_at, c)', 'x * scale * weight_number(0u, c)'],
   ),
   ...inFile(
     'head_norm_backward.wgsl',
     `head_norm_backward ${HEADS}`,
-    ['* scale - raw[raw_at + c]', '* scale + raw[raw_at + c]'],
+    ['* scale - load_raw(raw_at + c)', '* scale + load_raw(raw_at + c)'],
     ['scale * scale * scale / width', 'scale * scale / width'],
     ['let raw_at = index * params.width', 'let raw_at = at'],
     ['head < params.heads', 'head <= params.heads'],
-    ['product += x * d_qkv[at + c] * weight[weight_at + c]', 'product += x * d_qkv[at + c]'],
+    ['product += x * d_qkv[at + c] * weight_number(weight_at, c)', 'product += x * d_qkv[at + c]'],
   ),
   ...inFile(
     'loss_sum.wgsl',
@@ -477,7 +518,7 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'low_rank.wgsl',
     LOW_RANK,
-    ['min(k, segment.depth - 4u)) >> 2u];', 'k) >> 2u];'],
+    ['min(k, segment.depth - 4u)) >> 2u);', 'k) >> 2u);'],
     ['let j = j0 + 4u * tx', 'let j = j0'],
     ['m_vector(j + {c}u, k0 + {i}u * STRIDE)', 'm_vector(j, k0 + {i}u * STRIDE)'],
   ),
@@ -571,7 +612,6 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'matmul_dense.wgsl',
     DENSE,
-    ['* params.x_stride + params.x_at', '* params.x_stride'],
     ['first + min(c + 2u, last)', 'first + min(c + 1u, last)'],
     ['min(n, params.width - 1u) * params.depth', 'min(n, params.width - 1u) * params.width'],
     ['k + 3u) < vec4<u32>(params.depth)', 'k + 3u) <= vec4<u32>(params.depth)'],
@@ -601,7 +641,6 @@ export const mutants: readonly Mutant[] = [
     ],
     ['let i = first + min(c, length - 4u)', 'let i = first + c + 4u'],
   ),
-  ...inFile('matmul_dense.wgsl', DENSE_VECTORS, ['at + min(k, params.depth - 4u)', 'at + k']),
   ...inFile(
     'matmul_dense.wgsl',
     DENSE_SPLIT,
@@ -619,7 +658,6 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'matmul_nf4.wgsl',
     NF4,
-    ['params.x_at + min(k, params.depth - 4u)', 'params.x_at + k'],
     [
       'decode_packed(segment.nf4, raw, min(n, segment.width - 1u) * params.depth',
       'decode_packed(segment.nf4, raw, min(n, segment.width - 1u) * params.width',
@@ -627,12 +665,7 @@ export const mutants: readonly Mutant[] = [
     ['select(vec4<f32>(0.0), weights, k < params.depth)', 'weights'],
     ['word(segment.bias_at + n)', 'word(segment.bias_at)'],
   ),
-  ...inFile(
-    'matmul_nf4.wgsl',
-    NF4_COLUMNS,
-    ['+ params.x_at + min(k', '+ min(k'],
-    ['y_begin = params.y_at + found.begin', 'y_begin = found.begin'],
-  ),
+  ...inFile('matmul_nf4.wgsl', NF4_COLUMNS, ['y_begin = params.y_at + found.begin', 'y_begin = found.begin']),
   ...inFile('matmul_nf4.wgsl', FLOATS_MIXED, ['decode_packed(row.nf4, raw', 'decode_packed(segment_0().nf4, raw']),
   ...inFile('matmul_nf4.wgsl', NF4_BIAS, ['segment.bias_at != 0u', 'true'], ['n >= columns', 'n > columns']),
   ...inFile(
@@ -677,7 +710,6 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'matmul_nf4.wgsl',
     NF4_ODD,
-    ['x[at + min(k + 2u, last)]', 'x[at + min(k + 1u, last)]'],
     ['k + 3u) < vec4<u32>(params.depth)', 'k + 3u) <= vec4<u32>(params.depth)'],
     ['n + {e}u < columns', 'n < columns'],
     ['own_begin + n + {e}u', 'n + {e}u'],
@@ -748,8 +780,8 @@ export const mutants: readonly Mutant[] = [
     ['+= gradient', '-= gradient'],
   ),
   ...inFile('rms_norm_backward.wgsl', 'rms_norm_backward 65 of 66 × 7, accumulated, with normed', [
-    'normed[row + c] = x[row + c] * scale',
-    'normed[row + c] = x[row + c]',
+    'store_normed(row + c, x[row + c] * scale',
+    'store_normed(row + c, x[row + c]',
   ]),
   ...inFile(
     'rope.wgsl',
@@ -757,7 +789,14 @@ export const mutants: readonly Mutant[] = [
     ['a * c - b * s', 'a * c + b * s'],
     ['b * c + a * s', 'a * c + b * s'],
     ['positions[token]', 'token'],
-    ['sines[angle] * params.sign', 'sines[angle]'],
+    ['return sines[angle] * params.sign', 'return sines[angle]'],
+  ),
+  ...inFile(
+    'rope.wgsl',
+    'rope 9 of 9 × 3+1 heads of 16, 12 rotated halves',
+    ['cosines[angle + 1u]', 'cosines[angle]'],
+    ['lane) * PAIRS', 'lane)'],
+    ['params.half / PAIRS', 'params.half'],
   ),
   ...inFile(
     'soft_cap.wgsl',
@@ -772,9 +811,9 @@ export const mutants: readonly Mutant[] = [
   ...inFile(
     'swiglu.wgsl',
     'swiglu 7 of 9 × 33',
-    ['.value * gate_up[at + params.width]', '.value + gate_up[at + params.width]'],
-    ['gate_up[at + params.width]', 'gate_up[at]'],
-    ['activation(gate_up[at]).value', 'activation(gate_up[at]).slope'],
+    ['.value * load_gate_up', '.value + load_gate_up'],
+    ['load_gate_up(at + params.width)', 'load_gate_up(at)'],
+    ['activation(load_gate_up(at)).value', 'activation(load_gate_up(at)).slope'],
   ),
   ...inFile(
     'swiglu_backward.wgsl',

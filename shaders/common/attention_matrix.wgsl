@@ -4,8 +4,9 @@
 // memory: two invocations share a row of sixteen, eight columns each.
 //
 // The file that includes this one defines, with v counting vectors of four dimensions and any row allowed,
-//   fn own_vector_{set}(row: u32, v: u32) -> vec4<f32>    rows that the workgroup owns
-//   fn tile_vector_{set}(row: u32, v: u32) -> vec4<f32>   rows that it walks along
+//   fn own_eight_{set}(row: u32, v: u32) -> vec4<u32>     rows that the workgroup owns, in f16: dimensions from 4·v on, v even
+//   fn tile_eight_{set}(row: u32, v: u32) -> vec4<u32>    rows that it walks along
+// HALVES: qkv is in 16 bits, eight dimensions a vector, and goes into the tiles as it is.
 #include "common/matrices.wgsl"
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
@@ -39,17 +40,22 @@ fn agreed_bounds(mine: vec2<u32>, lane: u32) -> vec2<u32> {
 fn vector_at(row: u32, stride: u32, head_at: u32, v: u32) -> u32 {
   return min(row, step.tokens - 1u) * stride + head_at + v;
 }
-fn qkv_vector(row: u32, head_at: u32, v: u32) -> vec4<f32> {
-  return qkv[vector_at(row, params.stride, head_at, v)];
+#if HALVES
+fn qkv_eight(row: u32, head_at: u32, v: u32) -> vec4<u32> {
+  return qkv[vector_at(row, params.stride, head_at, v) / 2u];
 }
+#else
+fn qkv_eight(row: u32, head_at: u32, v: u32) -> vec4<u32> {
+  let at = vector_at(row, params.stride, head_at, v);
+  return halves(within_f16(qkv[at]), within_f16(qkv[at + 1u]));
+}
+#endif
 
 #for set SETS
 fn stage_own_{set}(row0: u32, lane: u32) {
   for (var i = lane; i < ROWS * EIGHTS; i += THREADS) {
     let row = i / EIGHTS;
-    let v = i % EIGHTS * 2u;
-    tile[row / 16u][row % 16u * ROW + i % EIGHTS] =
-      halves(within_f16(own_vector_{set}(row0 + row, v)), within_f16(own_vector_{set}(row0 + row, v + 1u)));
+    tile[row / 16u][row % 16u * ROW + i % EIGHTS] = own_eight_{set}(row0 + row, i % EIGHTS * 2u);
   }
 }
 #endfor
@@ -57,9 +63,7 @@ fn stage_own_{set}(row0: u32, lane: u32) {
 fn stage_tile_{set}(row0: u32, lane: u32) {
   for (var i = lane; i < COLUMNS * EIGHTS; i += THREADS) {
     let row = i / EIGHTS;
-    let v = i % EIGHTS * 2u;
-    tile[2u * {set}u + row / 16u][row % 16u * ROW + i % EIGHTS] =
-      halves(within_f16(tile_vector_{set}(row0 + row, v)), within_f16(tile_vector_{set}(row0 + row, v + 1u)));
+    tile[2u * {set}u + row / 16u][row % 16u * ROW + i % EIGHTS] = tile_eight_{set}(row0 + row, i % EIGHTS * 2u);
   }
 }
 #endfor

@@ -83,7 +83,7 @@ fn vector_at(row: u32, stride: u32, head_at: u32, v: u32) -> u32 {
 
 #if ALIGNED
 fn qkv_vector(row: u32, head_at: u32, v: u32) -> vec4<f32> {
-  return qkv[vector_at(row, params.stride, head_at, v)];
+  return load_qkv(vector_at(row, params.stride, head_at, v));
 }
 #else
 // Which of a vector's elements are dimensions of the head; the others are zero.

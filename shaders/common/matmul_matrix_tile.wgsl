@@ -6,6 +6,7 @@
 // The file that includes this one defines, with m, n and k where the vector starts,
 //   alias RawA, fn fetch_a(m, k) -> RawA       A[m][k … k+3], as it lies in memory
 //   fn decode_a(raw, m, k) -> vec4<f32>
+//                                              with A_EIGHTS eight from k, in f16: they go into the tile as they are
 //   alias RawVectors, fn fetch_vectors(n, k) -> RawVectors
 //                                              B_RUN numbers along k if B_ALONG_K, else along n, as they lie in memory
 //   fn put_vectors(own, raw, n, k)             hands them to put_b, eight at a time, own their place in the tile
@@ -48,7 +49,10 @@ const B_BLOCK = select(MAT_K * B_ROW, A_BLOCK, B_ALONG_K);
 
 #for s A_STAGES
 var<private> next_a_{s}_0: RawA;
+#if A_EIGHTS
+#else
 var<private> next_a_{s}_1: RawA;
+#endif
 #endfor
 #for s B_STAGES
 var<private> next_b_{s}: RawVectors;
@@ -94,7 +98,10 @@ fn fetch_step(m0: u32, n0: u32, k0: u32, lane: u32) {
   {
     let at = vec2<u32>(m0, k0) + place_a(lane + {s}u * THREADS);
     next_a_{s}_0 = fetch_a(at.x, at.y);
+#if A_EIGHTS
+#else
     next_a_{s}_1 = fetch_a(at.x, at.y + 4u);
+#endif
   }
 #endfor
 #for s B_STAGES
@@ -110,8 +117,12 @@ fn stage_step(m0: u32, n0: u32, k0: u32, lane: u32) {
 #for s A_STAGES
   {
     let own = place_a(lane + {s}u * THREADS);
+#if A_EIGHTS
+    a_tile[own.x / MAT_M][own.x % MAT_M * A_ROW + own.y / VECTOR] = next_a_{s}_0;
+#else
     let at = vec2<u32>(m0, k0) + own;
     put_a(own, scale * decode_a(next_a_{s}_0, at.x, at.y), scale * decode_a(next_a_{s}_1, at.x, at.y + 4u));
+#endif
   }
 #endfor
 #for s B_STAGES

@@ -40,6 +40,7 @@ describe('the words of bench', () => {
         rank: 16,
         targetModules: 'all-linear',
         sweep: false,
+        paging: { accumulations: null, gpu: null, tiers: null },
         peakTflops: null,
       },
     });
@@ -61,6 +62,9 @@ describe('the words of bench', () => {
     expect(bench('train', '--keep-layers', '0').bench.keepLayers).toBe(0);
     expect(bench('train', '--activation-budget', '512').bench.activationMib).toBe(512);
     expect(bench('--sweep').bench.kinds).toEqual(['train']);
+    const part = bench('paging', '--accumulate', '1,4', '--gpu', '5', '--tiers', 'host', '--tiers', 'disk').bench
+      .paging;
+    expect(part).toEqual({ accumulations: [1, 4], gpu: [5], tiers: ['host', 'disk'] });
     expect(bench('--only', 'rms_norm', '--variant', 'tile=LARGE').bench).toMatchObject({
       kinds: ['kernels'],
       only: ['rms_norm'],
@@ -85,6 +89,8 @@ describe('the words of bench', () => {
     [['--keep-layers', 'all'], /--keep-layers is a number/],
     [['--keep-layers', '2', '--checkpointing', 'on'], /one of --checkpointing, --keep-layers and --activation-budget/],
     [['--variant', 'LARGE'], /--variant is KEY=VALUE/],
+    [['--tiers', 'tape'], /--tiers takes host, tight, disk/],
+    [['--gpu', 'all'], /--gpu is a number from 1/],
     [['--out', 'x'], /bench has no option --out/],
   ])('refuses %j', (words, message) => {
     expect(() => bench(...words)).toThrow(UsageError);
@@ -161,6 +167,8 @@ function report(kernelMs: number, trainMs: number): BenchReport {
         rows: 2,
         length: 32,
         checkpointing: false,
+        precision: 'f32',
+        stored: 'f32',
         keptLayers: 2,
         ms: spread(trainMs),
         tokensPerSecond: 64000 / trainMs,

@@ -1,5 +1,11 @@
 /** The words of `npm run bench`. */
-import { BENCH_KINDS, type BenchBatch, type BenchKind, type BenchRequest } from '../worker/bench_report.ts';
+import {
+  BENCH_KINDS,
+  type BenchBatch,
+  type BenchKind,
+  type BenchRequest,
+  PAGING_TIERS,
+} from '../worker/bench_report.ts';
 import { UsageError } from './usage_error.ts';
 
 export interface BenchInvocation {
@@ -21,7 +27,8 @@ export const BENCH_USAGE = `  npm run bench -- [kernels|train|generate|load|mode
       --samples N             of a kernel (default 7)
       --only NAME,…           kernels whose name contains one of these
       --variant KEY=VALUE,…   forces variants of matmuls, such as tile=LARGE,splits=2; parts=N cuts every dispatch of a
-                              step into so many (1: none). parity takes it too, and keep_layers=N and precision=f16
+                              step into so many (1: none); stored=f16|f32 what activations are in memory (default:
+                              as --precision). parity takes all, and keep_layers=N and precision=f16
       --tune on|off           measure variants before training as the page does (default), or take them by rule
       --precision f32|f16     what matmuls round to (default: f16 where the device multiplies matrices)
       --model NAME,…          tiny, SmolLM2-135M, Llama-3.2-1B … (src/worker/bench_configs.ts)
@@ -32,6 +39,9 @@ export const BENCH_USAGE = `  npm run bench -- [kernels|train|generate|load|mode
       --steps N               timed steps (default 8)
       --rank N, --target-modules NAME,…   of LoRA (default 16, all-linear)
       --sweep                 train on one document of 512 … 8,192 tokens
+      --accumulate N,…, --gpu N,…, --tiers host|tight|disk,…   of paging: these micro-batches a step, these per cent of the
+                              moments on the GPU, these places for the rest (tight: host memory without room beside the
+                              pages); any of them leaves page sizes and 8 bits out
       --peak-tflops N         what the maker promises: MFU is given against it too
       --toggles NAME,-NAME,…  Dawn toggles to turn on and off (both runtimes; timestamp_quantization is off by default)
       --flags=SWITCHES        Chromium's own switches`;
@@ -52,6 +62,9 @@ export const BENCH_OPTIONS = {
   rank: { type: 'string' },
   'target-modules': { type: 'string', multiple: true },
   sweep: { type: 'boolean' },
+  accumulate: { type: 'string', multiple: true },
+  gpu: { type: 'string', multiple: true },
+  tiers: { type: 'string', multiple: true },
   'peak-tflops': { type: 'string' },
   toggles: { type: 'string' },
   flags: { type: 'string', multiple: true },
@@ -102,6 +115,11 @@ export function parseBench(words: readonly string[], values: Values): BenchInvoc
       targetModules: targets === null || targets.includes('all-linear') ? 'all-linear' : targets,
       sweep: values.sweep ?? false,
       peakTflops: optionalCount('peak-tflops', values['peak-tflops']),
+      paging: {
+        accumulations: list(values.accumulate)?.map((text) => count('accumulate', text, 1)) ?? null,
+        gpu: list(values.gpu)?.map((text) => count('gpu', text, 1)) ?? null,
+        tiers: list(values.tiers)?.map((text) => tier(text)) ?? null,
+      },
     },
   };
 }
@@ -123,6 +141,12 @@ function batch(text: string): BenchBatch {
     throw new UsageError(`--batch is ROWSxLENGTH, 4x512 for instance, not ${JSON.stringify(text)}.`);
   }
   return { rows: Number(rows), length: Number(length) };
+}
+
+function tier(text: string) {
+  const found = PAGING_TIERS.find((known) => known === text);
+  if (!found) throw new UsageError(`--tiers takes ${PAGING_TIERS.join(', ')}; not ${JSON.stringify(text)}.`);
+  return found;
 }
 
 /** `KEY=VALUE` words, several in one with commas between. */

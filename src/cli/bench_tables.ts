@@ -294,10 +294,19 @@ function pagingTables({ model, rank, parameters, rows, length, tiers, lines }: P
     `paged optimizer: ${model}, LoRA r ${rank} on all linears, ${parameters.toLocaleString('en')} trainable parameters, ` +
       `micro-batches of ${rows}×${length}`,
     ...table(
-      ['what each tier moves, GB/s', 'to the GPU', 'from the GPU', 'there and back', 'disk write', 'disk read'],
+      [
+        'what each tier moves, GB/s',
+        'to the GPU',
+        'from the GPU',
+        'by the host',
+        'there and back',
+        'disk write',
+        'disk read',
+      ],
       tiers.map((tier) => [
         `pages of ${digits(tier.pageBytes / 2 ** 20)} MiB`,
-        ...[tier.toGpu, tier.fromGpu, tier.roundTrip, tier.storeWrite, tier.storeRead].map(rate),
+        ...[tier.toGpu, tier.fromGpu, tier.hostCopy ?? null, tier.roundTrip].map(rate),
+        ...[tier.storeWrite, tier.storeRead].map(rate),
       ]),
     ),
     '',
@@ -344,6 +353,9 @@ function pagingTables({ model, rank, parameters, rows, length, tiers, lines }: P
   ];
 }
 
+/** Where layers lie that have no place on the GPU. */
+const SLAB_PLACES = { host: ', host memory', tight: ', half in host memory', disk: ', cache' };
+
 function streamingTable(lines: readonly StreamingLine[]): string[] {
   return table(
     [
@@ -358,11 +370,15 @@ function streamingTable(lines: readonly StreamingLine[]): string[] {
       'resident',
       'MB in a step',
       'stall ms',
-      'writes GB/s',
+      'comes at GB/s',
+      'MB read',
+      'reads GB/s',
+      'host MB',
+      'of bound',
       'same losses',
     ],
     lines.map((line) => [
-      `${line.model} ${line.rows}×${line.length}`,
+      `${line.model} ${line.rows}×${line.length}${SLAB_PLACES[line.tier ?? 'host']}`,
       digits(line.weightBytes / 1e6),
       digits(line.residentWeightBytes / 1e6),
       String(line.slots),
@@ -374,6 +390,10 @@ function streamingTable(lines: readonly StreamingLine[]): string[] {
       digits(line.bytesIn / 1e6),
       digits(line.stallMs),
       digits(line.writeGbs),
+      digits((line.bytesRead ?? 0) / 1e6),
+      line.readGbs ? digits(line.readGbs) : '',
+      line.hostBytes === undefined ? '' : digits(line.hostBytes / 1e6),
+      line.ofBound === undefined ? '' : digits(line.ofBound),
       line.same ? 'yes' : 'NO',
     ]),
   );

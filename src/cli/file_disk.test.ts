@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe } from 'vitest';
-import { type DiskUnderTest, diskContract } from '../storage/testing/disk_contract.ts';
+import { type DiskUnderTest, diskContract, readerContract } from '../storage/testing/disk_contract.ts';
 import { killContract } from '../storage/testing/kill_contract.ts';
 import { openFileDisk } from './file_disk.ts';
 
@@ -15,4 +15,5 @@ const create = async (): Promise<DiskUnderTest> => {
 };
 
 diskContract('files', create);
+readerContract('files', create);
 describe('files, killed', () => killContract(create, 16));

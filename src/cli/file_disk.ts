@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { RunLockedError, StorageFullError } from '../storage/errors.ts';
-import type { PageDisk } from '../storage/page_disk.ts';
+import type { DiskReader, PageDisk } from '../storage/page_disk.ts';
 
 const PAGES = 'pages';
 const RECORDS = 'records';
@@ -62,15 +62,14 @@ class FileDisk implements PageDisk {
     this.#pages = pages;
   }
 
-  async read(at: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(byteLength);
-    let read = 0;
-    while (read < byteLength) {
-      const { bytesRead } = await this.#pages.read(bytes, read, byteLength - read, at + read);
-      if (bytesRead === 0) break;
-      read += bytesRead;
-    }
-    return read === byteLength ? bytes : bytes.slice(0, read);
+  read(at: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
+    return readFrom(this.#pages, at, byteLength);
+  }
+
+  async reader(): Promise<DiskReader> {
+    // What is deleted while it is open stays for whoever has it open.
+    const file = await open(path.join(this.#directory, PAGES), 'r');
+    return { read: (at, byteLength) => readFrom(file, at, byteLength), close: () => file.close() };
   }
 
   async write(at: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -134,6 +133,17 @@ class FileDisk implements PageDisk {
       await folder.close();
     }
   }
+}
+
+async function readFrom(file: FileHandle, at: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(byteLength);
+  let read = 0;
+  while (read < byteLength) {
+    const { bytesRead } = await file.read(bytes, read, byteLength - read, at + read);
+    if (bytesRead === 0) break;
+    read += bytesRead;
+  }
+  return read === byteLength ? bytes : bytes.slice(0, read);
 }
 
 async function full<T>(work: Promise<T>): Promise<T> {

@@ -8,6 +8,19 @@ export interface WeightCache {
   read(section: string): Promise<Uint8Array<ArrayBuffer> | null>;
   /** Keeps a section. Never rejects: a cache that cannot be written costs a second download, not the first. */
   write(section: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** For layers that are streamed; null, or absent, where sections can be read only while the cache is open. */
+  reader?(): Promise<SectionReader | null>;
+}
+
+/**
+ * A cache's sections, to be read after it is closed and without their hashes being computed again. Until it is closed itself the
+ * cache is in use: nobody deletes it.
+ */
+export interface SectionReader {
+  has(section: string): boolean;
+  /** The section's bytes, fewer where the file has become shorter. */
+  read(section: string): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
 }
 
 /** Sections of tables, the embedding's and the head's, have at most so many bytes. */
@@ -20,7 +33,7 @@ export const FINAL_NORM_SECTION = 'final norm';
 /** A complete cache that lacks a section, or has one that was damaged. */
 export class WeightCacheError extends Error {
   override name = 'WeightCacheError';
-  constructor(section: string) {
-    super(`The cached weights are damaged (${section}). Delete the model from the cache and load it again.`);
+  constructor(section: string, options?: ErrorOptions) {
+    super(`The cached weights are damaged (${section}). Delete the model from the cache and load it again.`, options);
   }
 }

@@ -21,6 +21,8 @@ const quantizationSchema = v.looseObject({
   bnb_4bit_use_double_quant: v.optional(v.boolean(), true),
   /** Bytes of GPU memory for the base model's weights; layers beyond it are streamed. Without it all are there at once. */
   weight_memory_budget: v.optional(byteCount),
+  /** Bytes of host memory for streamed layers; without it 4 GiB. Those beyond it are read from the model's cache, where it has one. */
+  weight_host_memory_budget: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   bnb_4bit_compute_dtype: v.optional(v.picklist(['float32']), 'float32'),
   /** Our own: embedding and output head as signed bytes with a scale for 64 of them (docs/decisions/0011). */
   embeddings_in_8bit: v.optional(v.boolean(), false),

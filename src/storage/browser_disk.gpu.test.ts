@@ -1,7 +1,7 @@
 /** The page disk of a real browser, in a worker as there it is used; the page asks it for each thing. */
 import { afterAll, describe, expect, it } from 'vitest';
 import type { PageDisk } from './page_disk.ts';
-import { type DiskUnderTest, diskContract } from './testing/disk_contract.ts';
+import { bytesOf, type DiskUnderTest, diskContract, expectBytes, readerContract } from './testing/disk_contract.ts';
 import type { DiskAnswer, DiskMethod } from './testing/disk_worker.ts';
 import { killContract } from './testing/kill_contract.ts';
 
@@ -32,6 +32,13 @@ function remoteDisk(run: string): PageDisk {
     putRecords: async (...args) => void (await call(run, 'putRecords', args)),
     deleteRecords: async (...args) => void (await call(run, 'deleteRecords', args)),
     close: async () => void (await call(run, 'close')),
+    async reader() {
+      await call(run, 'reader');
+      return {
+        read: (...args) => call(run, 'read later', args) as Promise<Uint8Array<ArrayBuffer>>,
+        close: async () => void (await call(run, 'close reader')),
+      };
+    },
   };
 }
 
@@ -47,6 +54,7 @@ const create = async (): Promise<DiskUnderTest> => {
 };
 
 diskContract('browser', create);
+readerContract('browser', create);
 describe('browser, killed', () => killContract(create, 16));
 
 it('is open once at a time: a second opening is refused, and works after the first is closed', async () => {
@@ -56,4 +64,21 @@ it('is open once at a time: a second opening is refused, and works after the fir
   await first.close();
   await (await disk.open()).close();
   await disk.remove();
+});
+
+it('is not deleted while it is read, here or in another tab; it is when nobody reads it', async () => {
+  const under = await create();
+  const disk = await under.open();
+  await disk.write(0, bytesOf(1, 1000));
+  await disk.putRecords([['a/1', 'one']]);
+  const reader = await disk.reader!();
+  await disk.close();
+  await expect(under.remove()).rejects.toThrow(/StoredInUseError.*reads its layers/);
+  expectBytes(await reader.read(0, 1000), bytesOf(1, 1000));
+  const again = await under.open();
+  expect([...(await again.records()).keys()]).toEqual(['a/1']);
+  await again.close();
+  await reader.close();
+  await under.remove();
+  await expect(reader.read(0, 1000)).rejects.toThrow(/NotFound|NotReadable/);
 });

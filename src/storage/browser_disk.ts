@@ -3,7 +3,8 @@
  * against pages in IndexedDB: docs/decisions/0012-page-files.md. For workers only.
  */
 import type { StudioDatabase } from './database.ts';
-import type { PageDisk } from './page_disk.ts';
+import type { DiskReader, PageDisk } from './page_disk.ts';
+import { lockReading, whileUnread } from './run_lock.ts';
 import { openSyncFile, removeStored, type SyncAccess, storageError, storageFolder, writeFully } from './sync_file.ts';
 
 const FILE = 'pages';
@@ -26,8 +27,16 @@ export async function browserRecords(database: StudioDatabase, run: string): Pro
   return new Map(keys.map(([, name], i) => [name, texts[i]]));
 }
 
-/** Deletes all that a run has stored: its records first, so that none is left without its pages. */
+/**
+ * Deletes all that a run has stored: its records first, so that none is left without its pages.
+ *
+ * @throws StoredInUseError where a {@link PageDisk.reader} is open, here or in another tab; then nothing is deleted.
+ */
 export async function removeBrowserDisk(database: StudioDatabase, run: string): Promise<void> {
+  await whileUnread(navigator.locks, run, () => remove(database, run));
+}
+
+async function remove(database: StudioDatabase, run: string): Promise<void> {
   await database.delete('records', recordsOf(run));
   await removeStored(await storageFolder(['stored']), run);
 }
@@ -85,5 +94,29 @@ class BrowserDisk implements PageDisk {
 
   async close(): Promise<void> {
     this.#file.close();
+  }
+
+  async reader(): Promise<DiskReader> {
+    const lock = await lockReading(navigator.locks, this.#run);
+    let file: Promise<File> | null = null;
+    const open = async () => {
+      const folder = await storageFolder(['stored', this.#run]);
+      return (await folder.getFileHandle(FILE)).getFile();
+    };
+    const slice = async (at: number, byteLength: number) => {
+      file ??= open();
+      return new Uint8Array(await (await file).slice(at, at + byteLength).arrayBuffer());
+    };
+    return {
+      // A file that was written to since is another one for the browser.
+      read: (at, byteLength) =>
+        slice(at, byteLength).catch(() => {
+          file = null;
+          return slice(at, byteLength);
+        }),
+      async close() {
+        lock.release();
+      },
+    };
   }
 }

@@ -18,6 +18,11 @@ export class RunLockedError extends Error {
   override name = 'RunLockedError';
 }
 
+/** What is to be deleted is being read. */
+export class StoredInUseError extends Error {
+  override name = 'StoredInUseError';
+}
+
 /** What the run's state was kept in is gone, or no generation of it is whole. */
 export class CheckpointLostError extends Error {
   override name = 'CheckpointLostError';

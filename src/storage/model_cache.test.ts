@@ -96,3 +96,22 @@ it('leaves what a newer version wrote alone', async () => {
   await disk.deleteRecords(['section/new']);
   expect((await ModelCache.open(disk)).complete).toBe('all of it');
 });
+
+it('sections are read without their hashes once it is closed, as many bytes as are left of them', async () => {
+  const disk = new MemoryDisk();
+  // As a file that outlives its disk.
+  const shared = Object.assign(disk, {
+    reader: async () => ({ read: disk.read.bind(disk), close: async () => {} }),
+  });
+  const cache = await ModelCache.open<string>(shared);
+  const reader = await cache.reader();
+  expect(reader!.has('layer/1')).toBe(false);
+  await load(cache);
+  await cache.close();
+  expect(reader!.has('layer/1')).toBe(true);
+  expectBytes(await reader!.read('layer/1'), bytesOf(3, 4097));
+  expect((await reader!.read('layer/2')).byteLength).toBe(0);
+  await disk.truncate(cache.bytes);
+  expect((await reader!.read('layer/1')).byteLength).toBeLessThan(4097);
+  expect(await (await ModelCache.open(new MemoryDisk())).reader()).toBeNull();
+});

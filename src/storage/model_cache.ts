@@ -4,7 +4,7 @@
  * whole counts once the completion record is there, which is written after all else is on the disk.
  */
 import { pageHash } from '../engine/page_store.ts';
-import type { WeightCache } from '../engine/weight_cache.ts';
+import type { SectionReader, WeightCache } from '../engine/weight_cache.ts';
 import { NewerStorageError } from './errors.ts';
 import type { PageDisk } from './page_disk.ts';
 import { SECTOR_BYTES } from './page_space.ts';
@@ -87,6 +87,19 @@ export class ModelCache<Details = unknown> implements WeightCache {
     } catch (error) {
       this.#failure = error as Error;
     }
+  }
+
+  async reader(): Promise<SectionReader | null> {
+    const file = await this.#disk.reader?.();
+    if (!file) return null;
+    return {
+      has: (section) => this.#sections.has(section),
+      read: async (section) => {
+        const found = this.#sections.get(section);
+        return found ? file.read(found.at, found.byteLength) : new Uint8Array(0);
+      },
+      close: () => file.close(),
+    };
   }
 
   /** Everything was written: from now on it is a model. False where something could not be kept. */

@@ -21,4 +21,15 @@ export interface PageDisk {
   putRecords(records: readonly (readonly [name: string, text: string])[]): Promise<void>;
   deleteRecords(names: readonly string[]): Promise<void>;
   close(): Promise<void>;
+  /**
+   * Reads what has been written, after this disk is closed too, and keeps others from deleting it meanwhile. Absent where the
+   * file is nobody else's.
+   */
+  reader?(): Promise<DiskReader>;
+}
+
+export interface DiskReader {
+  /** Bytes [at, at + byteLength) of the file; fewer where it ends before. */
+  read(at: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
-/** Who may write a run: one tab at a time, by a Web Lock, which the browser gives back when the tab ends. */
-import { RunLockedError } from './errors.ts';
+/** Who may write a run, and what is read and must stay: by Web Locks, which the browser gives back when the tab ends. */
+import { RunLockedError, StoredInUseError } from './errors.ts';
 
 export interface RunLock {
   release(): void;
@@ -28,4 +28,28 @@ export async function lockedRuns(locks: LockManager): Promise<ReadonlySet<string
   const { held = [] } = await locks.query();
   const prefix = nameOf('');
   return new Set(held.flatMap(({ name }) => (name?.startsWith(prefix) ? [name.slice(prefix.length)] : [])));
+}
+
+const readingNameOf = (stored: string) => `nibble-studio reads ${stored}`;
+
+/** What is stored under this name stays until it is released; others may read it too. */
+export function lockReading(locks: LockManager, stored: string): Promise<RunLock> {
+  return new Promise((resolve, reject) => {
+    const held = locks.request(
+      readingNameOf(stored),
+      { mode: 'shared' },
+      () => new Promise<void>((release) => resolve({ release })),
+    );
+    held.catch(reject);
+  });
+}
+
+/** Does what must not happen to something that is being read. @throws StoredInUseError where it is */
+export async function whileUnread(locks: LockManager, stored: string, work: () => Promise<void>): Promise<void> {
+  await locks.request(readingNameOf(stored), { ifAvailable: true }, (lock) => {
+    if (lock) return work();
+    throw new StoredInUseError(
+      'A model that trains or writes now reads its layers from it, here or in another tab. Load another model there first.',
+    );
+  });
 }

@@ -22,6 +22,7 @@ const REQUEST: BenchRequest = {
   rank: 16,
   targetModules: 'all-linear',
   sweep: false,
+  paging: { accumulations: null, gpu: null, tiers: null },
   peakTflops: null,
 };
 

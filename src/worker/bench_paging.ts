@@ -13,7 +13,7 @@ import { Trainer, type TrainerOptions } from '../engine/train/trainer.ts';
 import { openGenerationStore } from '../storage/generation_store.ts';
 import type { BenchContext } from './bench_context.ts';
 import { benchModel, syntheticWeights } from './bench_models.ts';
-import type { PagingLine, PagingReport, TierLine } from './bench_report.ts';
+import type { PagingChoice, PagingLine, PagingReport, PagingTier, TierLine } from './bench_report.ts';
 import { meanLoss, randomRows, trainerOptions } from './bench_train.ts';
 
 const SEED = 7;
@@ -26,7 +26,7 @@ const STEPS = 3;
 interface Plan {
   readonly bits: 8 | 32;
   readonly gpuShare: number;
-  readonly host: boolean;
+  readonly tier: PagingTier;
   readonly pageBytes: number;
   readonly accumulation: number;
 }
@@ -38,7 +38,7 @@ interface Sizes {
   readonly accumulations: readonly number[];
   readonly pageBytes: number;
   readonly sweep: readonly number[];
-  /** Host memory where the host tier is off: pages on their way. */
+  /** Host memory where moments go to the disk: pages on their way. Beside the pages themselves where it is tight. */
   readonly transitBytes: number;
 }
 
@@ -49,7 +49,7 @@ const FULL: Sizes = {
   accumulations: [1, 4, 16],
   pageBytes: 4 * MIB,
   sweep: [MIB, 16 * MIB],
-  transitBytes: 64 * MIB,
+  transitBytes: 96 * MIB,
 };
 const SMALL: Sizes = {
   model: 'tiny',
@@ -58,37 +58,46 @@ const SMALL: Sizes = {
   accumulations: [1, 2],
   pageBytes: MIB / 8,
   sweep: [MIB / 4],
-  transitBytes: MIB / 4,
+  transitBytes: MIB / 2,
 };
 
 /** GPU budgets as shares of the moments. */
 const SHARES = [0.25, 0.05];
 
-/** For each accumulation the resident run first. Page sizes and 8 bits at the middle accumulation and the least memory. */
-function plans({ accumulations, pageBytes, sweep }: Sizes, hasDisk: boolean): Plan[] {
-  const hosts = hasDisk ? [true, false] : [true];
+/**
+ * For each accumulation the resident run first. Page sizes and 8 bits at the middle accumulation and the least memory, unless
+ * the table is to be a part.
+ */
+function plans({ accumulations: all, pageBytes, sweep }: Sizes, hasDisk: boolean, choice: PagingChoice): Plan[] {
+  const tiers = (choice.tiers ?? (['host', 'disk'] as const)).filter((tier) => tier !== 'disk' || hasDisk);
+  const accumulations = choice.accumulations ?? all;
+  const shares = choice.gpu?.map((percent) => percent / 100).filter((share) => share < 1) ?? SHARES;
+  const whole = choice.accumulations === null && choice.gpu === null && choice.tiers === null;
   const middle = accumulations[Math.min(1, accumulations.length - 1)];
   const least = SHARES[SHARES.length - 1];
   return accumulations.flatMap((accumulation) => {
     const common = { bits: 32, pageBytes, accumulation } as const;
-    const within = SHARES.flatMap((gpuShare) => hosts.map((host): Plan => ({ ...common, gpuShare, host })));
+    const within = shares.flatMap((gpuShare) => tiers.map((tier): Plan => ({ ...common, gpuShare, tier })));
     const swept = sweep.flatMap((size) =>
-      hosts.map((host): Plan => ({ ...common, gpuShare: least, host, pageBytes: size })),
+      tiers.map((tier): Plan => ({ ...common, gpuShare: least, tier, pageBytes: size })),
     );
     const narrow = [1, least].flatMap((gpuShare) =>
-      (gpuShare === 1 ? [true] : hosts).map((host): Plan => ({ ...common, bits: 8, gpuShare, host })),
+      (gpuShare === 1 ? (['host'] as const) : tiers).map((tier): Plan => ({ ...common, bits: 8, gpuShare, tier })),
     );
     return [
-      { ...common, gpuShare: 1, host: true },
+      { ...common, gpuShare: 1, tier: 'host' },
       ...within,
-      ...(accumulation === middle ? [...swept, ...narrow] : []),
+      ...(whole && accumulation === middle ? [...swept, ...narrow] : []),
     ];
   });
 }
 
-const nameOf = ({ bits, gpuShare, host, pageBytes, accumulation }: Plan) =>
-  `${bits} bits, GPU ${100 * gpuShare} %${gpuShare === 1 ? '' : host ? ', rest in host memory' : ', rest on disk'}, ` +
-  `pages of ${pageBytes / MIB} MiB, accumulation ${accumulation}`;
+const PLACES = { host: 'in host memory', tight: 'in tight host memory', disk: 'on disk' };
+const restOf = ({ gpuShare, tier }: Plan) => (gpuShare === 1 ? '' : `, rest ${PLACES[tier]}`);
+
+const nameOf = (plan: Plan) =>
+  `${plan.bits} bits, GPU ${100 * plan.gpuShare} %${restOf(plan)}, ` +
+  `pages of ${plan.pageBytes / MIB} MiB, accumulation ${plan.accumulation}`;
 
 export async function benchPaging(context: BenchContext): Promise<PagingReport> {
   const { gpu, request, signal, say, attempt, openDisk } = context;
@@ -108,7 +117,7 @@ export async function benchPaging(context: BenchContext): Promise<PagingReport> 
   const bench: Bench = { context, sizes, options, parameters, references: new Map() };
   const tiers: TierLine[] = [];
   const lines: PagingLine[] = [];
-  for (const plan of plans(sizes, openDisk !== null)) {
+  for (const plan of plans(sizes, openDisk !== null, request.paging)) {
     if (signal.aborted) break;
     const name = nameOf(plan);
     const tier = tiers.find((known) => known.pageBytes === plan.pageBytes);
@@ -162,12 +171,17 @@ async function pagingLine(
   tier: TierLine,
 ): Promise<PagingLine> {
   const { gpu } = context;
-  const { bits, gpuShare, host, accumulation } = plan;
+  const { bits, gpuShare, tier: place, accumulation } = plan;
   const elements = pageElementsWithin(bits, plan.pageBytes);
   const pageBytes = momentPageBytes(bits, elements);
   const all = (momentPageBytes(bits, 256) * parameters) / 256;
   const budgetBytes = gpuShare === 1 ? Number.MAX_SAFE_INTEGER : Math.max(2 * pageBytes, Math.floor(all * gpuShare));
-  const hostBytes = host ? Number.MAX_SAFE_INTEGER : sizes.transitBytes;
+  const hostBytes = {
+    host: Number.MAX_SAFE_INTEGER,
+    // Of the banks' last pages the end is unused.
+    tight: Math.ceil(all * (1 - gpuShare)) + 4 * pageBytes + sizes.transitBytes,
+    disk: sizes.transitBytes,
+  }[place];
   const moments: MomentsOptions = { bits, paging: { pageBytes, gpuBytes: budgetBytes, hostBytes, store } };
   const { rows, length } = sizes.batch;
   const { vocabSize } = options.model.spec;
@@ -222,7 +236,8 @@ async function pagingLine(
     name,
     bits,
     gpuShare,
-    host,
+    host: place !== 'disk',
+    tier: place,
     pageBytes,
     accumulation,
     ms,

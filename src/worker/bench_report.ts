@@ -1,6 +1,7 @@
 /** What a bench is asked for and what it found: plain data, so that it crosses postMessage and lies in a JSON file. */
 
 import type { Precision } from '../engine/kernels/matmul_tile.ts';
+import type { Stored } from '../engine/model/decoder.ts';
 
 export const BENCH_KINDS = ['kernels', 'train', 'generate', 'load', 'models', 'paging', 'streaming'] as const;
 export type BenchKind = (typeof BENCH_KINDS)[number];
@@ -39,6 +40,19 @@ export interface BenchRequest {
   readonly peakTflops: number | null;
   /** One document of 512, 1,024 … 8,192 tokens instead of batches. */
   readonly sweep: boolean;
+  /** Lines of the paged optimizer's table; null of each: all of them. */
+  readonly paging: PagingChoice;
+}
+
+/** Where moments go that do not fit the GPU: host memory, host memory with little beside the pages themselves, the disk. */
+export const PAGING_TIERS = ['host', 'tight', 'disk'] as const;
+export type PagingTier = (typeof PAGING_TIERS)[number];
+
+export interface PagingChoice {
+  readonly accumulations: readonly number[] | null;
+  /** Per cent of the moments that the GPU holds. */
+  readonly gpu: readonly number[] | null;
+  readonly tiers: readonly PagingTier[] | null;
 }
 
 /** As src/engine/bench/statistics.ts makes it. */
@@ -122,6 +136,9 @@ export interface TrainLine {
   readonly model: string;
   readonly rows: number;
   readonly length: number;
+  /** What matmuls rounded to, and what linears and attention read and write was in memory. */
+  readonly precision: Precision;
+  readonly stored: Stored;
   readonly checkpointing: boolean;
   /** Layers that kept their activations; the others computed them again. */
   readonly keptLayers: number;
@@ -210,6 +227,8 @@ export interface ModelLine {
   readonly length: number;
   readonly checkpointing: boolean;
   readonly precision: Precision;
+  /** What linears and attention read and write was in memory. */
+  readonly stored: Stored;
   readonly loadSeconds: number;
   /** The most that was allocated while it loaded: staging beside the weights. */
   readonly loadPeakBytes: number;
@@ -234,6 +253,8 @@ export interface PagingLine {
   readonly gpuShare: number;
   /** Whether all that does not fit the GPU stays in host memory; else it goes to the disk. */
   readonly host: boolean;
+  /** Absent in older reports. */
+  readonly tier?: PagingTier;
   readonly pageBytes: number;
   readonly accumulation: number;
   /** Milliseconds a step, one enqueued behind the other. */
@@ -267,6 +288,8 @@ export interface TierLine {
   readonly pageBytes: number;
   readonly toGpu: number;
   readonly fromGpu: number;
+  /** Absent in reports of programs that had no such copy. */
+  readonly hostCopy?: number;
   readonly roundTrip: number;
   readonly storeWrite: number | null;
   readonly storeRead: number | null;
@@ -299,8 +322,17 @@ export interface StreamingLine {
   /** A step. */
   readonly bytesIn: number;
   readonly stallMs: number;
-  /** Writing those bytes to the GPU and nothing else, GB/s. */
+  /** Those bytes to the GPU as they come, and nothing else, GB/s. */
   readonly writeGbs: number;
+  /** Where the other layers lie; absent in older reports: in host memory. */
+  readonly tier?: PagingTier;
+  /** Of host memory, at most. */
+  readonly hostBytes?: number;
+  /** Read from the model's cache, a step; and reading its layers and nothing else, GB/s. */
+  readonly bytesRead?: number;
+  readonly readGbs?: number | null;
+  /** ms / max(residentMs, what each tier takes for those bytes at that rate). */
+  readonly ofBound?: number;
   readonly losses: readonly number[];
   readonly same: boolean;
 }

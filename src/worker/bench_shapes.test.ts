@@ -9,6 +9,7 @@ const LINE: ModelLine = {
   length: 64,
   checkpointing: true,
   precision: 'f32',
+  stored: 'f32',
   loadSeconds: 0.3,
   loadPeakBytes: 2e5,
   createSeconds: 1,

@@ -86,6 +86,7 @@ async function modelLine(gpu: Gpu, request: BenchRequest, model: string, signal:
     length,
     checkpointing,
     precision,
+    stored: options.stored ?? 'f32',
     loadSeconds,
     loadPeakBytes,
     createSeconds,

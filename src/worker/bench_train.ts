@@ -18,6 +18,7 @@ import type { ModelSpec } from '../formats/model_spec.ts';
 import type { BenchContext } from './bench_context.ts';
 import { benchModel, multipliedParameters, syntheticWeights } from './bench_models.ts';
 import type { BenchBatch, BenchRequest, GroupLine, KernelShare, TrainLine } from './bench_report.ts';
+import { storedOf } from './trainer_options.ts';
 
 const SEED = 7;
 const ALPHA = 32;
@@ -162,6 +163,8 @@ async function trainLine(
     rows,
     length,
     checkpointing: shape.checkpointing,
+    precision: precisionOf(gpu, request),
+    stored: storedOf(request.variant, precisionOf(gpu, request)),
     keptLayers,
     ms,
     tokensPerSecond: (tokens * 1000) / ms.median,
@@ -189,10 +192,13 @@ async function trainLine(
 
 export const meanLoss = ({ lossSum, trainedTokens }: StepLog) => lossSum / trainedTokens;
 
+const precisionOf = ({ capabilities }: Gpu, request: BenchRequest): Precision =>
+  request.precision ?? (hasMatrices(capabilities) ? 'f16' : 'f32');
+
 function createTrainer(gpu: Gpu, request: BenchRequest, model: ModelWeights, shape: Shape): Promise<Trainer> {
   const { rows, length, checkpointing } = shape;
   const keep = shape.keep ?? (checkpointing ? KEEP_NONE : KEEP_ALL);
-  const precision = request.precision ?? (hasMatrices(gpu.capabilities) ? 'f16' : 'f32');
+  const precision = precisionOf(gpu, request);
   return Trainer.create(gpu, trainerOptions(gpu, request, model, { rows, length, keep, precision }));
 }
 
@@ -225,6 +231,7 @@ export function trainerOptions(
     positions: length,
     keepLayers: keep,
     precision,
+    stored: storedOf(variant, precision),
     tune: tune ? {} : null,
     moments: RESIDENT,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 },

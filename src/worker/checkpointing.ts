@@ -3,6 +3,7 @@
  * stands and written while training goes on; a checkpoint that cannot be written harms neither the run nor the one before.
  */
 
+import type { Stored } from '../engine/model/decoder.ts';
 import { type Generation, type GenerationStore, PageDamagedError, type PageVersion } from '../engine/page_store.ts';
 import type { PrecisionChoice } from '../engine/train/gradient_check.ts';
 import type { LoopEvent, LoopRecord } from '../engine/train/loop.ts';
@@ -20,6 +21,8 @@ export interface PinnedChoices extends KernelChoices {
   /** The graphics adapter; on another one the curve goes on, but not to the bit. */
   readonly adapter: string;
   readonly precision: PrecisionChoice['precision'];
+  /** Not there in checkpoints of before there were others than f32. */
+  readonly stored?: Stored;
   readonly keptLayers: number;
 }
 

@@ -38,7 +38,7 @@ import { nf4Checks } from './parity_nf4.ts';
 import type { WorkerPorts } from './ports.ts';
 import { type PreparedRun, prepareRun } from './prepare_run.ts';
 import type { ParityCheck, RunCommand, StepRecord, WorkerEvent } from './protocol.ts';
-import { withTrainer } from './trainer_options.ts';
+import { storedOf, withTrainer } from './trainer_options.ts';
 
 const CASE_CAP = 1_000_000;
 
@@ -70,7 +70,15 @@ export async function parityRun(
     steps.push(record);
     emit({ type: 'step', runId, record, totalSteps, tokensPerSecond });
   };
-  const { keep_layers, parts, precision: asked, limits: wanted, rules, ...shape } = command.variant ?? {};
+  const {
+    keep_layers,
+    parts,
+    precision: asked,
+    stored: asStored,
+    limits: wanted,
+    rules,
+    ...shape
+  } = command.variant ?? {};
   await withGpu(
     ports,
     (adapter) => {
@@ -89,12 +97,14 @@ export async function parityRun(
         throw new VariantUnavailableError('precision=f16 needs subgroup matrices, which this device does not have.');
       }
       if (forced) expectRoom(forced.tile, gpu);
-      const limits = precision === 'f16' ? F16_LIMITS : LIMITS;
+      const stored = storedOf({ stored: asStored }, precision);
+      const rounded = precision === 'f16' || stored === 'f16';
+      const limits = rounded ? F16_LIMITS : LIMITS;
       const hooks = { signal, onLoading: (progress: LoadingProgress) => emit({ type: 'loading', runId, ...progress }) };
       return withTrainer(
         gpu,
         run,
-        { ...sizes(run, expected.run), keepLayers, precision },
+        { ...sizes(run, expected.run), keepLayers, precision, stored },
         hooks,
         async (trainer, model) => {
           emit({ type: 'memory', runId, bytes: gpu.ledger.byCategory(), kept: trainer.keptActivations });
@@ -105,7 +115,7 @@ export async function parityRun(
           checks.push(...stepChecks(steps, expected.run, limits));
           checks.push(...(await trainedChecks(trainer, run, expected, limits)));
           // A likeliest token may be likeliest by less than f16 can tell.
-          if (precision === 'f32') checks.push(...(await generationChecks(gpu, trainer, model, expected.run)));
+          if (!rounded) checks.push(...(await generationChecks(gpu, trainer, model, expected.run)));
         },
       );
     },

@@ -31,7 +31,8 @@ export type Command =
    * Runs a golden case and compares it with what PyTorch got. `base` is the case's folder; `variant` forces kernel
    * variants, such as tile = LARGE, how many layers keep their activations (keep_layers = 1) and into how many parts
    * dispatches are cut (parts = 2); limits = default asks for a device with WebGPU's default limits, rules = gpu takes what the
-   * rules give a GPU where a CPU plays it; precision = f16 compares within f16's limits.
+   * rules give a GPU where a CPU plays it; precision = f16 and stored = f16 compare within f16's
+   * limits.
    */
   | { type: 'parity'; runId: string; base: FolderLocation; variant?: Readonly<Record<string, string>> }
   /** Quantizes a model's linears and hashes what comes out, for the comparison with bitsandbytes. */

@@ -37,12 +37,13 @@ export async function openCheckpoints(
 export function pinnedChoices(
   gpu: Gpu,
   trainer: { readonly keptActivations: { readonly layers: number } },
-  precision: PinnedChoices['precision'],
+  { precision, stored }: Pick<PinnedChoices, 'precision' | 'stored'>,
 ): PinnedChoices {
   return {
     adapter: gpu.capabilities.name,
     ...measuredChoices(gpu),
     precision,
+    stored,
     keptLayers: trainer.keptActivations.layers,
   };
 }

@@ -23,6 +23,7 @@ const FREE: readonly (keyof TrainingConfig | keyof QuantizationConfig)[] = [
   'logging_steps',
   'activation_memory_budget',
   'weight_memory_budget',
+  'weight_host_memory_budget',
   'optimizer_memory_budget',
   'optimizer_host_memory_budget',
   'save_strategy',

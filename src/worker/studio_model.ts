@@ -303,7 +303,7 @@ export class ModelNotCachedError extends Error {
 async function loadCached(
   gpu: Gpu,
   key: string,
-  { weight_memory_budget: budget }: QuantizationConfig,
+  { weight_memory_budget: budget, weight_host_memory_budget: hostBudget }: QuantizationConfig,
   ports: ModelPorts,
 ): Promise<LoadedModel | null> {
   if (!(await ports.store.models()).some((model) => model.key === key && model.complete)) return null;
@@ -315,7 +315,11 @@ async function loadCached(
   }
   try {
     const { info, doubleQuant, floats, tableDtype } = details;
-    const quantization = { ...details.quantization, weight_memory_budget: budget };
+    const quantization = {
+      ...details.quantization,
+      weight_memory_budget: budget,
+      weight_host_memory_budget: hostBudget,
+    };
     const folder = cachedFolder(info.name, cache);
     const spec = await readModelConfig(folder);
     const tokenizerFiles = await copyTokenizerFiles(folder);
@@ -325,6 +329,7 @@ async function loadCached(
     const weights = await ModelWeights.fromCache(gpu, spec, cache, {
       ...{ quantType: details.quantType, doubleQuant, floats, tableDtype, signal, onLoading },
       ...(budget !== undefined && { budget }),
+      ...(hostBudget !== undefined && { hostBudget }),
     });
     gpu.check();
     await ports.store.putModel(manifestOf(key, info, cache, details));

@@ -21,7 +21,8 @@ export function heldAs(
 ): ModelMemory {
   const doubleQuant = stored ? memory.doubleQuant : quantization.bnb_4bit_use_double_quant;
   const tableDtype = quantization.embeddings_in_8bit ? 'I8' : memory.tableDtype;
-  return { ...memory, doubleQuant, tableDtype, budget: quantization.weight_memory_budget };
+  const { weight_memory_budget: budget, weight_host_memory_budget: hostBudget } = quantization;
+  return { ...memory, doubleQuant, tableDtype, budget, ...(hostBudget !== undefined && { hostBudget }) };
 }
 
 /** What a run is predicted from, beside the model. */

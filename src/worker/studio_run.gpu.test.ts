@@ -172,7 +172,7 @@ test('a full disk pauses the run with the checkpoint before intact; with room ag
       const store = this;
       return new Proxy(disk, {
         get(target, name: keyof PageDisk) {
-          const from = store.full && (name === 'write' || name === 'putRecords') ? refusing : target;
+          const from: PageDisk = store.full && (name === 'write' || name === 'putRecords') ? refusing : target;
           const method: unknown = from[name];
           return typeof method === 'function' ? method.bind(from) : method;
         },

@@ -462,11 +462,11 @@ export class StudioSession {
       );
     }
     const model = this.#model;
-    const { weight_memory_budget: budget } = quantization;
+    const { weight_memory_budget: budget, weight_host_memory_budget: hostBudget } = quantization;
     if (!model) return null;
     // Where the device had no room for more, less is asked of it too.
     const asLoaded = sameBudget(model, quantization) ? model.memory.budget : budget;
-    return { memory: { ...model.memory, budget: asLoaded }, key: model.key };
+    return { memory: { ...model.memory, budget: asLoaded, hostBudget }, key: model.key };
   }
 
   /**
@@ -548,9 +548,10 @@ interface PredictedModel {
   readonly key: string;
 }
 
-/** Whether it was loaded with the budget that these settings have. */
-const sameBudget = (model: LoadedModel, { weight_memory_budget }: QuantizationConfig) =>
-  model.quantization.weight_memory_budget === weight_memory_budget;
+/** Whether it was loaded with the budgets that these settings have. */
+const sameBudget = ({ quantization }: LoadedModel, wanted: QuantizationConfig) =>
+  quantization.weight_memory_budget === wanted.weight_memory_budget &&
+  quantization.weight_host_memory_budget === wanted.weight_host_memory_budget;
 
 /** A zip that the studio or another program wrote, or the two files of a PEFT adapter. */
 async function openAdapter(files: readonly File[]): Promise<PeftAdapter> {

@@ -5,6 +5,7 @@ import { flatten } from '../data/batching.ts';
 import type { OpenChat } from '../data/chat_renderer.ts';
 import type { Gpu } from '../engine/device/gpu.ts';
 import { hasMatrices, type Precision } from '../engine/kernels/matmul_tile.ts';
+import type { Stored } from '../engine/model/decoder.ts';
 import type { PageVersion } from '../engine/page_store.ts';
 import { choosePrecision, type PrecisionChoice } from '../engine/train/gradient_check.ts';
 import { type LoopRecord, NonFiniteLossError, runTraining } from '../engine/train/loop.ts';
@@ -92,11 +93,12 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
     positions: Math.max(data.longest, 1),
     pageStore: checkpoints?.store,
   });
-  const precision =
-    from?.pinned.precision ?? (await precisionFor(gpu, options, data.training, (event) => emit({ ...event, runId })));
+  const numbers = from?.pinned ?? (await numbersFor(gpu, options, data.training, (event) => emit({ ...event, runId })));
+  const { precision, stored } = numbers;
   const trainer = await Trainer.create(gpu, {
     ...options,
     precision,
+    stored,
     keepLayers: from ? { layers: from.pinned.keptLayers } : studioKeepLayers(gpu.capabilities, training),
     // What was not measured when the run began stays as it was: other variants sum in another order.
     tune: from
@@ -149,7 +151,7 @@ export async function trainInStudio(gpu: Gpu, run: StudioRun): Promise<TunedAdap
       emit({ type: 'restored', runId, step, records: checkpoint.log, evaluations: checkpoint.evaluations, notes });
     }
     if (checkpoints && training.save_strategy === 'steps') {
-      const pinned = restored?.checkpoint.pinned ?? pinnedChoices(gpu, trainer, precision);
+      const pinned = restored?.checkpoint.pinned ?? pinnedChoices(gpu, trainer, numbers);
       const saving = { ...checkpoints, trainer, validation, pinned, every: training.save_steps };
       checkpointer = new Checkpointer(saving, restored?.checkpoint);
       // From the first moment on there is something to go back to, and whether there is room for it is known.
@@ -209,20 +211,21 @@ type Tensors = Parameters<typeof writePeftAdapter>[0]['tensors'];
 /** Tokens of a row that f16 is tried on. */
 const TRIED_TOKENS = 256;
 
-/** What this run's matmuls round to: f16 only where this model's gradients bear it, tried on its own first row. */
-async function precisionFor(
+/** What this run's matmuls round to, and its activations with them: f16 only where this model's gradients bear both, tried on its own first row. */
+async function numbersFor(
   gpu: Gpu,
   options: TrainerOptions,
   examples: DatasetPart,
   tell: (event: { type: 'preparing'; stage: 'checking' } | { type: 'precision'; choice: PrecisionChoice }) => void,
-): Promise<Precision> {
-  if (!hasMatrices(gpu.capabilities)) return 'f32';
+): Promise<{ precision: Precision; stored: Stored }> {
+  const f32 = { precision: 'f32', stored: 'f32' } as const;
+  if (!hasMatrices(gpu.capabilities)) return f32;
   const row = await trainedRow(examples);
-  if (!row) return 'f32';
+  if (!row) return f32;
   tell({ type: 'preparing', stage: 'checking' });
   const choice = await choosePrecision(gpu, options, flatten([[row]]));
   tell({ type: 'precision', choice });
-  return choice.precision;
+  return { precision: choice.precision, stored: choice.precision };
 }
 
 /** The beginning of the first row that trains something there; null where none of the first does. */

@@ -71,10 +71,11 @@ async function trainOn(
 ): Promise<void> {
   const from = checkpoints?.from ?? null;
   if (from) pinChoices(gpu, from.pinned);
-  const precision = from?.pinned.precision ?? 'f32';
+  const { precision, stored } = from?.pinned ?? { precision: 'f32' };
   const sizes = {
     ...run,
     precision,
+    stored,
     pageStore: checkpoints?.store,
     ...(from && { keepLayers: { layers: from.pinned.keptLayers } }),
   };
@@ -100,7 +101,7 @@ async function trainOn(
               store,
               trainer,
               validation,
-              pinned: restored?.checkpoint.pinned ?? pinnedChoices(gpu, trainer, precision),
+              pinned: restored?.checkpoint.pinned ?? pinnedChoices(gpu, trainer, { precision, stored }),
               identity: checkpoints!.identity,
               every: config.training.save_steps,
               onSaved: (step, bytes) => emit({ type: 'saved', runId, step, bytes }),

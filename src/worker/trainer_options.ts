@@ -1,6 +1,7 @@
 /** From a prepared run to a model and a trainer on the GPU. */
 import type { Gpu } from '../engine/device/gpu.ts';
 import type { Precision } from '../engine/kernels/matmul_tile.ts';
+import type { Stored } from '../engine/model/decoder.ts';
 import { type LoadingProgress, ModelWeights } from '../engine/model/weights.ts';
 import type { PageStore } from '../engine/page_store.ts';
 import { KEEP_ALL, KEEP_NONE, type KeepLayers } from '../engine/train/kept_layers.ts';
@@ -16,11 +17,16 @@ export interface RunSizes {
   readonly positions: number;
   /** Instead of what the run's settings say. */
   readonly keepLayers?: KeepLayers;
-  /** f32 unless given. */
+  /** Both f32 unless given. */
   readonly precision?: Precision;
+  readonly stored?: Stored;
   /** Where pages of a paged optimizer go that fit neither GPU nor host memory. */
   readonly pageStore?: PageStore;
 }
+
+/** `stored=` of a bench's variant or a parity case's; without it what goes with the precision, as in the studio. */
+export const storedOf = ({ stored }: { readonly stored?: string }, precision: Precision): Stored =>
+  stored === 'f16' || stored === 'f32' ? stored : precision;
 
 export interface TrainerSettings {
   readonly lora: LoraConfig;
@@ -41,6 +47,7 @@ export function trainerOptions(model: ModelWeights, run: TrainerSettings, sizes:
     positions: sizes.positions,
     keepLayers: sizes.keepLayers ?? keepLayers(training),
     precision: sizes.precision ?? 'f32',
+    stored: sizes.stored,
     moments: momentsOptions(training, sizes.pageStore ?? null),
     // A run from the command line computes the same whatever was measured before.
     tune: null,
@@ -80,6 +87,7 @@ export const quantizationOptions = (quantization: QuantizationConfig) => ({
   doubleQuant: quantization.bnb_4bit_use_double_quant,
   tablesInBytes: quantization.embeddings_in_8bit,
   budget: quantization.weight_memory_budget,
+  hostBudget: quantization.weight_host_memory_budget,
 });
 
 /** Loads the model, makes the trainer, runs `use` and disposes of both. */

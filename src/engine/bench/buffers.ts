@@ -1,6 +1,7 @@
 /** Buffers of random data for timing: made once a name, filled by repeating one block, since only speed matters. */
 import type { Gpu } from '../device/gpu.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
+import type { VariantChoice } from './kernel_bench.ts';
 
 const BLOCK_WORDS = 2 ** 20;
 
@@ -31,6 +32,13 @@ export class BenchBuffers {
       for (let i = 0; i < values.length; i++) values[i] = size * (next() / 2 ** 31 - 1);
       return values;
     });
+  }
+
+  /** The same for what linears and attention read and write: `stored=f16` makes them 16 bits wide. */
+  activations(name: string, count: number, { stored }: VariantChoice): BufferTensor {
+    if (stored !== 'f16') return this.floats(name, count);
+    // Halves from ±1/8 to ±1/4.
+    return { ...this.words(name, count / 2, 0x83ff83ff, 0x30003000), halves: true };
   }
 
   /** `count` words, every bit random; `mask` clears some, `set` sets some. */

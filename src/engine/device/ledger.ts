@@ -10,6 +10,8 @@ export const MEMORY_CATEGORIES = [
   'staging',
 ] as const;
 export type MemoryCategory = (typeof MEMORY_CATEGORIES)[number];
+/** Memory of the host that the GPU copies from and to: counted by itself, and in no sum of GPU memory. */
+export type BufferCategory = MemoryCategory | 'host';
 
 export interface BufferRequest {
   /** Who holds it, for error messages and GPU debuggers. */
@@ -17,7 +19,9 @@ export interface BufferRequest {
   /** Bytes; rounded up to a multiple of 4. */
   readonly size: number;
   readonly usage: GPUBufferUsageFlags;
-  readonly category: MemoryCategory;
+  readonly category: BufferCategory;
+  /** To be filled before it is first used. */
+  readonly mappedAtCreation?: boolean;
 }
 
 export class GpuMemoryError extends Error {
@@ -35,7 +39,7 @@ export const readable = (bytes: number) =>
 /** Creates and destroys the buffers of one device, and knows what is allocated. */
 export class MemoryLedger {
   readonly #device: GPUDevice;
-  readonly #live = new Map<GPUBuffer, { bytes: number; category: MemoryCategory }>();
+  readonly #live = new Map<GPUBuffer, { bytes: number; category: BufferCategory }>();
   #peak = 0;
   #peakByCategory: Record<MemoryCategory, number>;
 
@@ -45,7 +49,7 @@ export class MemoryLedger {
   }
 
   /** Throws {@link GpuMemoryError} when the device's limit forbids a buffer of this size. */
-  create({ label, size, usage, category }: BufferRequest): GPUBuffer {
+  create({ label, size, usage, category, mappedAtCreation = false }: BufferRequest): GPUBuffer {
     const bytes = Math.max(4, Math.ceil(size / 4) * 4);
     if (bytes > this.#device.limits.maxBufferSize) {
       throw new GpuMemoryError(
@@ -53,7 +57,7 @@ export class MemoryLedger {
           'Try a shorter max_length, a smaller batch, or a smaller model.',
       );
     }
-    const buffer = this.#device.createBuffer({ label, size: bytes, usage });
+    const buffer = this.#device.createBuffer({ label, size: bytes, usage, mappedAtCreation });
     this.#live.set(buffer, { bytes, category });
     const total = this.total();
     if (total > this.#peak) {
@@ -68,20 +72,28 @@ export class MemoryLedger {
     buffer.destroy();
   }
 
-  /** Bytes now allocated, by category. */
+  /** Bytes of GPU memory now allocated, by category. */
   byCategory(): Record<MemoryCategory, number> {
     const sums = Object.fromEntries(MEMORY_CATEGORIES.map((c) => [c, 0])) as Record<MemoryCategory, number>;
-    for (const { bytes, category } of this.#live.values()) sums[category] += bytes;
+    for (const { bytes, category } of this.#live.values()) if (category !== 'host') sums[category] += bytes;
     return sums;
   }
 
+  /** Bytes of GPU memory. */
   total(): number {
     let sum = 0;
-    for (const { bytes } of this.#live.values()) sum += bytes;
+    for (const { bytes, category } of this.#live.values()) if (category !== 'host') sum += bytes;
     return sum;
   }
 
-  /** The most bytes that were allocated at once. */
+  /** Bytes of host memory that the GPU copies from and to. */
+  get hostBytes(): number {
+    let sum = 0;
+    for (const { bytes, category } of this.#live.values()) if (category === 'host') sum += bytes;
+    return sum;
+  }
+
+  /** The most bytes of GPU memory that were allocated at once. */
   get peak(): number {
     return this.#peak;
   }

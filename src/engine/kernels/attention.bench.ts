@@ -1,5 +1,5 @@
 import type { BenchBuffers } from '../bench/buffers.ts';
-import type { BenchSize, KernelBench } from '../bench/kernel_bench.ts';
+import type { BenchSize, KernelBench, VariantChoice } from '../bench/kernel_bench.ts';
 import { type AttentionShape, attentionBackward, attentionForward } from './attention.ts';
 
 interface Heads {
@@ -9,18 +9,18 @@ interface Heads {
 }
 
 /** One document of `tokens`: the longest that a batch of so many tokens can hold, and the most work. */
-function inputs(buffers: BenchBuffers, tokens: number, { heads, kvHeads, headDim }: Heads) {
+function inputs(buffers: BenchBuffers, tokens: number, { heads, kvHeads, headDim }: Heads, variant: VariantChoice) {
   const shape: AttentionShape = { heads, kvHeads, headDim, scale: headDim ** -0.5, window: null };
   const width = (heads + 2 * kvHeads) * headDim;
   return {
     shape,
     width,
-    qkv: buffers.floats('qkv', tokens * width),
+    qkv: buffers.activations('qkv', tokens * width, variant),
     documents: buffers.values(
       'documents',
       Uint32Array.from({ length: 2 * tokens }, (_, i) => (i % 2) * tokens),
     ),
-    o: buffers.floats('o', tokens * heads * headDim),
+    o: buffers.activations('o', tokens * heads * headDim, variant),
     // Larger than any row's log Σ exp, so that the backward pass sees probabilities below 1.
     lse: buffers.floats('lse', heads * tokens, 10),
   };
@@ -37,8 +37,8 @@ function forward(size: BenchSize, tokens: number, heads: Heads): KernelBench {
     tokens,
     flops: 2 * products(tokens, heads),
     bytes: 4 * tokens * (2 * queries + 2 * kvHeads) * headDim,
-    record(plan, buffers) {
-      const { shape, qkv, documents, o, lse } = inputs(buffers, tokens, heads);
+    record(plan, buffers, variant) {
+      const { shape, qkv, documents, o, lse } = inputs(buffers, tokens, heads, variant);
       attentionForward(plan, { shape, qkv, documents, o, lse });
     },
   };
@@ -52,8 +52,8 @@ function backward(size: BenchSize, tokens: number, heads: Heads): KernelBench {
     tokens,
     flops: 5 * products(tokens, heads),
     bytes: 4 * tokens * (4 * queries + 4 * kvHeads) * headDim,
-    record(plan, buffers) {
-      const { shape, width, qkv, documents, o, lse } = inputs(buffers, tokens, heads);
+    record(plan, buffers, variant) {
+      const { shape, width, qkv, documents, o, lse } = inputs(buffers, tokens, heads, variant);
       attentionBackward(plan, {
         shape,
         qkv,

@@ -3,11 +3,13 @@ import { type AttentionShape, attentionBackward, attentionForward } from './atte
 import { ATTENTION_MATRIX, ATTENTION_VARIANTS, type AttentionPass } from './attention_variant.ts';
 import { ropeReference } from './rope.reference.ts';
 import { randomDocuments } from './testing/documents.ts';
+import { inF16 } from './testing/float_table.ts';
 import {
   type Bench,
   type CaseResult,
   F16_SOFTMAX,
   F32,
+  HALVES,
   type KernelCase,
   placeReference,
   TINY,
@@ -33,9 +35,18 @@ const matrix = [
 ];
 
 /** What a pass is made of. */
-function files({ variant }: Shape, pass: AttentionPass): string[] {
-  if (variant === ATTENTION_MATRIX) return [`attention_matrix_${pass}.wgsl`, ...matrix];
-  return [`attention_${pass}.wgsl`, ...(pass === 'forward' ? [] : ['common/attention_gradient.wgsl']), ...common];
+function files({ variant, halves }: Shape, pass: AttentionPass): string[] {
+  const stored = halves ? ['common/halves.wgsl'] : [];
+  if (variant === ATTENTION_MATRIX) {
+    const gradient = pass === 'forward' ? [] : ['common/attention_matrix_gradient.wgsl'];
+    return [`attention_matrix_${pass}.wgsl`, ...matrix, ...gradient, ...stored];
+  }
+  return [
+    `attention_${pass}.wgsl`,
+    ...stored,
+    ...(pass === 'forward' ? [] : ['common/attention_gradient.wgsl']),
+    ...common,
+  ];
 }
 
 interface Shape {
@@ -52,6 +63,8 @@ interface Shape {
   /** The shape's and device's own by default. */
   readonly variant?: keyof typeof ATTENTION_VARIANTS | typeof ATTENTION_MATRIX;
   readonly prefetch?: boolean;
+  /** qkv and o are in 16 bits. */
+  readonly halves?: boolean;
 }
 
 interface BackwardShape extends Shape {
@@ -63,7 +76,7 @@ interface BackwardShape extends Shape {
 
 const title = (shape: BackwardShape) => {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window, documents = 1 } = shape;
-  const { variant, prefetch, parts, rotary, softCap } = shape;
+  const { variant, prefetch, parts, rotary, softCap, halves } = shape;
   const notes = [
     window ? `window ${window}` : '',
     documents > 1 ? `${documents} documents` : '',
@@ -72,6 +85,7 @@ const title = (shape: BackwardShape) => {
     parts ? `${parts} parts` : '',
     rotary ? `${rotary} rotated` : '',
     softCap ? `capped at ${softCap}` : '',
+    halves ? 'halves' : '',
   ].filter(Boolean);
   return [`${tokens} of ${capacity}, ${heads}/${kvHeads} × ${headDim}`, ...notes].join(' ');
 };
@@ -88,7 +102,7 @@ const gradientUnit = ({ variant }: Shape) => (variant === ATTENTION_MATRIX ? TIN
 
 function inputs(shape: Shape, seed: number) {
   const { tokens, capacity = tokens, heads, kvHeads, headDim, window = null, documents = 1, deviation = 1 } = shape;
-  const { softCap } = shape;
+  const { softCap, halves } = shape;
   const random = new Random(seed);
   const stride = (heads + 2 * kvHeads) * headDim;
   const attention: AttentionShape = {
@@ -99,11 +113,12 @@ function inputs(shape: Shape, seed: number) {
     window,
     softCap,
   };
+  const qkv = random.normal(tokens * stride, deviation);
   return {
     attention,
     capacity,
     stride,
-    qkv: random.normal(tokens * stride, deviation),
+    qkv: halves ? inF16(qkv) : qkv,
     documents: randomDocuments(random, tokens, documents),
     dO: random.normal(tokens * heads * headDim, gradientUnit(shape)),
   };
@@ -117,11 +132,11 @@ const forwardCase = (shape: Shape): KernelCase => ({
     withBench(gpu, shape, async (bench): Promise<CaseResult> => {
       const { tokens, heads, headDim } = shape;
       const { attention, capacity, stride, qkv, documents } = inputs(shape, seed);
-      const o = bench.output('o', capacity * heads * headDim);
+      const o = bench.output('o', capacity * heads * headDim, shape.halves);
       const lse = bench.output('lse', heads * capacity);
       attentionForward(bench.plan, {
         shape: attention,
-        qkv: bench.inputRows('qkv', qkv, { width: stride, capacity }),
+        qkv: bench.inputRows('qkv', qkv, { width: stride, capacity, halves: shape.halves }),
         documents: bench.input('documents', documents, 2 * (capacity - tokens)),
         o,
         lse,
@@ -131,7 +146,10 @@ const forwardCase = (shape: Shape): KernelCase => ({
       const reference = attentionForwardReference(qkv, documents, attention);
       const lseRows = { width: tokens, capacity: heads, stride: capacity };
       return {
-        error: worst(await bench.error(o, reference.o), await bench.error(lse, placeReference(reference.lse, lseRows))),
+        error: worst(
+          (await bench.error(o, reference.o)) / (shape.halves ? HALVES / F32 : 1),
+          await bench.error(lse, placeReference(reference.lse, lseRows)),
+        ),
         tolerance: shape.variant === ATTENTION_MATRIX ? F16_SOFTMAX : F32,
       };
     }),
@@ -180,6 +198,7 @@ const backwardCase = (shape: BackwardShape): KernelCase => ({
         const { tokens, heads, headDim } = shape;
         const { attention, capacity, stride, qkv, documents, dO } = inputs(shape, seed);
         const forward = attentionForwardReference(qkv, documents, attention);
+        const o = shape.halves ? inF16(Float32Array.from(forward.o)) : forward.o;
         const oRows = { width: heads * headDim, capacity };
         const lseRows = { width: tokens, capacity: heads, stride: capacity };
         const turned = shape.rotary ? ropeInputs(bench, shape, seed) : null;
@@ -187,9 +206,9 @@ const backwardCase = (shape: BackwardShape): KernelCase => ({
         const dQkv = bench.output('d_qkv', capacity * stride);
         attentionBackward(bench.plan, {
           shape: attention,
-          qkv: bench.inputRows('qkv', qkv, { width: stride, capacity }),
+          qkv: bench.inputRows('qkv', qkv, { width: stride, capacity, halves: shape.halves }),
           documents: bench.input('documents', documents, 2 * (capacity - tokens)),
-          o: bench.inputRows('o', Float32Array.from(forward.o), oRows),
+          o: bench.inputRows('o', Float32Array.from(o), { ...oRows, halves: shape.halves }),
           lse: bench.inputRows('lse', Float32Array.from(forward.lse), lseRows),
           dO: bench.inputRows('d_o', dO, oRows),
           delta,
@@ -201,9 +220,9 @@ const backwardCase = (shape: BackwardShape): KernelCase => ({
         await bench.run();
         const sums = Float64Array.from({ length: heads * tokens }, (_, i) => {
           const at = ((i % tokens) * heads + Math.floor(i / tokens)) * headDim;
-          return dO.subarray(at, at + headDim).reduce((sum, x, d) => sum + x * forward.o[at + d], 0);
+          return dO.subarray(at, at + headDim).reduce((sum, x, d) => sum + x * o[at + d], 0);
         });
-        const gradient = attentionBackwardReference(qkv, documents, attention, dO);
+        const gradient = attentionBackwardReference(qkv, documents, attention, dO, shape.halves ? o : null);
         const rotated = { stride, heads: heads + shape.kvHeads, headDim };
         return {
           error: worst(
@@ -258,6 +277,13 @@ const MATRIX_SHAPES: readonly Shape[] = [
   { tokens: 200, heads: 2, kvHeads: 1, headDim: 128, window: 70, capacity: 210 },
 ];
 
+/** In 16 bits: by the device's own variant, by one that fetches ahead, by matrices. */
+const STORED: readonly Shape[] = [
+  { tokens: 65, heads: 4, kvHeads: 2, headDim: 12, documents: 3, window: 33, capacity: 66 },
+  { ...acrossTiles, variant: 'SMALL', prefetch: true },
+  { tokens: 130, heads: 4, kvHeads: 2, headDim: 64, deviation: 2, documents: 3, variant: ATTENTION_MATRIX },
+].map((shape) => ({ ...shape, halves: true }) as Shape);
+
 export const cases: KernelCase[] = [
   ...SHAPES.map(forwardCase),
   ...SHAPES.map(backwardCase),
@@ -273,4 +299,6 @@ export const cases: KernelCase[] = [
   backwardCase({ tokens: 35, heads: 4, kvHeads: 2, headDim: 10, parts: 2, rotary: 10 }),
   backwardCase({ tokens: 33, heads: 2, kvHeads: 1, headDim: 8, rotary: 8 }),
   backwardCase({ tokens: 40, heads: 4, kvHeads: 2, headDim: 8, parts: 2, deviation: 2, softCap: 3 }),
+  ...STORED.map(forwardCase),
+  ...STORED.map(backwardCase),
 ];

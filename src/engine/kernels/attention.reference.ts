@@ -86,12 +86,15 @@ export function attentionForwardReference(
 /**
  * d_qkv, laid out as qkv: dv = pᵀ·do, dp = do·vᵀ, ds = p ∘ (dp − Σ_j p_j·dp_j), times the cap's derivative where scores
  * are capped, dq = scale · ds·k, dk = scale · dsᵀ·q.
+ *
+ * @param o where the forward result was rounded: Σ_j p_j·dp_j is then taken as do·o
  */
 export function attentionBackwardReference(
   qkv: ArrayLike<number>,
   documents: ArrayLike<number>,
   shape: AttentionReferenceShape,
   dO: ArrayLike<number>,
+  o: ArrayLike<number> | null = null,
 ): Float64Array<ArrayBuffer> {
   const { heads, kvHeads, headDim, scale, softCap = null } = shape;
   const stride = (heads + 2 * kvHeads) * headDim;
@@ -104,7 +107,12 @@ export function attentionBackwardReference(
       for (let d = 0; d < headDim; d++) dot += dO[at + d] * qkv[(first + j) * stride + v + d];
       return dot;
     });
-    const delta = dp.reduce((sum, x, j) => sum + p[j] * x, 0);
+    let delta = 0;
+    if (o) for (let d = 0; d < headDim; d++) delta += dO[at + d] * o[at + d];
+    else
+      dp.forEach((x, j) => {
+        delta += p[j] * x;
+      });
     p.forEach((probability, j) => {
       const slope = softCap === null ? 1 : softCapSlope(scores[j], softCap);
       const ds = scale * slope * probability * (dp[j] - delta);

@@ -1,5 +1,5 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor } from '../plan/tensor.ts';
+import { inHalves, type Tensor } from '../plan/tensor.ts';
 import {
   ATTENTION_MATRIX,
   type AttentionPass,
@@ -8,7 +8,7 @@ import {
   attentionRows,
   chooseAttentionParts,
 } from './attention_variant.ts';
-import { defineKernel, type ElementType, grid, inout, input, output, type ParamType } from './kernel.ts';
+import { defineKernel, type ElementType, grid, inout, input, numbers, output, type ParamType } from './kernel.ts';
 import { MATRIX_EXTENSIONS } from './matmul_tile.ts';
 import { type RopeTables, rope } from './rope.ts';
 
@@ -65,21 +65,32 @@ const files = (variant: AttentionVariant, pass: AttentionPass) => ({
   requires: variant === ATTENTION_MATRIX ? MATRIX_EXTENSIONS : [],
 });
 
-const elements = (headDim: number): ElementType => (headDim % 4 === 0 ? 'vec4<f32>' : 'f32');
+const elements = (headDim: number, halves = false): ElementType => numbers(headDim % 4 === 0, halves);
+
+/** Matrices take heads of whole blocks by eight, as they are in 16 bits. */
+const qkvElements = (headDim: number, variant: AttentionVariant, halves: boolean): ElementType =>
+  halves && variant === ATTENTION_MATRIX ? 'vec8<f16>' : elements(headDim, halves);
 
 /**
  * o [T, heads · headDim] = softmax(scale · q·kᵀ, soft-capped)·v, causal, within documents (documents [T, 2]: first token, one after
  * the last) and the window, grouped-query; lse [heads, capacity]. qkv [T, (heads + 2·kvHeads)·headDim]. Scores are
  * never stored (Dao 2023). Relative error ≤ 1e-5, by matrices 5e-3.
+ *
+ * @param halves qkv and o are in 16 bits, here and in what follows
  */
-export function attentionForwardKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
-  const type = elements(headDim);
+export function attentionForwardKernel(headDim: number, variant: AttentionVariant, capped: boolean, halves = false) {
+  const type = elements(headDim, halves);
   return defineKernel({
     name: 'attention_forward',
     ...files(variant, 'forward'),
-    bindings: { qkv: input(type), documents: input('vec2<u32>'), o: output(type), lse: output('f32') },
+    bindings: {
+      qkv: input(qkvElements(headDim, variant, halves)),
+      documents: input('vec2<u32>'),
+      o: output(type),
+      lse: output('f32'),
+    },
     params: PARAMS,
-    constants: { ...attentionConstants(headDim, variant, { SCORES: 1, OUTS: 1 }), CAPPED: capped },
+    constants: { ...attentionConstants(headDim, variant, { SCORES: 1, OUTS: 1 }), CAPPED: capped, HALVES: halves },
   });
 }
 
@@ -97,7 +108,7 @@ export function attentionForward(plan: PlanBuilder, options: AttentionForwardOpt
   const { shape, qkv, documents, o, lse } = options;
   const { capacity } = plan;
   const variant = options.variant ?? choice(plan, 'forward', shape).variant;
-  plan.dispatch(attentionForwardKernel(shape.headDim, variant, isCapped(shape)), {
+  plan.dispatch(attentionForwardKernel(shape.headDim, variant, isCapped(shape), inHalves(qkv)), {
     bindings: { qkv, documents, o, lse },
     params: params(shape, capacity),
     workgroups: (tokens) => [shape.heads, Math.ceil(tokens / attentionRows(variant)), 1],
@@ -109,22 +120,27 @@ export function attentionForward(plan: PlanBuilder, options: AttentionForwardOpt
  * The query part of d_qkv, laid out as qkv, and delta [heads, capacity] = Σ_d do·o. One workgroup owns each output: no
  * atomics. Relative error ≤ 1e-5, by matrices 5e-3.
  */
-export function attentionBackwardQueryKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
+export function attentionBackwardQueryKernel(
+  headDim: number,
+  variant: AttentionVariant,
+  capped: boolean,
+  halves = false,
+) {
   const type = elements(headDim);
   return defineKernel({
     name: 'attention_backward_query',
     ...files(variant, 'backward_query'),
     bindings: {
-      qkv: input(type),
+      qkv: input(qkvElements(headDim, variant, halves)),
       documents: input('vec2<u32>'),
-      o: input(type),
+      o: input(elements(headDim, halves)),
       d_o: input(type),
       lse: input('f32'),
       delta: output('f32'),
       d_qkv: output(type),
     },
     params: PARAMS,
-    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 1 }), CAPPED: capped },
+    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 1 }), CAPPED: capped, HALVES: halves },
   });
 }
 
@@ -132,30 +148,51 @@ export function attentionBackwardQueryKernel(headDim: number, variant: Attention
  * The key and value parts of d_qkv, summed over each group's query heads; split, partial sums of each query head and
  * part of the queries instead, for {@link attentionBackwardSumKernel}. Relative error ≤ 1e-5, by matrices 5e-3.
  */
-function backwardKeyValueDefinition(headDim: number, variant: AttentionVariant, capped: boolean, split: boolean) {
+function backwardKeyValueDefinition(
+  headDim: number,
+  variant: AttentionVariant,
+  capped: boolean,
+  halves: boolean,
+  split: boolean,
+) {
   const type = elements(headDim);
   return {
     name: 'attention_backward_key_value',
     ...files(variant, 'backward_key_value'),
     bindings: {
-      qkv: input(type),
+      qkv: input(qkvElements(headDim, variant, halves)),
       documents: input('vec2<u32>'),
       d_o: input(type),
       lse: input('f32'),
       delta: input('f32'),
     },
     params: PARAMS,
-    constants: { ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 2 }), CAPPED: capped, SPLIT: split },
+    constants: {
+      ...attentionConstants(headDim, variant, { SCORES: 2, OUTS: 2 }),
+      CAPPED: capped,
+      HALVES: halves,
+      SPLIT: split,
+    },
   } as const;
 }
 
-export function attentionBackwardKeyValueKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
-  const base = backwardKeyValueDefinition(headDim, variant, capped, false);
+export function attentionBackwardKeyValueKernel(
+  headDim: number,
+  variant: AttentionVariant,
+  capped: boolean,
+  halves = false,
+) {
+  const base = backwardKeyValueDefinition(headDim, variant, capped, halves, false);
   return defineKernel({ ...base, bindings: { ...base.bindings, d_qkv: output(elements(headDim)) } });
 }
 
-export function attentionBackwardPartialsKernel(headDim: number, variant: AttentionVariant, capped: boolean) {
-  const base = backwardKeyValueDefinition(headDim, variant, capped, true);
+export function attentionBackwardPartialsKernel(
+  headDim: number,
+  variant: AttentionVariant,
+  capped: boolean,
+  halves = false,
+) {
+  const base = backwardKeyValueDefinition(headDim, variant, capped, halves, true);
   return defineKernel({
     ...base,
     bindings: { ...base.bindings, partials: output(elements(headDim)) },
@@ -202,7 +239,7 @@ export function attentionBackwardQuery(plan: PlanBuilder, options: AttentionBack
   const { heads, headDim } = shape;
   const { capacity } = plan;
   const variant = options.variant ?? choice(plan, 'backward_query', shape).variant;
-  plan.dispatch(attentionBackwardQueryKernel(headDim, variant, isCapped(shape)), {
+  plan.dispatch(attentionBackwardQueryKernel(headDim, variant, isCapped(shape), inHalves(qkv)), {
     bindings: { qkv, documents, o, d_o: dO, lse, delta, d_qkv: dQkv },
     params: params(shape, capacity),
     workgroups: (tokens) => [heads, Math.ceil(tokens / attentionRows(variant)), 1],
@@ -216,6 +253,7 @@ export function attentionBackwardKeyValue(plan: PlanBuilder, options: AttentionB
   const { heads, kvHeads, headDim } = shape;
   const { capacity, capabilities } = plan;
   const capped = isCapped(shape);
+  const halves = inHalves(qkv);
   const chosen = options.variant
     ? { variant: options.variant, parts: chooseAttentionParts(shape, capacity, options.variant, capabilities) }
     : choice(plan, 'backward_key_value', shape);
@@ -224,7 +262,7 @@ export function attentionBackwardKeyValue(plan: PlanBuilder, options: AttentionB
   const flopsPerToken = 4 * heads * headDim * capacity;
   const tiles = (tokens: number) => Math.ceil(tokens / attentionRows(variant));
   if (parts === null) {
-    plan.dispatch(attentionBackwardKeyValueKernel(headDim, variant, capped), {
+    plan.dispatch(attentionBackwardKeyValueKernel(headDim, variant, capped, halves), {
       bindings: { qkv, documents, d_o: dO, lse, delta, d_qkv: dQkv },
       params: params(shape, capacity),
       workgroups: (tokens) => [kvHeads, tiles(tokens), 1],
@@ -238,7 +276,7 @@ export function attentionBackwardKeyValue(plan: PlanBuilder, options: AttentionB
     return;
   }
   const partials = plan.tensor('partial d k, v', capacity * heads * parts * 2 * headDim * 4);
-  plan.dispatch(attentionBackwardPartialsKernel(headDim, variant, capped), {
+  plan.dispatch(attentionBackwardPartialsKernel(headDim, variant, capped, halves), {
     bindings: { qkv, documents, d_o: dO, lse, delta, partials },
     params: { ...params(shape, capacity), parts },
     workgroups: (tokens) => [heads, tiles(tokens), parts],

@@ -1,7 +1,8 @@
 import { doraBackwardReference, doraNormReference, doraReference } from './dora.reference.ts';
 import { doraBackward, doraForward, doraNorms } from './dora.ts';
 import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
-import { type Bench, F32, type KernelCase, withBench, worst } from './testing/harness.ts';
+import { inF16 } from './testing/float_table.ts';
+import { type Bench, F32, HALVES, type KernelCase, withBench, worst } from './testing/harness.ts';
 import { floatsTitle, randomGroup, type TestFloats } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 
@@ -20,6 +21,8 @@ interface Shape {
   readonly beside?: boolean;
   /** Each token has a factor of its own. */
   readonly strengths?: boolean;
+  /** In 16 bits: z, or forward z and y. */
+  readonly halves?: 'z' | 'z and y';
 }
 
 const title = ({
@@ -34,6 +37,7 @@ const title = ({
   residual,
   beside,
   strengths,
+  halves,
 }: Shape) =>
   [
     `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures} rank ${ranks.join('+')}`,
@@ -41,6 +45,7 @@ const title = ({
     ...Object.entries({ double: doubleQuant, bias, residual, beside, strengths }).flatMap(([name, on]) =>
       on ? [name] : [],
     ),
+    ...(halves ? [`${halves} halves`] : []),
   ].join(' ');
 
 /** An adapter's run: 3 words of something else, all A, all B, all magnitudes; norms behind 5 of something else. */
@@ -84,6 +89,8 @@ function outputsOf(
   };
 }
 
+const kept = ({ halves }: Shape, z: Float32Array<ArrayBuffer>) => (halves ? inF16(z) : z);
+
 function setUp(bench: Bench, shape: Shape, seed: number) {
   const random = new Random(seed);
   const { parameters, adapter, normCount } = randomAdapter(random, shape);
@@ -126,18 +133,21 @@ const normCase = (shape: Shape): KernelCase => ({
 
 const forwardCase = (shape: Shape): KernelCase => ({
   name: `dora_forward ${title(shape)}`,
-  shaderFiles: ['dora_forward.wgsl', 'common/dora.wgsl', 'common/indexing.wgsl'],
+  shaderFiles: [
+    ...['dora_forward.wgsl', 'common/dora.wgsl', 'common/indexing.wgsl', 'common/number.wgsl'],
+    ...(shape.halves ? ['common/halves.wgsl'] : []),
+  ],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { random, parameters, adapter, normCount, group, bias, width, rows } = setUp(bench, shape, seed);
       const norms = random.uniform(normCount, 0.5, 3);
-      const z = random.normal(shape.tokens * width);
+      const z = kept(shape, random.normal(shape.tokens * width));
       const residual = shape.residual ? random.normal(shape.tokens * width) : undefined;
       const beside = shape.beside ? random.normal(shape.tokens * width) : undefined;
       const outputs = outputsOf(shape, adapter.parts, parameters, norms);
       const lacksZ = (i: number) => beside !== undefined && !outputs.adapted[i % width];
       const bound = bench.input('lora', parameters);
-      const y = bench.output('y', rows.capacity * width);
+      const y = bench.output('y', rows.capacity * width, shape.halves === 'z and y');
       const strengths = random.uniform(shape.tokens, 0, 1).map((value, t) => (t < 2 ? t : value));
       doraForward(bench.plan, {
         group,
@@ -146,7 +156,7 @@ const forwardCase = (shape: Shape): KernelCase => ({
         z: bench.inputRows(
           'z',
           z.map((value, i) => (lacksZ(i) ? Number.NaN : value)),
-          rows,
+          { ...rows, halves: shape.halves !== undefined },
         ),
         y,
         residual: residual && bench.inputRows('residual', residual, rows),
@@ -159,18 +169,19 @@ const forwardCase = (shape: Shape): KernelCase => ({
       const products = scaled.map((value, i) => z[i] + factor(Math.floor(i / width)) * (value - z[i]));
       const added = (i: number) => (beside?.[i] ?? 0) + (bias?.[i % width] ?? 0) + (residual?.[i] ?? 0);
       const whole = products.map((value, i) => (lacksZ(i) ? 0 : value) + added(i));
-      return { error: await bench.error(y, whole), tolerance: F32 };
+      return { error: await bench.error(y, whole), tolerance: shape.halves === 'z and y' ? HALVES : F32 };
     }),
 });
 
 const backwardCase = (shape: Shape): KernelCase => ({
   name: `dora_backward ${title(shape)}`,
-  shaderFiles: ['dora_backward.wgsl', 'common/dora.wgsl'],
+  shaderFiles: ['dora_backward.wgsl', 'common/dora.wgsl', ...(shape.halves ? ['common/halves.wgsl'] : [])],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { random, parameters, adapter, normCount, group, width, rows } = setUp(bench, shape, seed);
       const norms = random.uniform(normCount, 0.5, 3);
-      const [z, dy] = [random.normal(shape.tokens * width), random.normal(shape.tokens * width)];
+      const [drawn, dy] = [random.normal(shape.tokens * width), random.normal(shape.tokens * width)];
+      const z = kept(shape, drawn);
       const old = random.normal(parameters.length);
       const gradients = bench.inout('gradients', old);
       const dz = bench.output('dz', rows.capacity * width);
@@ -179,7 +190,7 @@ const backwardCase = (shape: Shape): KernelCase => ({
         group,
         adapter: { ...adapter, parameters: bench.input('lora', parameters), gradients },
         norms: bench.input('norms', norms),
-        z: bench.inputRows('z', z, rows),
+        z: bench.inputRows('z', z, { ...rows, halves: shape.halves !== undefined }),
         dy: bench.inputRows('dy', dy, rows),
         dz,
         rest,
@@ -235,6 +246,10 @@ const BESIDE: Shape = {
   beside: true,
 };
 
+const HALVES_SHAPE: Shape = {
+  ...{ tokens: 7, capacity: 9, inFeatures: 64, outFeatures: [20, 8, 36], ranks: [4, 0, 5], bias: true, halves: 'z' },
+};
+
 export const cases: KernelCase[] = [
   ...[normCase, forwardCase, backwardCase].flatMap((make) => SHAPES.map(make)),
   normCase({
@@ -244,4 +259,8 @@ export const cases: KernelCase[] = [
   forwardCase({ tokens: 7, inFeatures: 64, outFeatures: [20, 9], ranks: [4, 0], bias: true, strengths: true }),
   forwardCase(BESIDE),
   backwardCase(BESIDE),
+  forwardCase({ ...HALVES_SHAPE, residual: true }),
+  forwardCase({ ...HALVES_SHAPE, beside: true, halves: 'z and y' }),
+  forwardCase({ ...HALVES_SHAPE, strengths: true, halves: 'z and y' }),
+  backwardCase({ ...HALVES_SHAPE, outFeatures: [20, 8, 38], beside: true }),
 ];

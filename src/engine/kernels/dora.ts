@@ -1,8 +1,8 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor, TensorView } from '../plan/tensor.ts';
+import { inHalves, type Tensor, type TensorView } from '../plan/tensor.ts';
 import type { FloatDtype } from '../weight_source.ts';
 import { floatsConstants } from './float_dtype.ts';
-import { type Binding, defineKernel, grid, inout, input, output, type ParamType } from './kernel.ts';
+import { type Binding, defineKernel, grid, inout, input, numbers, output, type ParamType } from './kernel.ts';
 import type { GroupAdapter, LinearGroup } from './matmul_nf4.ts';
 
 /** Outputs a workgroup of shaders/dora_norm.wgsl, and of shaders/dora_backward.wgsl. */
@@ -68,12 +68,19 @@ export function doraNorms(plan: PlanBuilder, { group, adapter, norms }: DoraOpti
 
 const FIELDS = ['begin', 'adapted', 'magnitude_at', 'norm_at', 'bias_at'] as const;
 
-/** What the shaders know of a group's linears. */
-function segmentParams({ group, adapter }: DoraOptions): {
+/**
+ * What the shaders know of a group's linears.
+ *
+ * @param elements of a number that a row's width is counted in
+ */
+function segmentParams(
+  { group, adapter }: DoraOptions,
+  elements: number,
+): {
   types: Record<string, ParamType>;
   values: Record<string, number>;
 } {
-  const values: Record<string, number> = { width: group.outFeatures };
+  const values: Record<string, number> = { width: group.outFeatures / elements };
   let begin = 0;
   for (const [s, { outFeatures, biasAt }] of group.linears.entries()) {
     const dora = adapter.parts[s]?.dora;
@@ -98,23 +105,27 @@ export interface DoraForwardOptions extends DoraOptions {
 
 /**
  * y [T, width] = factor · z (+ beside) (+ bias) (+ residual), the factor magnitude / norm, or with a strength between 1 and
- * that, f32. Relative error ≤ 1e-5 against float64.
+ * that, f32. Relative error ≤ 1e-5 against float64. In 16 bits z, or z and y.
  */
 export function doraForward(plan: PlanBuilder, options: DoraForwardOptions): void {
   const { group, adapter, norms, z, y, residual, beside, strength } = options;
   const bias = group.linears.some(({ biasAt }) => biasAt !== null);
-  const { types, values } = segmentParams(options);
+  const vectors = inHalves(z);
+  if (vectors && group.linears.some(({ outFeatures }) => outFeatures % 4 !== 0))
+    throw new Error('DoRA over linears that are no whole groups of four only in f32');
+  const { types, values } = segmentParams(options, vectors ? 4 : 1);
+  const type = numbers(vectors);
   const kernel = defineKernel({
     name: 'dora_forward',
     shader: 'dora_forward.wgsl',
     bindings: {
-      z: input('f32'),
+      z: input(numbers(vectors, vectors)),
       lora: input('f32'),
       norms: input('f32'),
-      y: output('f32'),
+      y: output(numbers(vectors, inHalves(y))),
       ...(bias ? { slab: input('u32') } : {}),
-      ...(residual ? { residual: input('f32') } : {}),
-      ...(beside ? { beside: input('f32') } : {}),
+      ...(residual ? { residual: input(type) } : {}),
+      ...(beside ? { beside: input(type) } : {}),
       ...(strength ? { strength: input('f32') } : {}),
     } as Record<string, Binding>,
     params: types,
@@ -124,6 +135,7 @@ export function doraForward(plan: PlanBuilder, options: DoraForwardOptions): voi
       RESIDUAL: residual !== undefined,
       BESIDE: beside !== undefined,
       STRENGTH: strength !== undefined,
+      VECTORS: vectors,
     },
   });
   const bindings: Record<string, Tensor | TensorView> = { z, lora: adapter.parameters, norms, y };
@@ -134,7 +146,7 @@ export function doraForward(plan: PlanBuilder, options: DoraForwardOptions): voi
   plan.dispatch(kernel, {
     bindings,
     params: values,
-    workgroups: (tokens) => grid(Math.ceil((tokens * group.outFeatures) / 64)),
+    workgroups: (tokens) => grid(Math.ceil((tokens * values.width) / 64)),
     flopsPerToken: 4 * group.outFeatures,
   });
 }
@@ -149,17 +161,18 @@ export interface DoraBackwardOptions extends DoraOptions {
 
 /**
  * dz [T, width] = magnitude / norm · dy (and rest = dz − dy), and the magnitudes' gradients += Σ_t dy·z / norm, the norm
- * taken as a constant, f32. Relative error ≤ 1e-5 against float64; the order of summation is fixed.
+ * taken as a constant, f32, or z in 16 bits. Relative error ≤ 1e-5 against float64; the order of summation is fixed.
  */
 export function doraBackward(plan: PlanBuilder, options: DoraBackwardOptions): void {
   const { group, adapter, norms, z, dy, dz, rest } = options;
-  const { types, values } = segmentParams(options);
+  const { types, values } = segmentParams(options, 1);
+  const halves = inHalves(z);
   const kernel = defineKernel({
     name: 'dora_backward',
     shader: 'dora_backward.wgsl',
     bindings: {
       dy: input('f32'),
-      z: input('f32'),
+      z: input(halves ? 'vec2<f16>' : 'f32'),
       lora: input('f32'),
       norms: input('f32'),
       dz: output('f32'),
@@ -167,7 +180,7 @@ export function doraBackward(plan: PlanBuilder, options: DoraBackwardOptions): v
       ...(rest ? { rest: output('f32') } : {}),
     } as Record<string, Binding>,
     params: types,
-    constants: { SEGMENTS: group.linears.length, REST: rest !== undefined },
+    constants: { SEGMENTS: group.linears.length, REST: rest !== undefined, HALVES: halves },
   });
   plan.dispatch(kernel, {
     bindings: { dy, z, lora: adapter.parameters, norms, dz, gradients: adapter.gradients, ...(rest && { rest }) },

@@ -1,7 +1,8 @@
 import { dropoutComplementReference, dropoutReference } from './dropout.reference.ts';
 import { dropout, dropoutExpand } from './dropout.ts';
 import { matmulTransposedReference } from './matmul_dense.reference.ts';
-import { EXACT, type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
+import { inF16 } from './testing/float_table.ts';
+import { EXACT, HALVES, type KernelCase, MATMUL, placeReference, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 interface Shape {
@@ -14,6 +15,8 @@ interface Shape {
   readonly more?: boolean;
   /** Columns before and after x, or du. */
   readonly margins?: readonly [number, number];
+  /** Of dropout alone: x and y are in 16 bits. */
+  readonly halves?: boolean;
 }
 
 const STATE = { seed: 123, step: 9, microBatch: 2 };
@@ -22,20 +25,25 @@ const title = ({ tokens, capacity = tokens, width, probability, rank, margins }:
   `${tokens} of ${capacity} × ${width}, p ${probability}, rank ${rank}${margins ? ' columns' : ''}`;
 
 const dropoutCase = (shape: Shape): KernelCase => ({
-  name: `dropout ${title(shape)}${shape.more ? ' complement' : ''}`,
-  shaderFiles: ['dropout.wgsl', 'common/philox.wgsl', 'common/indexing.wgsl'],
+  name: `dropout ${title(shape)}${shape.more ? ' complement' : ''}${shape.halves ? ' halves' : ''}`,
+  shaderFiles: [
+    ...['dropout.wgsl', 'common/philox.wgsl', 'common/indexing.wgsl'],
+    ...(shape.halves ? ['common/halves.wgsl'] : []),
+  ],
   run: (gpu, seed) =>
     withBench(gpu, { ...shape, step: STEP }, async (bench) => {
-      const { tokens, width, probability, capacity = tokens, margins: [before, after] = [0, 0], more } = shape;
-      const x = new Random(seed).normal(tokens * width);
+      const { tokens, width, probability, capacity = tokens, margins: [before, after] = [0, 0], more, halves } = shape;
+      const drawn = new Random(seed).normal(tokens * width);
+      const x = halves ? inF16(drawn) : drawn;
       const mask = { probability, module: 77, width };
-      const rows = { width, capacity, stride: before + width + after, at: before };
-      const y = bench.output('y', capacity * width);
+      const rows = { width, capacity, stride: before + width + after, at: before, halves };
+      const y = bench.output('y', capacity * width, halves);
       const columns = { tensor: bench.inputRows('x', x, rows), stride: rows.stride, at: before };
       dropout(bench.plan, { mask, x: columns, y, complement: more });
       await bench.run();
       const factors = (more ? dropoutComplementReference : dropoutReference)(STATE, mask, tokens);
       const expected = Float32Array.from(x, (value, i) => Math.fround(value * factors[i]));
+      if (halves) return { error: await bench.error(y, expected), tolerance: HALVES };
       // −0 where a negative number is dropped.
       const words = new Uint32Array(expected.buffer);
       return { error: await bench.wrongWords(y, words), tolerance: EXACT };
@@ -78,4 +86,8 @@ const SHAPES: readonly Shape[] = [
   { tokens: 7, width: 65, probability: 0.3, rank: 3, capacity: 9, margins: [1, 2], more: true },
 ];
 
-export const cases: KernelCase[] = [dropoutCase, expandCase].flatMap((make) => SHAPES.map(make));
+export const cases: KernelCase[] = [
+  ...[dropoutCase, expandCase].flatMap((make) => SHAPES.map(make)),
+  dropoutCase({ tokens: 7, width: 68, probability: 0.3, rank: 3, capacity: 9, margins: [4, 8], halves: true }),
+  dropoutCase({ tokens: 5, width: 36, probability: 0.2, rank: 3, more: true, halves: true }),
+];

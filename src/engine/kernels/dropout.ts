@@ -1,6 +1,6 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor, TensorView } from '../plan/tensor.ts';
-import { type Binding, defineKernel, grid, inout, input, output } from './kernel.ts';
+import { inHalves, type Tensor, type TensorView } from '../plan/tensor.ts';
+import { type Binding, defineKernel, grid, inout, input, numbers, output } from './kernel.ts';
 import type { Columns } from './matmul_reduce.ts';
 
 const MASK = {
@@ -41,14 +41,17 @@ const quads =
 /**
  * y [T, width] = dropout(x), by a generator that counts (Philox): step, micro-batch, module and element decide. The
  * complement is what that takes away: x − dropout(x). Exact: an element times one of two factors.
+ *
+ * @param halves x and y are in 16 bits
  */
-export const dropoutKernel = defineKernel({
-  name: 'dropout',
-  shader: 'dropout.wgsl',
-  bindings: { x: input('f32'), y: output('f32') },
-  params: { ...MASK, x_stride: 'u32', x_at: 'u32' },
-  constants: {},
-});
+export const dropoutKernel = (halves: boolean) =>
+  defineKernel({
+    name: 'dropout',
+    shader: 'dropout.wgsl',
+    bindings: { x: input(numbers(halves, halves)), y: output(numbers(halves, halves)) },
+    params: { ...MASK, x_stride: 'u32', x_at: 'u32' },
+    constants: { VECTORS: halves },
+  });
 
 export interface DropoutOptions {
   readonly mask: DropoutMask;
@@ -60,7 +63,10 @@ export interface DropoutOptions {
 
 export function dropout(plan: PlanBuilder, { mask, x, y, complement }: DropoutOptions): void {
   const factors = complement ? { kept_scale: 1 - 1 / (1 - mask.probability), dropped_scale: 1 } : {};
-  plan.dispatch(dropoutKernel, {
+  const halves = inHalves(y);
+  if (halves && [mask.width, x.stride, x.at].some((size) => size % 4 !== 0))
+    throw new Error(`dropout over rows of ${mask.width} of ${x.stride} only in f32`);
+  plan.dispatch(dropoutKernel(halves), {
     bindings: { x: x.tensor, y },
     params: { ...maskParams(mask), ...factors, x_stride: x.stride, x_at: x.at },
     workgroups: quads(mask),

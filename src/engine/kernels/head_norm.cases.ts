@@ -1,10 +1,12 @@
 import { headNormBackwardReference, headNormReference } from './head_norm.reference.ts';
 import { type HeadNormOptions, headNorm, headNormBackward } from './head_norm.ts';
-import { type Bench, F32, type KernelCase, placeReference, withBench, worst } from './testing/harness.ts';
+import { inF16 } from './testing/float_table.ts';
+import { type Bench, F32, HALVES, type KernelCase, placeReference, withBench, worst } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 const EPSILON = 1e-3;
-const common = ['common/indexing.wgsl', 'common/reduce.wgsl'];
+const common = ['common/indexing.wgsl', 'common/reduce.wgsl', 'common/head_norm.wgsl', 'common/number.wgsl'];
+const files = ({ halves }: Shape) => [...common, ...(halves ? ['common/halves.wgsl'] : [])];
 
 interface Shape {
   readonly tokens: number;
@@ -12,12 +14,14 @@ interface Shape {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly capacity?: number;
+  /** The heads, not their gradients, are in 16 bits. */
+  readonly halves?: boolean;
 }
 
-const title = ({ tokens, heads, kvHeads, headDim, capacity = tokens }: Shape) =>
-  `${tokens} of ${capacity}, ${heads}/${kvHeads} × ${headDim}`;
+const title = ({ tokens, heads, kvHeads, headDim, capacity = tokens, halves }: Shape) =>
+  `${tokens} of ${capacity}, ${heads}/${kvHeads} × ${headDim}${halves ? ' halves' : ''}`;
 
-function inputs({ tokens, heads, kvHeads, headDim, capacity = tokens }: Shape, seed: number) {
+function inputs({ tokens, heads, kvHeads, headDim, capacity = tokens, halves }: Shape, seed: number) {
   const random = new Random(seed);
   const stride = (heads + 2 * kvHeads) * headDim;
   const norms = random.normal(2 * headDim + 7);
@@ -27,12 +31,13 @@ function inputs({ tokens, heads, kvHeads, headDim, capacity = tokens }: Shape, s
     const weight = (at: number) => ({ tensor, at, width: headDim, epsilon: EPSILON });
     return { query: weight(3), key: weight(headDim + 7), heads, kvHeads };
   };
+  const qkv = random.normal(tokens * stride, 0.3);
   return {
     rows: { width: stride, capacity },
     // What lies in raw: the heads without the values.
-    rawRows: { width: (heads + kvHeads) * headDim, capacity },
+    rawRows: { width: (heads + kvHeads) * headDim, capacity, halves },
     rawOf: (qkv: Float32Array) => qkv.filter((_, i) => i % stride < (heads + kvHeads) * headDim),
-    qkv: random.normal(tokens * stride, 0.3),
+    qkv: halves ? inF16(qkv) : qkv,
     d: random.normal(tokens * stride),
     reference: { heads, kvHeads, query, key, epsilon: EPSILON },
     weights,
@@ -41,23 +46,24 @@ function inputs({ tokens, heads, kvHeads, headDim, capacity = tokens }: Shape, s
 
 const forwardCase = (shape: Shape): KernelCase => ({
   name: `head_norm ${title(shape)}`,
-  shaderFiles: ['head_norm.wgsl', ...common],
+  shaderFiles: ['head_norm.wgsl', ...files(shape)],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { rows, rawRows, rawOf, qkv, reference, weights } = inputs(shape, seed);
-      const tensor = bench.inoutRows('qkv', qkv, rows);
-      const raw = bench.output('raw', rawRows.capacity * rawRows.width);
+      const tensor = bench.inoutRows('qkv', qkv, { ...rows, halves: shape.halves });
+      const raw = bench.output('raw', rawRows.capacity * rawRows.width, shape.halves);
       headNorm(bench.plan, { qkv: tensor, raw, ...weights(bench) });
       await bench.run();
       const before = placeReference(Float64Array.from(rawOf(qkv)), rawRows);
       const normed = headNormReference(Float64Array.from(qkv), reference);
-      return { error: worst(await bench.error(tensor, normed), await bench.error(raw, before)), tolerance: F32 };
+      const error = worst(await bench.error(tensor, normed), await bench.error(raw, before));
+      return { error, tolerance: shape.halves ? HALVES : F32 };
     }),
 });
 
 const backwardCase = (shape: Shape): KernelCase => ({
   name: `head_norm_backward ${title(shape)}`,
-  shaderFiles: ['head_norm_backward.wgsl', ...common],
+  shaderFiles: ['head_norm_backward.wgsl', ...files(shape)],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { rows, rawRows, rawOf, qkv, d, reference, weights } = inputs(shape, seed);
@@ -76,6 +82,7 @@ const SHAPES: readonly Shape[] = [
   { tokens: 63, heads: 3, kvHeads: 1, headDim: 130 },
   { tokens: 65, heads: 2, kvHeads: 2, headDim: 16, capacity: 70 },
   { tokens: 5, heads: 4, kvHeads: 1, headDim: 256 },
+  { tokens: 7, heads: 4, kvHeads: 2, headDim: 20, capacity: 9, halves: true },
 ];
 
 export const cases: KernelCase[] = [...SHAPES.map(forwardCase), ...SHAPES.map(backwardCase)];

@@ -1,6 +1,6 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor } from '../plan/tensor.ts';
-import { defineKernel, grid, inout, input, output, type ParamType } from './kernel.ts';
+import { inHalves, type Tensor } from '../plan/tensor.ts';
+import { defineKernel, grid, inout, input, numbers, output, type ParamType } from './kernel.ts';
 import { NORM_GROUP, type NormWeight } from './rms_norm.ts';
 
 const PARAMS = {
@@ -16,23 +16,35 @@ const PARAMS = {
 /**
  * RMSNorm of each query and key head of qkv [T, (heads + 2·kvHeads)·headDim] in place, with one weight [headDim] for
  * queries and one for keys; the heads as they were in raw [T, (heads + kvHeads)·headDim]. Relative error ≤ 1e-5.
+ *
+ * @param halves qkv and raw are in 16 bits
  */
-export const headNormKernel = defineKernel({
-  name: 'head_norm',
-  shader: 'head_norm.wgsl',
-  bindings: { qkv: inout('f32'), weight: input('f32'), raw: output('f32') },
-  params: PARAMS,
-  constants: { GROUP: NORM_GROUP },
-});
+export const headNormKernel = (halves: boolean) =>
+  defineKernel({
+    name: 'head_norm',
+    shader: 'head_norm.wgsl',
+    bindings: {
+      qkv: inout(numbers(halves, halves)),
+      weight: input('f32'),
+      raw: output(numbers(halves, halves)),
+    },
+    params: PARAMS,
+    constants: { GROUP: NORM_GROUP, VECTORS: halves },
+  });
 
-/** d_qkv in place from the gradient of the normed heads to that of raw's, for frozen weights. Relative error ≤ 1e-5. */
-export const headNormBackwardKernel = defineKernel({
-  name: 'head_norm_backward',
-  shader: 'head_norm_backward.wgsl',
-  bindings: { raw: input('f32'), weight: input('f32'), d_qkv: inout('f32') },
-  params: PARAMS,
-  constants: { GROUP: NORM_GROUP },
-});
+/**
+ * d_qkv in place from the gradient of the normed heads to that of raw's, for frozen weights. Relative error ≤ 1e-5.
+ *
+ * @param halves raw is in 16 bits
+ */
+export const headNormBackwardKernel = (halves: boolean) =>
+  defineKernel({
+    name: 'head_norm_backward',
+    shader: 'head_norm_backward.wgsl',
+    bindings: { raw: input(numbers(halves, halves)), weight: input('f32'), d_qkv: inout(numbers(halves)) },
+    params: PARAMS,
+    constants: { GROUP: NORM_GROUP, VECTORS: halves },
+  });
 
 export interface HeadNormOptions {
   /** qkv, or its gradient. */
@@ -45,8 +57,9 @@ export interface HeadNormOptions {
   readonly key: NormWeight;
 }
 
-function dispatchOptions({ heads, kvHeads, query, key }: HeadNormOptions) {
-  const { width, epsilon } = query;
+function dispatchOptions({ raw, heads, kvHeads, query, key }: HeadNormOptions) {
+  const { epsilon } = query;
+  const width = inHalves(raw) ? query.width / 4 : query.width;
   return {
     params: {
       width,
@@ -63,7 +76,7 @@ function dispatchOptions({ heads, kvHeads, query, key }: HeadNormOptions) {
 
 export function headNorm(plan: PlanBuilder, options: HeadNormOptions): void {
   const { qkv, raw, query, heads, kvHeads } = options;
-  plan.dispatch(headNormKernel, {
+  plan.dispatch(headNormKernel(inHalves(raw)), {
     ...dispatchOptions(options),
     bindings: { qkv, weight: query.tensor, raw },
     flopsPerToken: 4 * query.width * (heads + kvHeads),
@@ -72,7 +85,7 @@ export function headNorm(plan: PlanBuilder, options: HeadNormOptions): void {
 
 export function headNormBackward(plan: PlanBuilder, options: HeadNormOptions): void {
   const { qkv, raw, query, heads, kvHeads } = options;
-  plan.dispatch(headNormBackwardKernel, {
+  plan.dispatch(headNormBackwardKernel(inHalves(raw)), {
     ...dispatchOptions(options),
     bindings: { raw, weight: query.tensor, d_qkv: qkv },
     flopsPerToken: 8 * query.width * (heads + kvHeads),

@@ -52,6 +52,19 @@ describe('packUniform', () => {
 });
 
 describe('kernelSource', () => {
+  test('reads and writes f32 as it is, 16 bits through words; only what is asked for', () => {
+    const whole = kernelSource(rmsNormKernel(false, true));
+    expect(whole).toContain('var<storage, read_write> y: array<vec4<f32>>;');
+    expect(whole).toContain('fn store_y(i: u32, value: vec4<f32>) { y[i] = value; }');
+    expect(whole).not.toMatch(/fn load_y|fn store_x|halves/);
+    const halves = kernelSource(rmsNormKernel(false, true, true));
+    expect(halves).toContain('var<storage, read_write> y: array<vec2<u32>>;');
+    expect(halves).toContain('fn store_y(i: u32, value: vec4<f32>) { y[i] = to_halves_4(value); }');
+    expect(halves).toContain('fn to_halves_4(');
+    expect(variantKey(rmsNormKernel(false, true, true))).not.toBe(variantKey(rmsNormKernel(false, true)));
+    expect(() => rmsNormKernel(false, false, true)).toThrow('groups of four');
+  });
+
   test('declares bindings, parameters and constants before the algorithm', () => {
     const source = kernelSource(rmsNormKernel(false, false));
     const declarations = source.slice(0, source.indexOf('@compute'));
@@ -63,7 +76,13 @@ describe('kernelSource', () => {
   });
 
   test('leaves no directive behind', () => {
-    const gradient = lowRankGradientKernel({ segments: 2, aligned: true, narrowVectors: true, split: true });
+    const gradient = lowRankGradientKernel({
+      segments: 2,
+      aligned: true,
+      narrowVectors: true,
+      split: true,
+      halves: false,
+    });
     for (const kernel of [rmsNormKernel(true, true), swigluKernel('gelu_tanh', true), gradient]) {
       expect(kernelSource(kernel)).not.toMatch(/^\s*#|\{[a-z]\}/m);
     }

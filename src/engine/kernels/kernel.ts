@@ -4,7 +4,14 @@
  */
 import { assembleShader } from './shader_sources.ts';
 
-export type ElementType = 'f32' | 'u32' | 'i32' | 'vec2<u32>' | 'vec4<f32>' | 'vec4<u32>' | 'atomic<u32>';
+/** Floats in 16 bits, packed in words (shaders/common/halves.wgsl): so many to an element. */
+const HALVES = { 'vec2<f16>': 'u32', 'vec4<f16>': 'vec2<u32>', 'vec8<f16>': 'vec4<u32>' } as const;
+type HalvesType = keyof typeof HALVES;
+export type ElementType = 'f32' | 'u32' | 'i32' | 'vec2<u32>' | 'vec4<f32>' | 'vec4<u32>' | 'atomic<u32>' | HalvesType;
+
+export const isHalves = (type: ElementType): type is HalvesType => type in HALVES;
+const storageType = (type: ElementType) => (isHalves(type) ? HALVES[type] : type);
+
 /** How a dispatch uses a binding: liveness in the plan follows from it. */
 export type Access = 'in' | 'out' | 'inout';
 
@@ -17,8 +24,16 @@ export const input = (type: ElementType): Binding => ({ access: 'in', type });
 export const output = (type: ElementType): Binding => ({ access: 'out', type });
 export const inout = (type: ElementType): Binding => ({ access: 'inout', type });
 
-/** What a kernel over Numbers (shaders/common/number.wgsl) binds: vectors where every row is whole groups of four. */
-export const numbers = (vectors: boolean): ElementType => (vectors ? 'vec4<f32>' : 'f32');
+/**
+ * What a kernel over Numbers (shaders/common/number.wgsl) binds: vectors where every row is whole groups of four.
+ *
+ * @param halves in 16 bits, of which only vectors can be written
+ */
+export function numbers(vectors: boolean, halves = false): ElementType {
+  if (!halves) return vectors ? 'vec4<f32>' : 'f32';
+  if (!vectors) throw new Error('floats in 16 bits come in groups of four');
+  return 'vec4<f16>';
+}
 
 /** A row of so many elements in Numbers; `also` are offsets that must be whole groups of four too. */
 export function inNumbers(elements: number, ...also: number[]): { count: number; vectors: boolean } {
@@ -187,6 +202,23 @@ function overPart(source: string, name: string): string {
 }
 
 /**
+ * `load_x(i)` and `store_x(i, value)` of each binding that the algorithm asks for by these names: numbers in f32, whether the
+ * binding holds them so or in 16 bits.
+ */
+function accessors(bindings: readonly (readonly [string, Binding])[], algorithm: string): string[] {
+  return bindings.flatMap(([name, { type }]) => {
+    const halves = isHalves(type);
+    const value = halves ? type.replace('f16', 'f32') : type;
+    const count = value[3];
+    const read = halves ? `from_halves_${count}(${name}[i])` : `${name}[i]`;
+    const written = halves ? `to_halves_${count}(value)` : 'value';
+    const load = `fn load_${name}(i: u32) -> ${value} { return ${read}; }`;
+    const store = `fn store_${name}(i: u32, value: ${value}) { ${name}[i] = ${written}; }`;
+    return [load, store].filter((_, i) => algorithm.includes(`${['load', 'store'][i]}_${name}(`));
+  });
+}
+
+/**
  * The complete WGSL of a kernel: generated declarations, then its file.
  *
  * @param inParts for dispatches over a part of the grid, whose uniform is in bind group 1
@@ -196,7 +228,7 @@ export function kernelSource(kernel: KernelDefinition, inParts = false): string 
   // Everything is read_write: activations share arena buffers, and WebGPU forbids one buffer to be both read-only and
   // writable within a dispatch.
   const storage = bindings.map(
-    ([name, { type }], i) => `@group(0) @binding(${i}) var<storage, read_write> ${name}: array<${type}>;`,
+    ([name, { type }], i) => `@group(0) @binding(${i}) var<storage, read_write> ${name}: array<${storageType(type)}>;`,
   );
   const hasParams = Object.keys(kernel.params).length > 0;
   const constants = Object.entries(kernel.constants).map(([name, value]) =>
@@ -212,14 +244,19 @@ export function kernelSource(kernel: KernelDefinition, inParts = false): string 
     ...storage,
     ...(hasParams ? [`@group(0) @binding(${bindings.length}) var<uniform> params: Params;`] : []),
     `@group(0) @binding(${bindings.length + 1}) var<uniform> step: Step;`,
+    ...(bindings.some(([, { type }]) => isHalves(type)) ? [assembleShader('common/halves.wgsl', {})] : []),
+    ...accessors(bindings, algorithm),
     inParts ? overPart(algorithm, kernel.name) : algorithm,
   ].join('\n');
 }
 
-/** A variant's identity: op and constants. Pinned by a run, shown in logs, the pipeline cache's key. */
+/** A variant's identity: op, bindings and constants. Pinned by a run, shown in logs, the pipeline cache's key. */
 export function variantKey(kernel: KernelDefinition): string {
   const constants = Object.entries(kernel.constants).map(([name, value]) => `${name}=${value}`);
-  return [kernel.name, kernel.shader, Object.keys(kernel.bindings).join(','), ...constants].join(' ');
+  const bindings = Object.entries(kernel.bindings).map(([name, { type }]) =>
+    isHalves(type) ? `${name}:${type}` : name,
+  );
+  return [kernel.name, kernel.shader, bindings.join(','), ...constants].join(' ');
 }
 
 /** Workgroups for `count` items in one dimension, folded into two where WebGPU's 65,535 would be passed. */

@@ -18,9 +18,9 @@ function lowRankBenches(size: BenchSize, tokens: number, outFeatures: number, in
     {
       name: `low_rank u ${title}`,
       ...narrow(inFeatures),
-      record(plan, buffers) {
+      record(plan, buffers, variant) {
         lowRankForward(plan, {
-          x: { tensor: buffers.floats('x', tokens * inFeatures), stride: inFeatures, at: 0 },
+          x: { tensor: buffers.activations('x', tokens * inFeatures, variant), stride: inFeatures, at: 0 },
           inFeatures,
           adapter: benchAdapter(buffers, inFeatures, outFeatures),
           u: buffers.floats('u', tokens * RANK),
@@ -45,9 +45,9 @@ function lowRankBenches(size: BenchSize, tokens: number, outFeatures: number, in
       tokens,
       flops: 2 * tokens * features * RANK,
       bytes: 4 * (tokens * (features + 2 * RANK) + 2 * features * RANK),
-      record(plan, buffers) {
+      record(plan, buffers, variant) {
         lowRankGradient(plan, {
-          x: { tensor: buffers.floats('x', tokens * inFeatures), stride: inFeatures, at: 0 },
+          x: { tensor: buffers.activations('x', tokens * inFeatures, variant), stride: inFeatures, at: 0 },
           inFeatures,
           dy: { tensor: buffers.floats('dy', tokens * outFeatures), stride: outFeatures, at: 0 },
           outFeatures: [outFeatures],

@@ -2,6 +2,7 @@ import { matmulGradientReference } from './low_rank.reference.ts';
 import { lowRankBackward, lowRankForward, lowRankGradient } from './low_rank.ts';
 import { matmulReference, matmulTransposedReference } from './matmul_dense.reference.ts';
 import type { GroupAdapter } from './matmul_nf4.ts';
+import { inF16 } from './testing/float_table.ts';
 import { type KernelCase, MATMUL, placeReference, withBench, worst } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
@@ -23,6 +24,8 @@ interface Shape {
   readonly adapterAt?: number;
   /** Vectors of tokens a workgroup of the narrow products; 1 unless given, as on a GPU with room for more workgroups. */
   readonly rows?: number;
+  /** The group's input is in 16 bits. */
+  readonly halves?: boolean;
 }
 
 /** Rank and s of the i-th linear's adapter. */
@@ -41,6 +44,7 @@ const title = ({
   adapterAt,
   rows,
   strengths,
+  halves,
 }: Shape) =>
   [
     ...(rows ? [`${rows} rows`] : []),
@@ -50,6 +54,7 @@ const title = ({
     ...(margins ? ['columns'] : []),
     ...(strengths ? ['strengths'] : []),
     ...(adapterAt ? [`adapter at ${adapterAt}`] : []),
+    ...(halves ? ['halves'] : []),
   ].join(' ');
 
 /** Offsets of an adapter's matrices in one run, and random values for the run. */
@@ -89,15 +94,17 @@ function* adaptedParts({ outFeatures }: Shape, parts: GroupAdapter['parts']) {
 
 const forwardCase = (shape: Shape): KernelCase => ({
   name: `low_rank ${title(shape)}`,
-  shaderFiles: ['low_rank.wgsl'],
+  shaderFiles: ['low_rank.wgsl', ...(shape.halves ? ['common/halves.wgsl'] : [])],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { tokens, inFeatures, capacity = tokens } = shape;
       const [before, after] = shape.margins ?? [0, 0];
       const random = new Random(seed);
       const { adapter, parameters } = randomAdapter(random, shape);
-      const x = random.normal(tokens * inFeatures);
-      const rows = { width: inFeatures, capacity, stride: before + inFeatures + after, at: before };
+      const drawn = random.normal(tokens * inFeatures);
+      const x = shape.halves ? inF16(drawn) : drawn;
+      const stride = before + inFeatures + after;
+      const rows = { width: inFeatures, capacity, stride, at: before, halves: shape.halves };
       const bound = bench.input('lora', parameters);
       const u = bench.output('u', capacity * adapter.columns);
       const strengths = random.uniform(tokens, 0, 1).map((value, t) => (t === 0 ? 0 : value));
@@ -157,7 +164,11 @@ const backwardCase = (shape: Shape): KernelCase => ({
 
 const gradientCase = (shape: Shape): KernelCase => ({
   name: `low_rank_gradient ${title(shape)}`,
-  shaderFiles: ['low_rank_gradient.wgsl', ...(shape.splits ? ['low_rank_gradient_sum.wgsl'] : [])],
+  shaderFiles: [
+    'low_rank_gradient.wgsl',
+    ...(shape.splits ? ['low_rank_gradient_sum.wgsl'] : []),
+    ...(shape.halves ? ['common/halves.wgsl'] : []),
+  ],
   run: (gpu, seed) =>
     withBench(gpu, shape, async (bench) => {
       const { tokens, inFeatures, outFeatures, splits, capacity = tokens } = shape;
@@ -165,18 +176,19 @@ const gradientCase = (shape: Shape): KernelCase => ({
       const random = new Random(seed);
       const { adapter, parameters: old } = randomAdapter(random, shape);
       const width = outFeatures.reduce((a, b) => a + b, 0);
-      const [x, dy] = [inFeatures, width].map((n) => random.normal(tokens * n));
+      const [drawn, dy] = [inFeatures, width].map((n) => random.normal(tokens * n));
+      const x = shape.halves ? inF16(drawn) : drawn;
       const [u, du] = [1, 5].map((deviation) => random.normal(tokens * adapter.columns, deviation));
       const place = (w: number) => ({ width: w, capacity, stride: before + w + after, at: before });
-      const columns = (name: string, data: Float32Array, w: number) => ({
-        tensor: bench.inputRows(name, data, place(w)),
+      const columns = (name: string, data: Float32Array, w: number, halves = false) => ({
+        tensor: bench.inputRows(name, data, { ...place(w), halves }),
         stride: place(w).stride,
         at: before,
       });
       const gradients = bench.inout('gradients', old);
       const narrow = { width: adapter.columns, capacity };
       lowRankGradient(bench.plan, {
-        x: columns('x', x, inFeatures),
+        x: columns('x', x, inFeatures, shape.halves),
         inFeatures,
         dy: columns('dy', dy, width),
         outFeatures,
@@ -222,6 +234,11 @@ const ROWS: readonly Shape[] = [
   { rows: 16, tokens: 70, inFeatures: 65, outFeatures: [33, 9], rank: [3, 17] },
 ];
 
+const STORED: readonly Shape[] = [
+  { tokens: 9, inFeatures: 68, outFeatures: [36, 8], rank: [5, 3], capacity: 11, margins: [4, 8], halves: true },
+  { tokens: 65, inFeatures: 132, outFeatures: [64, 20], rank: 8, adapterAt: 4, splits: 2, halves: true },
+];
+
 export const cases: KernelCase[] = [
   ...[...SHAPES, ...ROWS].map(forwardCase),
   forwardCase({ tokens: 20, inFeatures: 68, outFeatures: [33, 9], rank: [3, 5], capacity: 22, strengths: true }),
@@ -230,4 +247,5 @@ export const cases: KernelCase[] = [
   // Parts without a token.
   gradientCase({ tokens: 60, inFeatures: 64, outFeatures: [68], rank: 8, capacity: 130, splits: 4 }),
   ...SHAPES.map(gradientCase),
+  ...STORED.flatMap((shape) => [forwardCase(shape), gradientCase(shape)]),
 ];

@@ -1,6 +1,6 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor, TensorView } from '../plan/tensor.ts';
-import { type Binding, defineKernel, grid, inout, input, output, type ParamType } from './kernel.ts';
+import { inHalves, type Tensor, type TensorView } from '../plan/tensor.ts';
+import { type Binding, defineKernel, grid, inout, input, numbers, output, type ParamType } from './kernel.ts';
 import type { GroupAdapter } from './matmul_nf4.ts';
 import type { Columns } from './matmul_reduce.ts';
 
@@ -16,7 +16,7 @@ const numbered = (values: Readonly<Record<string, number>>, s: number) =>
   Object.entries(values).map(([field, value]) => [`${field}_${s}`, value]);
 
 const wholeGroups = (sizes: readonly number[]) => sizes.every((size) => size % 4 === 0);
-const vectorInput = (vectors: boolean) => input(vectors ? 'vec4<f32>' : 'f32');
+const vectorInput = (vectors: boolean, halves = false) => input(numbers(vectors, halves));
 
 interface LowRankVariant {
   readonly segments: number;
@@ -27,6 +27,8 @@ interface LowRankVariant {
   /** Vectors of tokens a workgroup: 1 or 2 on a GPU (no measured shape wants 4), 16 where a CPU plays it. */
   readonly rows: number;
   readonly strength: boolean;
+  /** x is in 16 bits. */
+  readonly halves: boolean;
 }
 
 /** Vectors of the depth that an invocation of shaders/low_rank.wgsl reads before it multiplies them. */
@@ -46,12 +48,12 @@ function chooseRows({ capabilities, capacity }: PlanBuilder, tiles: number): num
  * u [T, columns] = s · x·Mᵀ for each segment's columns, f32: LoRA's s · A·x, M = A [rank, depth], or strength · s · A·x with
  * a factor of each token's own; transposed the gradient s · dy·B, from B [depth, rank]. Relative error ≤ 2e-5 against float64.
  */
-export function lowRankKernel({ segments, transposed, aligned, loraVectors, rows, strength }: LowRankVariant) {
+export function lowRankKernel({ segments, transposed, aligned, loraVectors, rows, strength, halves }: LowRankVariant) {
   return defineKernel({
     name: transposed ? 'low_rank_dx' : 'low_rank',
     shader: 'low_rank.wgsl',
     bindings: {
-      x: vectorInput(aligned),
+      x: vectorInput(aligned, halves),
       lora: vectorInput(loraVectors),
       u: output('f32'),
       ...(strength ? { strength: input('f32') } : {}),
@@ -113,6 +115,7 @@ function lowRank(plan: PlanBuilder, options: LowRankOptions): void {
     loraVectors,
     rows,
     strength: strength !== undefined,
+    halves: inHalves(x.tensor),
   };
   plan.dispatch(lowRankKernel(variant), {
     bindings: { x: x.tensor, lora, u, ...(strength && { strength }) },
@@ -224,18 +227,20 @@ interface LowRankGradientVariant {
   /** Whether the ranks' columns of u and du lie in whole groups of four. */
   readonly narrowVectors: boolean;
   readonly split: boolean;
+  /** The group's input is in 16 bits. */
+  readonly halves: boolean;
 }
 
 /**
  * dA [columns, in] += duᵀ·x and each dB [out, rank] += dyᵀ·u, u with its factor s, f32, in one dispatch (Hu et al. 2021, differentiated).
  * Relative error ≤ 2e-5 against float64; the order of summation is fixed.
  */
-export function lowRankGradientKernel({ segments, aligned, narrowVectors, split }: LowRankGradientVariant) {
+export function lowRankGradientKernel({ segments, aligned, narrowVectors, split, halves }: LowRankGradientVariant) {
   return defineKernel({
     name: 'low_rank_gradient',
     shader: 'low_rank_gradient.wgsl',
     bindings: {
-      wide_0: vectorInput(aligned),
+      wide_0: vectorInput(aligned, halves),
       narrow_0: vectorInput(narrowVectors),
       wide_1: vectorInput(aligned),
       narrow_1: vectorInput(narrowVectors),
@@ -338,7 +343,8 @@ export function lowRankGradient(plan: PlanBuilder, options: LowRankGradientOptio
   ]);
   const split = splits > 1;
   const partials = split ? plan.tensor('partial gradients', splits * count * 4) : null;
-  plan.dispatch(lowRankGradientKernel({ segments: parts.length, aligned, narrowVectors, split }), {
+  const halves = inHalves(x.tensor);
+  plan.dispatch(lowRankGradientKernel({ segments: parts.length, aligned, narrowVectors, split, halves }), {
     bindings: {
       wide_0: x.tensor,
       narrow_0: du,

@@ -16,7 +16,7 @@ import {
   type Tile,
   tileBytes,
 } from './matmul_tile.ts';
-import { randomRows } from './testing/float_table.ts';
+import { inF16, randomRows } from './testing/float_table.ts';
 import { F16, type KernelCase, MATMUL, placeReference, TINY, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
@@ -34,6 +34,8 @@ interface Shape {
   /** Columns around x and y in their rows: before and after. */
   readonly margins?: readonly [number, number];
   readonly rows?: { readonly first: number; readonly count: number };
+  /** x is in 16 bits. */
+  readonly halves?: boolean;
 }
 
 const denseCase = (shape: Shape): KernelCase => {
@@ -46,14 +48,17 @@ const denseCase = (shape: Shape): KernelCase => {
     splits > 1 ? `split ${splits}` : '',
     shape.margins ? 'columns' : '',
     rows ? `rows ${rows.first} + ${rows.count}` : '',
+    shape.halves ? 'halves' : '',
   ].filter(Boolean);
   return {
     name: ['matmul_dense', tileName(tile), dtype, `${tokens} of ${capacity} × ${depth} → ${width}`, ...notes].join(' '),
     shaderFiles: [
       'matmul_dense.wgsl',
+      'common/matmul_left.wgsl',
       dtype === 'I8' ? 'common/signed_bytes.wgsl' : 'common/float_dtypes.wgsl',
       ...(isMatrix(tile) ? ['common/matmul_matrix_tile.wgsl', 'common/matrices.wgsl'] : ['common/matmul_tile.wgsl']),
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
+      ...(shape.halves ? ['common/halves.wgsl'] : []),
     ],
     workgroupBytes: tileBytes(tile, !transposed),
     matrices: isMatrix(tile),
@@ -63,10 +68,12 @@ const denseCase = (shape: Shape): KernelCase => {
         // A chunk's x and y hold its own rows only.
         const held = rows?.count ?? capacity;
         const used = rows ? Math.min(rows.count, tokens - rows.first) : tokens;
-        const x = random.normal(used * depth, unit);
+        const drawn = random.normal(used * depth, unit);
+        const x = shape.halves ? inF16(drawn) : drawn;
         const old = random.normal(used * width, unit);
         const weight = randomRows(random, dtype, depth * width);
-        const xRows = { width: depth, capacity: held, stride: before + depth + after, at: before };
+        const stride = before + depth + after;
+        const xRows = { width: depth, capacity: held, stride, at: before, halves: shape.halves };
         const yRows = { width, capacity: held, stride: before + width + after, at: before };
         const y = accumulate ? bench.inoutRows('y', old, yRows) : bench.output('y', held * yRows.stride);
         matmulDense(bench.plan, {
@@ -184,5 +191,10 @@ export const cases: KernelCase[] = (
       splits: 3,
       accumulate: true,
     },
+    // In 16 bits.
+    { tile: SOFTWARE, dtype: 'BF16', tokens: 33, depth: 68, width: 36, capacity: 40, margins: [4, 8], halves: true },
+    { tile: SMALL, dtype: 'I8', tokens: 65, depth: 72, width: 20, rows: { first: 40, count: 20 }, halves: true },
+    { tile: MATRIX_LARGE, dtype: 'BF16', tokens: 130, depth: 104, width: 136, capacity: 132, halves: true },
+    { tile: MATRIX_MEDIUM, dtype: 'I8', tokens: 65, depth: 328, width: 200, splits: 2, halves: true },
   ] satisfies Shape[]
 ).map(denseCase);

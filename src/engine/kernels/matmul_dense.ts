@@ -1,10 +1,17 @@
 import type { Capabilities } from '../device/capabilities.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor, TensorView } from '../plan/tensor.ts';
+import { inHalves, type Tensor, type TensorView } from '../plan/tensor.ts';
 import { type TableDtype, type TableFormat, tableConstants } from './float_dtype.ts';
-import { defineKernel, type ElementType, inout, input, output } from './kernel.ts';
+import { defineKernel, type ElementType, inout, input, numbers, output } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
+import {
+  leftOperand,
+  type MatmulShape,
+  splitDepth,
+  type Tile,
+  tileConstants,
+  tileRequirements,
+} from './matmul_tile.ts';
 
 /** Weights that a matrix tile reads at a time. */
 const RUN = 8;
@@ -16,6 +23,8 @@ export interface MatmulDenseVariant {
   readonly accumulate: boolean;
   readonly aligned: boolean;
   readonly splitK: boolean;
+  /** x is in 16 bits. */
+  readonly xHalves: boolean;
 }
 
 /**
@@ -23,7 +32,8 @@ export interface MatmulDenseVariant {
  * 8 bits (int8_quantize.ts), sums in f32. Relative error ≤ 2e-5 against float64.
  */
 export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilities) {
-  const floats = v.aligned ? 'vec4<f32>' : 'f32';
+  const floats = numbers(v.aligned);
+  const left = leftOperand(v.tile, v.aligned, v.xHalves);
   // Four weights.
   const vectors: ElementType = v.dtype === 'I8' ? 'u32' : v.dtype === 'F32' ? 'vec4<u32>' : 'vec2<u32>';
   return defineKernel({
@@ -31,7 +41,7 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
     shader: 'matmul_dense.wgsl',
     requires: tileRequirements(v.tile),
     bindings: {
-      x: input(floats),
+      x: input(left.type),
       weight: input(v.aligned ? vectors : 'u32'),
       y: v.accumulate ? inout(floats) : output(floats),
     },
@@ -55,6 +65,7 @@ export function matmulDenseKernel(v: MatmulDenseVariant, capabilities: Capabilit
       TRANSPOSED: v.transposed,
       B_ALONG_K: !v.transposed,
       ALIGNED: v.aligned,
+      ...left.constants,
       ACCUMULATE: v.accumulate,
       SPLIT_K: v.splitK,
       LOW_RANK: false,
@@ -81,7 +92,8 @@ export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): voi
   const rows = options.rows ?? { first: 0, count: plan.capacity };
   const op = transposed ? 'matmul_dense_dx' : 'matmul_dense';
   const aligned = [x.stride, x.at, y.stride, y.at, depth, width].every((size) => size % 4 === 0);
-  const precision = aligned && depth % RUN === 0 && width % RUN === 0 ? plan.precision : 'f32';
+  const wholeRuns = [depth, width, ...(inHalves(x.tensor) ? [x.stride, x.at] : [])].every((size) => size % RUN === 0);
+  const precision = aligned && wholeRuns ? plan.precision : 'f32';
   const shape = options.shape ?? plan.matmulShape({ op, rows: rows.count, widths: [width], depth, precision });
   const { tile, splits } = shape;
   const split = splits > 1;
@@ -93,6 +105,7 @@ export function matmulDense(plan: PlanBuilder, options: MatmulDenseOptions): voi
       accumulate: accumulate && !split,
       aligned,
       splitK: split,
+      xHalves: inHalves(x.tensor),
     },
     plan.capabilities,
   );

@@ -70,9 +70,11 @@ function bench(
     // Half a byte a code, a byte a block of 64, four a block of those.
     bytes: 4 * tokens * (depth + width) + weights * (floats ? 2 : 0.5 + 1 / BLOCK + 4 / (BLOCK * NESTED_BLOCK)),
     record(plan, buffers, variant) {
-      const y: Tensor = buffers.floats('y', tokens * width);
+      // Gradients are in f32.
+      const own = transposed ? {} : variant;
+      const y: Tensor = buffers.activations('y', tokens * width, own);
       matmulNf4(plan, {
-        x: { tensor: buffers.floats('x', tokens * depth), stride: depth, at: 0 },
+        x: { tensor: buffers.activations('x', tokens * depth, own), stride: depth, at: 0 },
         y: { tensor: y, stride: width, at: 0 },
         group: group(buffers, outFeatures, inFeatures),
         transposed,

@@ -16,7 +16,8 @@ import {
   type Tile,
   tileBytes,
 } from './matmul_tile.ts';
-import { F16, type KernelCase, MATMUL, placeReference, TINY, withBench } from './testing/harness.ts';
+import { inF16 } from './testing/float_table.ts';
+import { F16, HALVES, type KernelCase, MATMUL, placeReference, TINY, withBench } from './testing/harness.ts';
 import { floatsTitle, randomGroup, type TestFloats } from './testing/quantized.ts';
 import { Random } from './testing/random.ts';
 import { tileName } from './testing/tile_name.ts';
@@ -39,6 +40,8 @@ interface Shape {
   readonly splits?: number;
   /** Columns around x and y in their rows: before and after. */
   readonly margins?: readonly [number, number];
+  /** In 16 bits: x, or x and y. */
+  readonly halves?: 'x' | 'x and y';
 }
 
 /** An adapter's parameters in one run, and the matrix [columns, width] that multiplies u. */
@@ -82,16 +85,19 @@ const nf4Case = (shape: Shape): KernelCase => {
     shape.residual ? 'residual' : '',
     splits > 1 ? `split ${splits}` : '',
     shape.margins ? 'columns' : '',
+    shape.halves ? `${shape.halves} halves` : '',
   ].filter(Boolean);
   const sizes = `${tokens} of ${capacity}, ${outFeatures.join('+')}×${inFeatures}`;
   return {
     name: ['matmul_nf4', tileName(tile), sizes, ...notes].join(' '),
     shaderFiles: [
       'matmul_nf4.wgsl',
+      'common/matmul_left.wgsl',
       'common/nf4.wgsl',
       ...(shape.floats ? ['common/float_dtypes.wgsl'] : []),
       ...(isMatrix(tile) ? ['common/matmul_matrix_tile.wgsl', 'common/matrices.wgsl'] : ['common/matmul_tile.wgsl']),
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
+      ...(shape.halves ? ['common/halves.wgsl'] : []),
     ],
     workgroupBytes: tileBytes(tile, !transposed) + (doubleQuant ? 272 : 16) * 4,
     matrices: isMatrix(tile),
@@ -107,13 +113,15 @@ const nf4Case = (shape: Shape): KernelCase => {
         });
         const depth = transposed ? group.outFeatures : inFeatures;
         const width = transposed ? inFeatures : group.outFeatures;
-        const x = random.normal(tokens * depth, unit);
+        const drawn = random.normal(tokens * depth, unit);
+        const x = shape.halves ? inF16(drawn) : drawn;
         const residual = shape.residual ? random.normal(tokens * width, 10) : undefined;
         const lora = shape.lora ? randomAdapter(random, shape, shape.lora) : undefined;
         const u = lora && random.normal(tokens * lora.adapter.columns, 5 * unit);
-        const xRows = { width: depth, capacity, stride: before + depth + after, at: before };
+        const stride = before + depth + after;
+        const xRows = { width: depth, capacity, stride, at: before, halves: shape.halves !== undefined };
         const yRows = { width, capacity, stride: before + width + after, at: before };
-        const y = bench.output('y', capacity * yRows.stride);
+        const y = bench.output('y', capacity * yRows.stride, shape.halves === 'x and y');
         const parameters = lora && bench.input('lora', lora.parameters);
         matmulNf4(bench.plan, {
           x: { tensor: bench.inputRows('x', x, xRows), stride: xRows.stride, at: before },
@@ -152,7 +160,7 @@ const nf4Case = (shape: Shape): KernelCase => {
         });
         return {
           error: await bench.error(y, placeReference(reference, yRows)),
-          tolerance: isMatrix(tile) ? F16 : MATMUL,
+          tolerance: Math.max(isMatrix(tile) ? F16 : MATMUL, shape.halves === 'x and y' ? HALVES : 0),
         };
       }),
   };
@@ -418,5 +426,14 @@ export const cases: KernelCase[] = (
       transposed: true,
     },
     { tile: MATRIX_SMALL, tokens: 100, inFeatures: 288, outFeatures: [80], transposed: true, lora: 8, splits: 2 },
+    // In 16 bits.
+    { tile: SOFTWARE, tokens: 9, inFeatures: 68, outFeatures: [36, 8], capacity: 10, margins: [4, 8], halves: 'x' },
+    { tile: SOFTWARE, tokens: 65, inFeatures: 36, outFeatures: [72, 20], lora: 3, bias: true, halves: 'x and y' },
+    { tile: SMALL, tokens: 33, inFeatures: 44, outFeatures: [68], lora: 8, residual: true, halves: 'x' },
+    { tile: SOFTWARE, tokens: 13, inFeatures: 132, outFeatures: [36], bias: true, splits: 2, halves: 'x and y' },
+    { tile: MATRIX_LARGE, tokens: 130, inFeatures: 96, outFeatures: [136, 24], lora: 16, halves: 'x and y' },
+    { tile: MATRIX_MEDIUM, tokens: 70, inFeatures: 352, outFeatures: [76], residual: true, halves: 'x' },
+    { tile: MATRIX_TALL, tokens: 270, inFeatures: 96, outFeatures: [136], margins: [8, 8], halves: 'x and y' },
+    { tile: MATRIX_SMALL, tokens: 9, inFeatures: 288, outFeatures: [40], bias: true, splits: 2, halves: 'x and y' },
   ] satisfies Shape[]
 ).map(nf4Case);

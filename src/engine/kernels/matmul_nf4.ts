@@ -1,11 +1,19 @@
 import type { Capabilities } from '../device/capabilities.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor, TensorView } from '../plan/tensor.ts';
+import { inHalves, type Tensor, type TensorView } from '../plan/tensor.ts';
 import type { FloatDtype } from '../weight_source.ts';
 import { elementsARead, floatsConstants } from './float_dtype.ts';
-import { type Binding, defineKernel, input, output, type ParamType } from './kernel.ts';
+import { type Binding, defineKernel, input, numbers, output, type ParamType } from './kernel.ts';
 import { type Columns, matmulReduce } from './matmul_reduce.ts';
-import { isMatrix, type MatmulShape, splitDepth, type Tile, tileConstants, tileRequirements } from './matmul_tile.ts';
+import {
+  isMatrix,
+  leftOperand,
+  type MatmulShape,
+  splitDepth,
+  type Tile,
+  tileConstants,
+  tileRequirements,
+} from './matmul_tile.ts';
 
 /** A linear inside a layer's slab, in 4 bits or not: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
@@ -72,6 +80,9 @@ export interface MatmulNf4Variant {
   readonly loraVectors: boolean;
   readonly bias: boolean;
   readonly residual: boolean;
+  /** What is in 16 bits: x, y. */
+  readonly xHalves: boolean;
+  readonly yHalves: boolean;
 }
 
 /** Weights in 4 bits that are read at a time: a row is whole runs, and a block of 64 is two. */
@@ -101,12 +112,13 @@ type SegmentValues = Record<(typeof SEGMENT_FIELDS)[number], number>;
  */
 export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities) {
   const run = runOf(v.floats);
-  const floats = v.aligned ? 'vec4<f32>' : 'f32';
-  const lowRank = v.loraVectors ? 'vec4<f32>' : 'f32';
+  const left = leftOperand(v.tile, v.aligned, v.xHalves);
+  const floats = numbers(v.aligned);
+  const lowRank = numbers(v.loraVectors);
   const bindings: Record<string, Binding> = {
-    x: input(floats),
+    x: input(left.type),
     slab: input(isMatrix(v.tile) ? 'vec4<u32>' : 'u32'),
-    y: output(floats),
+    y: output(numbers(v.aligned, v.yHalves)),
     ...(v.lora ? { u: input(lowRank), lora: input(lowRank) } : {}),
     ...(v.residual ? { residual: input(floats) } : {}),
   };
@@ -138,6 +150,7 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
       TRANSPOSED: v.transposed,
       B_ALONG_K: !v.transposed,
       ALIGNED: v.aligned,
+      ...left.constants,
       SPLIT_K: v.splitK,
       LORA: v.lora,
       LOW_RANK: v.lora,
@@ -180,8 +193,9 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
   );
   const wholeRuns =
     (transposed ? width : depth) % CODE_RUN === 0 && group.linears.every(({ codesAt }) => codesAt % 4 === 0);
+  const wholeEights = !inHalves(x.tensor) || (x.stride % 8 === 0 && x.at % 8 === 0);
   // Eight weights in f32 are no single read.
-  const precision = aligned && wholeRuns && group.floats !== 'F32' ? plan.precision : 'f32';
+  const precision = aligned && wholeRuns && wholeEights && group.floats !== 'F32' ? plan.precision : 'f32';
   const shape = options.shape ?? plan.matmulShape({ op, rows: plan.capacity, widths, depth, precision });
   const { tile, splits } = shape;
   const split = splits > 1;
@@ -200,6 +214,8 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
       loraVectors: aligned && lora !== undefined && inVectors(lora.adapter),
       bias: bias && !split,
       residual: residual !== undefined && !split,
+      xHalves: inHalves(x.tensor),
+      yHalves: inHalves(y.tensor) && !split,
     },
     plan.capabilities,
   );

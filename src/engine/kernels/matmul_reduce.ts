@@ -1,6 +1,6 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor, TensorView } from '../plan/tensor.ts';
-import { type Binding, defineKernel, grid, inout, input, output } from './kernel.ts';
+import { inHalves, type Tensor, type TensorView } from '../plan/tensor.ts';
+import { type Binding, defineKernel, grid, inout, input, numbers, output } from './kernel.ts';
 
 /** A matrix inside a row-major tensor: `at` columns in, `stride` elements from row to row. */
 export interface Columns {
@@ -30,15 +30,15 @@ export interface MatmulReduceOptions {
   readonly aligned: boolean;
 }
 
-/** y = Σ partial sums of a matmul with split depth (+ bias) (+ residual) (+ y), f32. Relative error ≤ 1e-6. */
+/** y = Σ partial sums of a matmul with split depth (+ bias) (+ residual) (+ y), f32, y perhaps in 16 bits. Relative error ≤ 1e-6. */
 export function matmulReduce(plan: PlanBuilder, options: MatmulReduceOptions): void {
   const { partials, splits, y, width, rows, bias, residual, accumulate = false, aligned } = options;
-  const type = aligned ? 'vec4<f32>' : 'f32';
+  const type = numbers(aligned);
   const wide = aligned ? 4 : 1;
   const segments = bias?.segments ?? [];
   const bindings: Record<string, Binding> = {
     partials: input(type),
-    y: accumulate ? inout(type) : output(type),
+    y: accumulate ? inout(type) : output(numbers(aligned, inHalves(y.tensor))),
     ...(residual ? { residual: input(type) } : {}),
     ...(bias ? { slab: input('u32') } : {}),
   };

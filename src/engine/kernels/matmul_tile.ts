@@ -3,6 +3,7 @@
  * gets.
  */
 import type { Capabilities } from '../device/capabilities.ts';
+import { numbers } from './kernel.ts';
 
 interface TileSize {
   /** Rows and columns of outputs a workgroup, and the depth of one step. */
@@ -143,6 +144,15 @@ export function tileConstants(tile: Tile, { software }: Capabilities, run: numbe
     STAGES: Math.ceil(blocks / tileThreads(tile)),
     STORE_LOOP: software,
   };
+}
+
+/** How a kernel over this tile binds its left operand, in 16 bits or not (shaders/common/matmul_left.wgsl). */
+export function leftOperand(tile: Tile, aligned: boolean, halves: boolean) {
+  const eights = halves && isMatrix(tile) && !tile.WIDE;
+  return {
+    type: eights ? 'vec8<f16>' : numbers(aligned, halves),
+    constants: { A_HALVES: halves, A_EIGHTS: eights },
+  } as const;
 }
 
 /** How a matmul is cut: a tile, and parts of the depth that workgroups of their own sum (1: none). */

@@ -61,9 +61,16 @@ describe.each(tiles)('%s', (_, tile) => {
               splitK,
               lora,
               loraVectors: lora,
+              xHalves: false,
+              yHalves: false,
             };
             const end = !transposed && !splitK;
             await compiles(matmulNf4Kernel({ ...plain, bias: end, residual: end }, capabilities));
+            // Gradients are in f32.
+            if (!transposed) {
+              const stored = { xHalves: true, yHalves: end || lora };
+              await compiles(matmulNf4Kernel({ ...plain, ...stored, bias: end, residual: false }, capabilities));
+            }
             const floats = lora ? 'BF16' : 'F16';
             await compiles(matmulNf4Kernel({ ...plain, floats, bias: end, residual: end }, capabilities));
           }
@@ -73,17 +80,23 @@ describe.each(tiles)('%s', (_, tile) => {
     for (const transposed of both)
       for (const dtype of ['F32', 'F16', 'BF16'] as const) {
         const plain = { tile, dtype, transposed, accumulate: transposed, aligned: true, splitK: false };
-        await compiles(matmulDenseKernel(plain, capabilities));
+        await compiles(matmulDenseKernel({ ...plain, xHalves: false }, capabilities));
+        if (!transposed) await compiles(matmulDenseKernel({ ...plain, xHalves: true }, capabilities));
       }
   });
 });
 
 test.each([16, 64, 80, 128])('attention over heads of %i', async (headDim) => {
   for (const capped of both) {
-    await compiles(attentionForwardKernel(headDim, ATTENTION_MATRIX, capped));
-    await compiles(attentionBackwardQueryKernel(headDim, ATTENTION_MATRIX, capped));
-    await compiles(attentionBackwardKeyValueKernel(headDim, ATTENTION_MATRIX, capped));
-    await compiles(attentionBackwardPartialsKernel(headDim, ATTENTION_MATRIX, capped));
+    for (const make of [
+      attentionForwardKernel,
+      attentionBackwardQueryKernel,
+      attentionBackwardKeyValueKernel,
+      attentionBackwardPartialsKernel,
+    ]) {
+      await compiles(make(headDim, ATTENTION_MATRIX, capped));
+      await compiles(make(headDim, ATTENTION_MATRIX, capped, true));
+    }
   }
 });
 

@@ -8,11 +8,11 @@ function bench(size: BenchSize, tokens: number, width: number): KernelBench {
     tokens,
     flops: 4 * tokens * width,
     bytes: 4 * width * (2 * tokens + 1),
-    record(plan, buffers) {
+    record(plan, buffers, variant) {
       rmsNorm(plan, {
         x: buffers.floats('x', tokens * width),
         weight: { tensor: buffers.floats('weight', width), at: 0, width, epsilon: 1e-5 },
-        y: buffers.floats('y', tokens * width),
+        y: buffers.activations('y', tokens * width, variant),
       });
     },
   };

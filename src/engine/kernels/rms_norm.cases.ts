@@ -1,6 +1,6 @@
 import { rmsNormReference } from './rms_norm.reference.ts';
 import { rmsNorm } from './rms_norm.ts';
-import { F32, type KernelCase, withBench } from './testing/harness.ts';
+import { F32, HALVES, type KernelCase, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 const EPSILON = 1e-5;
@@ -13,11 +13,20 @@ interface Shape {
   /** Size of x: small values let ε decide. */
   readonly deviation?: number;
   readonly residual?: boolean;
+  /** y is in 16 bits. */
+  readonly halves?: boolean;
 }
 
-const rmsNormCase = ({ tokens, width, capacity = tokens, deviation = 3, residual = false }: Shape): KernelCase => ({
-  name: `rms_norm ${tokens} of ${capacity} × ${width} of size ${deviation}${residual ? ' residual' : ''}`,
-  shaderFiles,
+const rmsNormCase = ({
+  tokens,
+  width,
+  capacity = tokens,
+  deviation = 3,
+  residual = false,
+  halves = false,
+}: Shape): KernelCase => ({
+  name: `rms_norm ${tokens} of ${capacity} × ${width} of size ${deviation}${residual ? ' residual' : ''}${halves ? ' halves' : ''}`,
+  shaderFiles: [...shaderFiles, ...(halves ? ['common/halves.wgsl'] : [])],
   run: (gpu, seed) =>
     withBench(gpu, { tokens, capacity }, async (bench) => {
       const random = new Random(seed);
@@ -27,7 +36,7 @@ const rmsNormCase = ({ tokens, width, capacity = tokens, deviation = 3, residual
       const norms = random.normal(width + at);
       const before = random.normal(tokens * width);
       const rows = { width, capacity };
-      const y = bench.output('y', capacity * width);
+      const y = bench.output('y', capacity * width, halves);
       rmsNorm(bench.plan, {
         x: bench.inputRows('x', x, rows),
         weight: { tensor: bench.input('weight', norms), at, width, epsilon: EPSILON },
@@ -37,7 +46,7 @@ const rmsNormCase = ({ tokens, width, capacity = tokens, deviation = 3, residual
       await bench.run();
       const reference = rmsNormReference(x, norms.subarray(at), EPSILON);
       if (residual) for (let i = 0; i < reference.length; i++) reference[i] += before[i];
-      return { error: await bench.error(y, reference), tolerance: F32 };
+      return { error: await bench.error(y, reference), tolerance: halves ? HALVES : F32 };
     }),
 });
 
@@ -49,4 +58,6 @@ export const cases: KernelCase[] = [
   { tokens: 65, width: 132, capacity: 70, residual: true },
   { tokens: 1000, width: 65 },
   { tokens: 33, width: 70, capacity: 40, residual: true },
+  { tokens: 7, width: 36, capacity: 9, halves: true },
+  { tokens: 65, width: 260, deviation: 1e-3, halves: true },
 ].map(rmsNormCase);

@@ -1,12 +1,16 @@
 import type { PlanBuilder } from '../plan/plan.ts';
-import type { Tensor } from '../plan/tensor.ts';
+import { inHalves, type Tensor } from '../plan/tensor.ts';
 import { type Binding, defineKernel, grid, inNumbers, input, numbers, output } from './kernel.ts';
 
 /** Invocations a token. */
 export const NORM_GROUP = 64;
 
-/** y [T, width] (= residual +) x / √(mean(x²) + ε) · weight, f32 (Zhang & Sennrich 2019). Relative error ≤ 1e-5. */
-export function rmsNormKernel(residual: boolean, vectors: boolean) {
+/**
+ * y [T, width] (= residual +) x / √(mean(x²) + ε) · weight, f32 (Zhang & Sennrich 2019). Relative error ≤ 1e-5.
+ *
+ * @param halves y is in 16 bits
+ */
+export function rmsNormKernel(residual: boolean, vectors: boolean, halves = false) {
   const type = numbers(vectors);
   return defineKernel({
     name: 'rms_norm',
@@ -14,7 +18,7 @@ export function rmsNormKernel(residual: boolean, vectors: boolean) {
     bindings: {
       x: input(type),
       weight: input(type),
-      y: output(type),
+      y: output(numbers(vectors, halves)),
       ...(residual ? { residual: input(type) } : {}),
     } as Record<string, Binding>,
     params: { width: 'u32', weight_at: 'u32', epsilon: 'f32' },
@@ -40,7 +44,7 @@ export interface RmsNormOptions {
 
 export function rmsNorm(plan: PlanBuilder, { x, weight, y, residual }: RmsNormOptions): void {
   const { count, vectors } = inNumbers(weight.width, weight.at);
-  plan.dispatch(rmsNormKernel(residual !== undefined, vectors), {
+  plan.dispatch(rmsNormKernel(residual !== undefined, vectors, inHalves(y)), {
     bindings: { x, weight: weight.tensor, y, ...(residual ? { residual } : {}) },
     params: { width: count, weight_at: vectors ? weight.at / 4 : weight.at, epsilon: weight.epsilon },
     workgroups: (tokens) => grid(tokens),

@@ -10,9 +10,9 @@ function bench(size: BenchSize, tokens: number, heads: number, kvHeads: number, 
     tokens,
     flops: 6 * tokens * rotated * half,
     bytes: 4 * tokens * (2 * rotated * headDim + headDim + 1),
-    record(plan, buffers) {
+    record(plan, buffers, variant) {
       rope(plan, {
-        x: buffers.floats('qkv', tokens * (heads + 2 * kvHeads) * headDim),
+        x: buffers.activations('qkv', tokens * (heads + 2 * kvHeads) * headDim, variant),
         positions: buffers.values(
           'positions',
           Uint32Array.from({ length: tokens }, (_, i) => i),

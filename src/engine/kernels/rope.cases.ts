@@ -1,6 +1,7 @@
 import { ropeReference } from './rope.reference.ts';
 import { rope } from './rope.ts';
-import { F32, type KernelCase, withBench } from './testing/harness.ts';
+import { inF16 } from './testing/float_table.ts';
+import { F32, HALVES, type KernelCase, withBench } from './testing/harness.ts';
 import { Random } from './testing/random.ts';
 
 const shaderFiles = ['rope.wgsl', 'common/indexing.wgsl'];
@@ -16,13 +17,14 @@ interface Shape {
   readonly inverse?: boolean;
   readonly capacity?: number;
   readonly scaling?: number;
+  readonly halves?: boolean;
 }
 
 const ropeCase = (shape: Shape): KernelCase => {
-  const { tokens, heads, headDim, rotary = headDim, others = 0, inverse = false, capacity = tokens } = shape;
+  const { tokens, heads, headDim, rotary = headDim, others = 0, inverse = false, capacity = tokens, halves } = shape;
   return {
-    name: `rope ${tokens} of ${capacity} × ${heads}+${others} heads of ${headDim}, ${rotary} rotated${inverse ? ', inverse' : ''}`,
-    shaderFiles,
+    name: `rope ${tokens} of ${capacity} × ${heads}+${others} heads of ${headDim}, ${rotary} rotated${inverse ? ', inverse' : ''}${halves ? ' halves' : ''}`,
+    shaderFiles: [...shaderFiles, ...(halves ? ['common/halves.wgsl'] : [])],
     run: (gpu, seed) =>
       withBench(gpu, { tokens, capacity }, async (bench) => {
         const random = new Random(seed);
@@ -40,8 +42,9 @@ const ropeCase = (shape: Shape): KernelCase => {
             return f(angle) * spec.attentionScaling;
           });
         const positions = random.integers(tokens, 0, maxPositions);
-        const values = random.normal(tokens * stride);
-        const x = bench.inoutRows('x', values, { width: stride, capacity });
+        const drawn = random.normal(tokens * stride);
+        const values = halves ? inF16(drawn) : drawn;
+        const x = bench.inoutRows('x', values, { width: stride, capacity, halves });
         rope(bench.plan, {
           x,
           positions: bench.input('positions', positions, capacity - tokens),
@@ -57,7 +60,7 @@ const ropeCase = (shape: Shape): KernelCase => {
         });
         await bench.run();
         const reference = ropeReference(values, positions, spec, { stride, heads, headDim }, inverse);
-        return { error: await bench.error(x, reference), tolerance: F32 };
+        return { error: await bench.error(x, reference), tolerance: halves ? HALVES : F32 };
       }),
   };
 };
@@ -69,4 +72,6 @@ export const cases: KernelCase[] = [
   { tokens: 65, heads: 5, headDim: 24, rotary: 12, others: 1, scaling: 1.25 },
   { tokens: 130, heads: 2, headDim: 128, inverse: true, capacity: 150 },
   { tokens: 1000, heads: 2, headDim: 10 },
+  { tokens: 35, heads: 3, headDim: 16, others: 2, capacity: 37, halves: true },
+  { tokens: 9, heads: 3, headDim: 16, rotary: 12, others: 1, scaling: 1.25, halves: true },
 ].map(ropeCase);

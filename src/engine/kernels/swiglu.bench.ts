@@ -8,11 +8,11 @@ function forward(size: BenchSize, tokens: number, width: number): KernelBench {
     tokens,
     flops: 8 * tokens * width,
     bytes: 4 * 3 * tokens * width,
-    record(plan, buffers) {
+    record(plan, buffers, variant) {
       swiglu(plan, {
         activation: 'silu',
-        gateUp: buffers.floats('gate, up', 2 * tokens * width),
-        y: buffers.floats('y', tokens * width),
+        gateUp: buffers.activations('gate, up', 2 * tokens * width, variant),
+        y: buffers.activations('y', tokens * width, variant),
         width,
       });
     },
@@ -26,13 +26,13 @@ function backward(size: BenchSize, tokens: number, width: number): KernelBench {
     tokens,
     flops: 16 * tokens * width,
     bytes: 4 * 6 * tokens * width,
-    record(plan, buffers) {
+    record(plan, buffers, variant) {
       swigluBackward(plan, {
         activation: 'silu',
-        gateUp: buffers.floats('gate, up', 2 * tokens * width),
+        gateUp: buffers.activations('gate, up', 2 * tokens * width, variant),
         dy: buffers.floats('dy', tokens * width),
         dGateUp: buffers.floats('d gate, up', 2 * tokens * width),
-        activated: buffers.floats('activated', tokens * width),
+        activated: buffers.activations('activated', tokens * width, variant),
         width,
       });
     },

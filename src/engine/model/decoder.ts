@@ -49,8 +49,23 @@ export interface AdaptedModel extends BoundAdapter {
   readonly weights: ModelWeights;
 }
 
+/** What the rows that linears and attention read and write are in memory; they are computed with as before. */
+export type Stored = 'f32' | 'f16';
+
+/** Whether all that could be stored in 16 bits comes in whole groups of four, and what RoPE turns in pairs of two. */
+export function fitsHalves(spec: ModelSpec): boolean {
+  const { hiddenSize, attention, ropes } = spec;
+  const widths = layerLinears(spec).flatMap(({ inFeatures, outFeatures }) => [inFeatures, outFeatures]);
+  return (
+    [hiddenSize, attention.headDim, ...widths].every((width) => width % 4 === 0) &&
+    ropes.every(({ inverseFrequencies }) => inverseFrequencies.length % 2 === 0)
+  );
+}
+
 export interface Decoder extends AdaptedModel {
   readonly precision: Precision;
+  /** f32 unless given; f16 only where {@link fitsHalves}. */
+  readonly stored?: Stored;
   readonly ropes: readonly LengthRope[];
   readonly inputs: BatchInputs;
   /** f32 [T], how much of the adapter each token gets: 0 is the base model. All of it unless given. */
@@ -138,8 +153,9 @@ export function layerActivations(
 ): LayerActivations {
   const { spec } = d;
   const { names } = spec.norm;
-  const floats = (what: string, perToken: number) =>
-    plan.tensor(`layer ${layer}${again} ${what}`, plan.capacity * perToken * 4);
+  const floats = (what: string, perToken: number, halves = false) =>
+    plan.rows(`layer ${layer}${again} ${what}`, perToken, halves);
+  const stored = (what: string, perToken: number) => floats(what, perToken, d.stored === 'f16');
   const lowRank = new Map<LinearSpec, Tensor>();
   const unscaled = new Map<LinearSpec, Tensor>();
   for (const group of linearGroups(spec)) {
@@ -148,17 +164,17 @@ export function layerActivations(
     if (ranks === 0) continue;
     lowRank.set(group[0], floats(`${group[0].name} A·x`, ranks));
     const width = group.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
-    if (d.lora.dora) unscaled.set(group[0], floats(`${group[0].name} before magnitudes`, width));
+    if (d.lora.dora) unscaled.set(group[0], stored(`${group[0].name} before magnitudes`, width));
   }
   return {
     input,
-    qkv: floats('q, k, v', qkvWidth(spec)),
-    rawHeads: names.query === null ? null : floats('q, k before norms', headsWidth(spec)),
-    attention: floats('attention', attentionWidth(spec)),
+    qkv: stored('q, k, v', qkvWidth(spec)),
+    rawHeads: names.query === null ? null : stored('q, k before norms', headsWidth(spec)),
+    attention: stored('attention', attentionWidth(spec)),
     lse: floats('log Σ exp', spec.attention.heads),
     projected: names.afterAttention === null ? null : floats('projected', spec.hiddenSize),
     middle: floats('middle', spec.hiddenSize),
-    gateUp: floats('gate, up', 2 * spec.intermediateSize),
+    gateUp: stored('gate, up', 2 * spec.intermediateSize),
     mlp: names.afterMlp === null ? null : floats('MLP', spec.hiddenSize),
     lowRank,
     unscaled,

@@ -50,17 +50,15 @@ function groupBackward(
   const z = activations.unscaled.get(linears[0]);
   const norms = d.doraNorms?.tensor;
   // With DoRA the gradient before the magnitudes takes dy's place.
-  const scaled = z && plan.tensor(`${layer} ${name} d before magnitudes`, plan.capacity * group.outFeatures * 4);
+  const scaled = z && plan.rows(`${layer} ${name} d before magnitudes`, group.outFeatures);
   const dropped = d.lora.dropout > 0;
   // What dropout takes away goes around the magnitudes: W gets dy of the whole input, and dz − dy of what is kept.
   const rest =
-    scaled && dropped && dx
-      ? plan.tensor(`${layer} ${name} d inside magnitudes`, plan.capacity * group.outFeatures * 4)
-      : undefined;
+    scaled && dropped && dx ? plan.rows(`${layer} ${name} d inside magnitudes`, group.outFeatures) : undefined;
   if (adapter && z && scaled && norms) doraBackward(plan, { group, adapter, norms, z, dy: dOutputs, dz: scaled, rest });
   const dy = whole(scaled ?? dOutputs, group.outFeatures);
   const u = activations.lowRank.get(linears[0]);
-  const du = adapter && plan.tensor(`${layer} ${name} d(A·x)`, plan.capacity * adapter.columns * 4);
+  const du = adapter && plan.rows(`${layer} ${name} d(A·x)`, adapter.columns);
   if (adapter && du) lowRankBackward(plan, { dy, outFeatures, adapter, du });
   if (dx) {
     const lora = adapter && du && !dropped ? { u: du, adapter } : undefined;
@@ -78,7 +76,7 @@ function groupBackward(
     const { rank, uAt } = part;
     const aAt = adapter.aAt + uAt * inFeatures;
     const own = { tensor: du, stride: adapter.columns, at: uAt };
-    const addend = rest && plan.tensor(`${layer} ${linear.name} d after dropout`, plan.capacity * inFeatures * 4);
+    const addend = rest && plan.rows(`${layer} ${linear.name} d after dropout`, inFeatures);
     if (addend) {
       const { weights, begin } = linearOf(group, i);
       const x = { tensor: rest, stride: group.outFeatures, at: begin };
@@ -88,7 +86,7 @@ function groupBackward(
   }
   return (x) => {
     for (const { i, mask, linear } of parts) {
-      const kept = plan.tensor(`${layer} ${linear.name} after dropout again`, plan.capacity * inFeatures * 4);
+      const kept = plan.rows(`${layer} ${linear.name} after dropout again`, inFeatures, d.stored === 'f16');
       dropout(plan, { mask, x: whole(x, inFeatures), y: kept });
       lowRankGradient(plan, { ...gradient, x: whole(kept, inFeatures), only: i });
     }
@@ -110,7 +108,9 @@ export function layerBackward(
   const { qkv, output, gateUp, down } = spec.linears;
   const hidden = spec.hiddenSize;
   const width = spec.intermediateSize;
-  const temporary = (what: string, perToken: number) => plan.tensor(`${layer} ${what}`, plan.capacity * perToken * 4);
+  const temporary = (what: string, perToken: number) => plan.rows(`${layer} ${what}`, perToken);
+  /** What a linear read, computed again. */
+  const again = (what: string, perToken: number) => plan.rows(`${layer} ${what} again`, perToken, d.stored === 'f16');
   const norm1 = weights.norm(layer, spec.norm.names.beforeAttention);
   const norm2 = weights.norm(layer, spec.norm.names.beforeMlp);
   /** The gradient before a norm that ends a branch; the residual stream's own where there is none. */
@@ -125,13 +125,13 @@ export function layerBackward(
   const dActivated = temporary('d activated', width);
   const downGradient = groupBackward(plan, d, { layer, linears: [down], dy: dMlp, activations: a }, dActivated);
   const dGateUp = temporary('d gate, up', 2 * width);
-  const activated = temporary('activated again', width);
+  const activated = again('activated', width);
   swigluBackward(plan, { activation: spec.activation, gateUp: a.gateUp, dy: dActivated, dGateUp, activated, width });
   downGradient(activated);
 
   const dNormed2 = temporary('d normed 2', hidden);
   const gateUpGradient = groupBackward(plan, d, { layer, linears: gateUp, dy: dGateUp, activations: a }, dNormed2);
-  const normed2 = temporary('normed 2 again', hidden);
+  const normed2 = again('normed 2', hidden);
   rmsNormBackward(plan, { x: a.middle, weight: norm2, dy: dNormed2, dx: gradient, accumulate: true, normed: normed2 });
   gateUpGradient(normed2);
 
@@ -156,7 +156,7 @@ export function layerBackward(
   const first = layer === 0;
   const dNormed1 = first ? null : temporary('d normed 1', hidden);
   const qkvGradient = groupBackward(plan, d, { layer, linears: qkv, dy: dQkv, activations: a }, dNormed1);
-  const normed1 = temporary('normed 1 again', hidden);
+  const normed1 = again('normed 1', hidden);
   if (dNormed1) {
     rmsNormBackward(plan, { x: a.input, weight: norm1, dy: dNormed1, dx: gradient, accumulate: true, normed: normed1 });
   } else {

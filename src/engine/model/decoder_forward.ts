@@ -81,7 +81,7 @@ interface DroppedLinear {
 /** x' = dropout(x) by a linear's own mask, and its columns of u = s · A·x'. Returns x'. */
 function droppedLowRank(plan: PlanBuilder, d: Decoder, { layer, linear, x, lora }: DroppedLinear): Columns {
   const { inFeatures } = linear;
-  const y = plan.tensor(`${layer} ${linear.name} after dropout`, plan.capacity * inFeatures * 4);
+  const y = plan.rows(`${layer} ${linear.name} after dropout`, inFeatures, d.stored === 'f16');
   dropout(plan, { mask: dropoutMask(d, layer, linear), x, y });
   const kept = whole(y, inFeatures);
   lowRankForward(plan, { x: kept, inFeatures, ...lora });
@@ -125,8 +125,7 @@ function doraDropoutForward(plan: PlanBuilder, d: Decoder, options: GroupProduct
   const z = activations.unscaled.get(linears[0]);
   if (!adapter || !u || !z || !d.doraNorms) return false;
   const { inFeatures, outFeatures } = group;
-  const temporary = (what: string, perToken: number) => plan.tensor(`${layer} ${what}`, plan.capacity * perToken * 4);
-  const beside = y && temporary(`${name} beside magnitudes`, outFeatures);
+  const beside = y && plan.rows(`${layer} ${name} beside magnitudes`, outFeatures);
   for (const [i, linear] of linears.entries()) {
     const { weights, begin } = linearOf(withoutBias(group), i);
     const columns = (tensor: Tensor): Columns => ({ tensor, stride: outFeatures, at: begin });
@@ -140,7 +139,7 @@ function doraDropoutForward(plan: PlanBuilder, d: Decoder, options: GroupProduct
     const kept = droppedLowRank(plan, d, { layer, linear, x, lora });
     matmulNf4(plan, { ...product, x: kept, y: columns(z), lora });
     if (!beside) continue;
-    const taken = temporary(`${linear.name} taken by dropout`, inFeatures);
+    const taken = plan.rows(`${layer} ${linear.name} taken by dropout`, inFeatures, d.stored === 'f16');
     dropout(plan, { mask: dropoutMask(d, layer, linear), x, y: taken, complement: true });
     matmulNf4(plan, { ...product, x: whole(taken, inFeatures), y: columns(beside) });
   }
@@ -178,7 +177,7 @@ export function layerForward(
 ): void {
   const { spec, weights } = d;
   const { qkv, output: attentionOutput, gateUp, down } = spec.linears;
-  const temporary = (what: string, perToken: number) => plan.tensor(`${layer} ${what}`, plan.capacity * perToken * 4);
+  const temporary = (what: string, perToken: number) => plan.rows(`${layer} ${what}`, perToken, d.stored === 'f16');
   const hidden = spec.hiddenSize;
 
   const normed1 = temporary('normed 1', hidden);

@@ -5,7 +5,7 @@ import { rmsNorm } from '../kernels/rms_norm.ts';
 import { rmsNormBackward } from '../kernels/rms_norm_backward.ts';
 import { softCap } from '../kernels/soft_cap.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
-import { type ArenaTensor, type Tensor, view } from '../plan/tensor.ts';
+import { type ArenaTensor, inHalves, type Tensor, view } from '../plan/tensor.ts';
 import type { Decoder } from './decoder.ts';
 
 /** Bytes of logits that exist at a time, at most. */
@@ -28,7 +28,7 @@ export function headForward(
 ): void {
   const { hiddenSize, vocabSize } = d.spec;
   const { dtype, shards } = d.weights.head;
-  const x = { tensor: view(hidden, first * hiddenSize * 4), stride: hiddenSize, at: 0 };
+  const x = { tensor: view(hidden, first * hiddenSize * (inHalves(hidden) ? 2 : 4)), stride: hiddenSize, at: 0 };
   for (const shard of shards) {
     matmulDense(plan, {
       x,
@@ -72,18 +72,26 @@ function headBackward(
   }
 }
 
+/** The normed hidden state, in 16 bits where all that the head multiplies comes in whole groups of four. */
+function finalNormed(plan: PlanBuilder, d: Decoder, x: Tensor): Tensor {
+  const { hiddenSize, vocabSize } = d.spec;
+  const { shards } = d.weights.head;
+  const whole = [vocabSize, ...shards.flatMap(({ first, count }) => [first, count])].every((size) => size % 4 === 0);
+  const hidden = plan.rows('final normed', hiddenSize, d.stored === 'f16' && whole);
+  rmsNorm(plan, { x, weight: d.weights.finalNorm, y: hidden });
+  return hidden;
+}
+
 /**
  * Each token's loss [T, 2] from the residual stream after the last layer; with `gradient` its gradient is written
  * there.
  */
 export function lossAndGradient(plan: PlanBuilder, d: Decoder, x: Tensor, loss: Tensor, gradient: Tensor | null): void {
   const { hiddenSize, vocabSize } = d.spec;
-  const bytes = plan.capacity * hiddenSize * 4;
-  const hidden = plan.tensor('final normed', bytes);
-  rmsNorm(plan, { x, weight: d.weights.finalNorm, y: hidden });
+  const hidden = finalNormed(plan, d, x);
   const chunk = chunkTokens(vocabSize, plan.capacity);
   const logits = plan.tensor('logits', chunk * vocabSize * 4, 'logits');
-  const dHidden = gradient && plan.tensor('d final normed', bytes);
+  const dHidden = gradient && plan.rows('d final normed', hiddenSize);
   for (let first = 0; first < plan.capacity; first += chunk) {
     const rows = { first, count: Math.min(chunk, plan.capacity - first) };
     headForward(plan, d, hidden, logits, rows.first, rows.count);
@@ -105,8 +113,7 @@ export function lossAndGradient(plan: PlanBuilder, d: Decoder, x: Tensor, loss: 
 
 /** All logits [capacity, vocab] at once, kept to the end of the plan: for probes of few tokens. */
 export function allLogits(plan: PlanBuilder, d: Decoder, x: Tensor): ArenaTensor {
-  const hidden = plan.tensor('final normed', plan.capacity * d.spec.hiddenSize * 4);
-  rmsNorm(plan, { x, weight: d.weights.finalNorm, y: hidden });
+  const hidden = finalNormed(plan, d, x);
   const logits = plan.tensor('logits', plan.capacity * d.spec.vocabSize * 4, 'logits');
   headForward(plan, d, hidden, logits, 0, plan.capacity);
   plan.keep(logits);

@@ -1,5 +1,5 @@
 /** Layers that pass through slots: the same numbers as with all of them on the GPU, within the budget of their bytes. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { adaptedLinears } from '../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../device/gpu.ts';
 import { GpuMemoryError } from '../device/ledger.ts';
@@ -8,9 +8,11 @@ import { RESIDENT } from '../train/paging/moments.ts';
 import { predictMemory } from '../train/predict_memory.ts';
 import { randomBatch, randomWeights, tinySpec } from '../train/testing.ts';
 import { Trainer } from '../train/trainer.ts';
+import { type SectionReader, type WeightCache, WeightCacheError } from '../weight_cache.ts';
 import type { WeightSource } from '../weight_source.ts';
 import { NonFiniteWeightsError } from './float_tensor.ts';
 import { layerLayouts } from './layer_layout.ts';
+import { SLABS_ON_THE_WAY } from './slabs.ts';
 import { quantizedSource } from './testing.ts';
 import { ModelWeights, WeightBudgetError } from './weights.ts';
 
@@ -36,14 +38,21 @@ interface Settings {
   readonly source?: WeightSource;
   readonly keep?: KeepLayers;
   readonly dora?: boolean;
+  /** Loaded from it. */
+  readonly cache?: SectionCache;
+  readonly hostBudget?: number;
 }
 
-async function train({ slots, bytes, source = randomWeights(spec, 1), keep = KEEP_ALL, dora = false }: Settings) {
+async function train(settings: Settings) {
+  const { slots, bytes, source = randomWeights(spec, 1), keep = KEEP_ALL, dora = false, cache, hostBudget } = settings;
   const lora = { r: 4, lora_alpha: 8, use_rslora: false, target_modules: 'all-linear' };
-  const model = await ModelWeights.load(gpu, spec, source, {
-    doubleQuant: true,
+  const options = {
+    ...{ doubleQuant: true, hostBudget },
     budget: bytes ?? (slots === null ? undefined : budget(slots)),
-  });
+  };
+  const model = cache?.complete
+    ? await ModelWeights.fromCache(gpu, spec, cache, { ...options, quantType: 'nf4', tableDtype: 'F32' })
+    : await ModelWeights.load(gpu, spec, source, { ...options, cache });
   const { weights } = gpu.ledger.byCategory();
   const trainer = await Trainer.create(gpu, {
     ...{ model, lora: { adapters: adaptedLinears(spec, lora), dora, dropout: 0 }, adapter: null, seed: 3, init: true },
@@ -56,6 +65,7 @@ async function train({ slots, bytes, source = randomWeights(spec, 1), keep = KEE
       const window = [randomBatch([9 + i, 20], spec.vocabSize, i), randomBatch([30], spec.vocabSize, 10 + i)];
       await trainer.step(window, 1e-2);
     }
+    cache?.opened();
     const before = model.streaming?.bytesIn ?? 0;
     await trainer.step([randomBatch([40], spec.vocabSize, 20)], 1e-2);
     const stepBytes = (model.streaming?.bytesIn ?? 0) - before;
@@ -65,7 +75,8 @@ async function train({ slots, bytes, source = randomWeights(spec, 1), keep = KEE
       name,
       new Uint32Array(data.buffer).join(),
     ]);
-    return { numbers: { probe, lossSum, log, adapter }, weights, stepBytes, slots: model.slots.count };
+    const { hostBytes } = gpu.ledger;
+    return { numbers: { probe, lossSum, log, adapter }, weights, stepBytes, hostBytes, slots: model.slots.count };
   } finally {
     trainer.dispose();
     model.dispose();
@@ -73,30 +84,124 @@ async function train({ slots, bytes, source = randomWeights(spec, 1), keep = KEE
   }
 }
 
+/** A cache whose sections can be read after it is closed. */
+class SectionCache implements WeightCache {
+  readonly sections = new Map<string, Uint8Array<ArrayBuffer>>();
+  complete = false;
+  /** Readers that are open, and what they have read since training began. */
+  open = 0;
+  reads: string[] = [];
+  opened() {
+    this.complete = true;
+    this.reads = [];
+  }
+  async read(section: string) {
+    return this.sections.get(section)?.slice() ?? null;
+  }
+  async write(section: string, bytes: Uint8Array<ArrayBuffer>) {
+    this.sections.set(section, bytes.slice());
+  }
+  async reader(): Promise<SectionReader> {
+    this.open++;
+    return {
+      has: (section) => this.sections.has(section),
+      read: async (section) => {
+        this.reads.push(section);
+        // As a disk would, not at once.
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        return this.sections.get(section)!.slice();
+      },
+      close: async () => {
+        this.open--;
+      },
+    };
+  }
+}
+
+let allThere: ReturnType<typeof train> | undefined;
+/** With all layers on the GPU. */
+const resident = () => {
+  allThere ??= train({ slots: null });
+  return allThere;
+};
+
+describe('layers beyond the host budget', () => {
+  test('come from the cache, to the same numbers: when it is written, and when it is read', async () => {
+    const { numbers } = await resident();
+    const cache = new SectionCache();
+    for (const source of ['made', 'cached']) {
+      const streamed = await train({ slots: 2, cache, hostBudget: 0 });
+      expect(streamed.numbers, source).toEqual(numbers);
+      expect(new Set(cache.reads).size, source).toBe(LAYERS);
+      expect(streamed.hostBytes, source).toBeLessThanOrEqual(SLABS_ON_THE_WAY * slab);
+      expect(cache.open).toBe(0);
+    }
+    // Control: with room for all of them nothing is read.
+    const kept = await train({ slots: 2, cache });
+    expect(kept.numbers).toEqual(numbers);
+    expect([cache.reads, kept.hostBytes]).toEqual([[], LAYERS * slab]);
+  });
+
+  test('that the cache no longer has whole end in a named error', async () => {
+    const cache = new SectionCache();
+    await train({ slots: 2, cache, hostBudget: 0 });
+    const read = cache.read.bind(cache);
+    // Cut after it was loaded and checked.
+    cache.read = async (section) => {
+      const bytes = await read(section);
+      if (section === 'layer/3') cache.sections.set(section, bytes!.slice(0, -4));
+      return bytes;
+    };
+    const cut = train({ slots: 2, cache, hostBudget: 0 });
+    await expect(cut).rejects.toThrow(WeightCacheError);
+    await expect(cut).rejects.toThrow(/layer\/3/);
+    expect(cache.open).toBe(0);
+    expect(gpu.ledger.leaks()).toEqual([]);
+  });
+});
+
+test('a host without memory that the GPU copies from streams plain bytes, to the same numbers', async () => {
+  const { numbers } = await resident();
+  const create = gpu.device.createBuffer.bind(gpu.device);
+  vi.spyOn(gpu.device, 'createBuffer').mockImplementation((descriptor) => {
+    if (/in host memory|through host memory/.test(descriptor.label ?? '')) throw new RangeError('injected');
+    return create(descriptor);
+  });
+  try {
+    const cache = new SectionCache();
+    for (const settings of [{}, { cache, hostBudget: 0 }]) {
+      const streamed = await train({ slots: 2, ...settings });
+      expect(streamed).toMatchObject({ numbers, hostBytes: 0, slots: 2 });
+    }
+  } finally {
+    vi.restoreAllMocks();
+  }
+});
+
 test.each<[string, Omit<Settings, 'slots'>]>([
   ['all activations kept', {}],
   ['layers computed again, DoRA', { keep: KEEP_NONE, dora: true }],
 ])('%s: two slots, three or all: the same numbers', async (_, settings) => {
-  const resident = await train({ slots: null, ...settings });
-  expect(resident.slots).toBe(LAYERS);
+  const all = settings.dora ? await train({ slots: null, ...settings }) : await resident();
+  expect(all.slots).toBe(LAYERS);
   for (const slots of settings.dora ? [2] : [2, 3]) {
     const streamed = await train({ slots, ...settings });
     expect(streamed.slots).toBe(slots);
     expect(streamed.weights).toBeLessThanOrEqual(budget(slots));
-    expect(streamed.numbers).toEqual(resident.numbers);
+    expect(streamed.numbers).toEqual(all.numbers);
     // Up and down, and what is there at the turns is not fetched again; DoRA's norms go up once more.
     if (!settings.dora) expect(streamed.stepBytes).toBe(2 * (LAYERS - slots) * slab);
   }
   const roomy = await train({ slots: LAYERS + 1, ...settings });
-  expect(roomy.numbers).toEqual(resident.numbers);
+  expect(roomy.numbers).toEqual(all.numbers);
   expect(roomy.stepBytes).toBe(0);
 });
 
 test('a source in 4 bits is read whenever a layer comes, to the same numbers', async () => {
   const { source, reads } = await quantizedSource(gpu, spec);
-  const resident = await train({ slots: null });
+  const { numbers } = await resident();
   const streamed = await train({ slots: 2, source });
-  expect(streamed.numbers).toEqual(resident.numbers);
+  expect(streamed.numbers).toEqual(numbers);
   expect(reads.get('model.layers.2.mlp.down_proj.weight')).toBeGreaterThan(8);
 });
 
@@ -113,13 +218,13 @@ const TWO = tables + Math.max(SIZES[0], SIZES[2], SIZES[4]) + Math.max(SIZES[1],
 test('layers with linears in floats pass through slots that fit the largest of theirs', async () => {
   expect(new Set(SIZES).size).toBe(4);
   const { source } = await quantizedSource(gpu, spec, FLOATS);
-  const resident = await train({ slots: null, source });
-  expect(resident.weights).toBe(SIZES.reduce((sum, bytes) => sum + bytes, tables));
+  const all = await train({ slots: null, source });
+  expect(all.weights).toBe(SIZES.reduce((sum, bytes) => sum + bytes, tables));
   const streamed = await train({ slots: null, bytes: THREE - 1, source });
-  expect(streamed).toMatchObject({ slots: 2, weights: TWO, numbers: resident.numbers });
+  expect(streamed).toMatchObject({ slots: 2, weights: TWO, numbers: all.numbers });
   const predicted = (budget?: number) =>
     predictMemory(gpu.capabilities, { spec, ...IN_FLOATS, tableDtype: 'F32', budget }, null).bytes.weights;
-  expect([predicted(), predicted(THREE), predicted(THREE - 1)]).toEqual([resident.weights, THREE, TWO]);
+  expect([predicted(), predicted(THREE), predicted(THREE - 1)]).toEqual([all.weights, THREE, TWO]);
 });
 
 test('elements that are not numbers are found when their layer comes', async () => {
@@ -173,7 +278,7 @@ test('memory is predicted to the byte', async () => {
 });
 
 test('a device without room for all layers streams them, to the same numbers; with room it does not', async () => {
-  const resident = await train({ slots: null });
+  const { numbers } = await resident();
   const create = gpu.device.createBuffer.bind(gpu.device);
   const pop = gpu.device.popErrorScope.bind(gpu.device);
   const roomFor = (slots: number) => {
@@ -196,7 +301,7 @@ test('a device without room for all layers streams them, to the same numbers; wi
     roomFor(LAYERS - 1);
     const streamed = await train({ slots: null });
     expect(streamed.slots).toBe(2);
-    expect(streamed.numbers).toEqual(resident.numbers);
+    expect(streamed.numbers).toEqual(numbers);
     vi.restoreAllMocks();
     roomFor(1);
     await expect(train({ slots: null })).rejects.toThrow(GpuMemoryError);

@@ -14,14 +14,20 @@ import { CODEBOOKS, DYNAMIC_MAP, type QuantType } from '../kernels/nf4_codebook.
 import type { NormWeight } from '../kernels/rms_norm.ts';
 import type { PlanBuilder } from '../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
-import { FINAL_NORM_SECTION, layerSection, type WeightCache, WeightCacheError } from '../weight_cache.ts';
+import {
+  FINAL_NORM_SECTION,
+  layerSection,
+  type SectionReader,
+  type WeightCache,
+  WeightCacheError,
+} from '../weight_cache.ts';
 import type { WeightSource } from '../weight_source.ts';
 import { copyTensor, readSmallTensor, writePadded } from './float_tensor.ts';
 import { type CodesLayout, type LayerLayout, type LinearFormats, layerLayouts, TABLE_WORDS } from './layer_layout.ts';
 import { LayerRing, type StreamingFigures } from './layer_ring.ts';
 import { Quantizer } from './quantizer.ts';
 import { allocateRowShards, loadRowShards, type RowShards, tablePieces } from './row_shards.ts';
-import { HostSlabs, StoredSlabs } from './slabs.ts';
+import { KeptSlabs, StoredSlabs } from './slabs.ts';
 import { storedFormats } from './stored_formats.ts';
 
 /** Sections of a cache that are read and checked at a time: their hashes are computed beside each other. */
@@ -88,7 +94,8 @@ export class ModelWeights {
   /**
    * Streams a checkpoint onto the GPU, tensor by tensor, quantizing the decoder's linears to 4 bits; one that has them in 4
    * bits already, or some of them, as it is, whatever the options say. Layers beyond the budget, or beyond what the device has
-   * room for, are kept in host memory, or read from the source whenever they are needed where it has them in 4 bits.
+   * room for, are kept in host memory as far as its budget goes, else read whenever they are needed: from the cache, or from
+   * the source where it has them in 4 bits.
    *
    * @throws WeightBudgetError, NonFiniteWeightsError, MissingTensorError, MixedQuantizationError, GpuMemoryError; nothing stays allocated then.
    */
@@ -106,6 +113,8 @@ export class ModelWeights {
       readonly tablesInBytes?: boolean;
       /** Bytes of GPU memory for all weights; without it all are there at once. */
       readonly budget?: number;
+      /** Bytes of host memory for layers that the cache has too. */
+      readonly hostBudget?: number;
       readonly onLoading?: (progress: LoadingProgress) => void;
       readonly signal?: AbortSignal;
     },
@@ -130,6 +139,7 @@ export class ModelWeights {
       options.onLoading?.({ loadedBytes, totalBytes, tensor });
     };
     const before = new Set(gpu.ledger.buffers());
+    let sections: SectionReader | null = null;
     const quantizer = new Quantizer(
       gpu,
       { quantType, doubleQuant },
@@ -149,9 +159,10 @@ export class ModelWeights {
       write(finalNorm, 0, lastNorm);
       await cache?.write(FINAL_NORM_SECTION, new Uint8Array(lastNorm.buffer));
       const slots = await withRoom(gpu, spec, (most) => allocateSlots(gpu, layouts, options.budget, most));
-      const kept = new HostSlabs();
       const held: (number | null)[] = slots.map(() => null);
       const streams = slots.length < spec.layers.length;
+      sections = (streams && (await cache?.reader?.())) || null;
+      const kept = new KeptSlabs(gpu, layouts, sections, options.hostBudget);
       // What the checkpoint has in 4 bits is read from it when it is needed, unless a cache is to have all of it.
       const stored = quantized && !cache ? quantized : null;
       for (let i = 0; i < spec.layers.length; i++) {
@@ -163,7 +174,7 @@ export class ModelWeights {
         const cached = await cache?.read(layerSection(i));
         if (cached?.byteLength === layout.words * 4) {
           gpu.device.queue.writeBuffer(slab.buffer, 0, cached);
-          if (streams) kept.keep(i, cached);
+          if (streams) await kept.keep(i, cached);
           const name = `${prefix}${linears[0].name}.weight`;
           progress(name)(sum(linears.map((linear) => linearBytes(`${prefix}${linear.name}.weight`))));
           continue;
@@ -184,8 +195,8 @@ export class ModelWeights {
         // What is kept must be worth keeping.
         if (cache) await quantizer.checkFinite();
         const slabBytes = new Uint8Array(await readBuffer(gpu, slab.buffer, 0, layout.words * 4));
-        if (streams) kept.keep(i, slabBytes);
         await cache?.write(layerSection(i), slabBytes);
+        if (streams) await kept.keep(i, slabBytes);
       }
       await quantizer.checkFinite();
       quantizer.dispose();
@@ -195,6 +206,7 @@ export class ModelWeights {
       return new ModelWeights(gpu, spec, formats, parts, quantType);
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
+      await sections?.close();
       throw error;
     }
   }
@@ -207,20 +219,22 @@ export class ModelWeights {
   static async fromCache(
     gpu: Gpu,
     spec: ModelSpec,
-    cache: Pick<WeightCache, 'read'>,
+    cache: Pick<WeightCache, 'read' | 'reader'>,
     options: LinearFormats & {
       /** What the codes stand for. */
       readonly quantType: QuantType;
       readonly tableDtype: TableDtype;
-      /** As of {@link load}; layers beyond it are kept in host memory. */
+      /** As of {@link load}; layers beyond it are kept in host memory, or read from the cache beyond the host's. */
       readonly budget?: number;
+      readonly hostBudget?: number;
       readonly onLoading?: (progress: LoadingProgress) => void;
       readonly signal?: AbortSignal;
     },
   ): Promise<ModelWeights> {
-    const { quantType, doubleQuant, floats, tableDtype, budget } = options;
+    const { quantType, doubleQuant, floats, tableDtype, budget, hostBudget } = options;
     const formats = { doubleQuant, floats: floats ?? null };
     const before = new Set(gpu.ledger.buffers());
+    let file: SectionReader | null = null;
     try {
       const model = await withRoom(gpu, spec, (most) =>
         ModelWeights.blank(gpu, spec, formats, tableDtype, budget, most),
@@ -240,8 +254,9 @@ export class ModelWeights {
         place(FINAL_NORM_SECTION, finalNorm, spec.hiddenSize * 4, null),
         ...spec.layers.map((_, i) => place(layerSection(i), slots[i % slots.length], layouts[i].words * 4, i)),
       ];
-      const kept = new HostSlabs();
       const streams = slots.length < spec.layers.length;
+      file = (streams && (await cache.reader?.())) || null;
+      const kept = new KeptSlabs(gpu, layouts, file, hostBudget);
       const totalBytes = sections.reduce((sum, { bytes }) => sum + bytes, 0);
       let loadedBytes = 0;
       // The next ones are read and checked while one is uploaded.
@@ -255,7 +270,7 @@ export class ModelWeights {
         const read = await reading[i];
         if (read?.byteLength !== bytes) throw new WeightCacheError(section);
         writePadded(gpu, buffer, offset, read);
-        if (streams && layer !== null) kept.keep(layer, read);
+        if (streams && layer !== null) await kept.keep(layer, read);
         reading[i] = Promise.resolve(null);
         if (i % READ_AHEAD === 0) await gpu.device.queue.onSubmittedWorkDone();
         loadedBytes += bytes;
@@ -269,6 +284,7 @@ export class ModelWeights {
       return new ModelWeights(gpu, spec, formats, { layouts, slots, ring, finalNorm, embedding, head }, quantType);
     } catch (error) {
       for (const buffer of gpu.ledger.buffers()) if (!before.has(buffer)) gpu.ledger.destroy(buffer);
+      await file?.close();
       throw error;
     }
   }
@@ -383,6 +399,7 @@ export class ModelWeights {
   }
 
   dispose(): void {
+    this.#ring?.dispose();
     for (const { buffer } of this.#tensors()) this.#gpu.ledger.destroy(buffer);
   }
 }

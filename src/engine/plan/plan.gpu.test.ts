@@ -5,6 +5,7 @@ import { defineKernel, packUniform, STEP_FIELDS, type StepValues, uniformBytes }
 import { rmsNormReference } from '../kernels/rms_norm.reference.ts';
 import { rmsNorm } from '../kernels/rms_norm.ts';
 import { overrideShader, shaderSource } from '../kernels/shader_sources.ts';
+import { swigluKernel } from '../kernels/swiglu.ts';
 import { Random } from '../kernels/testing/random.ts';
 import { Arena } from './arena.ts';
 import { PlanBuilder } from './plan.ts';
@@ -123,6 +124,21 @@ test('a view off the alignment is refused', () => {
     });
   expect(() => dispatch(128)).toThrow('not a multiple of 256');
   expect(() => dispatch(256)).not.toThrow();
+});
+
+test('16 bits taken for 32 are refused, and the other way round', () => {
+  const plan = new PlanBuilder(gpu, CAPACITY);
+  const [halves, whole] = [plan.rows('halves', WIDTH, true), plan.rows('whole', WIDTH)];
+  expect([halves.bytes, whole.bytes]).toEqual([2 * CAPACITY * WIDTH, 4 * CAPACITY * WIDTH]);
+  const weight = { tensor: bufferTensor('weight', buffer('weight', new Float32Array(WIDTH))), at: 0 };
+  const norm = { weight: { ...weight, width: WIDTH, epsilon: 1e-6 }, y: whole };
+  expect(() => rmsNorm(plan, { ...norm, x: halves })).toThrow('rms_norm takes halves for vec4<f32>, which it is not');
+  const kernel = swigluKernel('silu', true, true);
+  const options = { params: { width: WIDTH / 4 }, workgroups: () => null };
+  expect(() => plan.dispatch(kernel, { ...options, bindings: { gate_up: whole, y: halves } })).toThrow(
+    'swiglu takes whole for vec4<f16>, which it is not',
+  );
+  expect(() => rmsNorm(plan, { ...norm, x: whole, y: halves })).not.toThrow();
 });
 
 test('a tensor too large to bind is refused with advice', () => {

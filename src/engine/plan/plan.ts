@@ -8,6 +8,7 @@ import type { Gpu } from '../device/gpu.ts';
 import { GpuMemoryError, type MemoryCategory } from '../device/ledger.ts';
 import {
   type Binding,
+  isHalves,
   type KernelDefinition,
   type ParamType,
   packUniform,
@@ -19,7 +20,7 @@ import type { AttentionChoice, AttentionProblem } from '../tuning/attention_choi
 import type { MatmulProblem } from '../tuning/matmul_choices.ts';
 import { type Arena, type Layout, type Lifetime, placeTensors } from './arena.ts';
 import { type Interlude, Plan, type Workgroups } from './execution.ts';
-import { ALIGNMENT, type ArenaTensor, align, type Tensor, type TensorView, view } from './tensor.ts';
+import { ALIGNMENT, type ArenaTensor, align, inHalves, type Tensor, type TensorView, view } from './tensor.ts';
 
 interface Dispatch {
   readonly kernel: KernelDefinition;
@@ -85,6 +86,12 @@ export class PlanBuilder {
     return { kind: 'arena', name, bytes: align(Math.max(4, bytes)), category };
   }
 
+  /** A row of floats for every token, in 16 bits where `halves` says so. */
+  rows(name: string, perToken: number, halves = false): ArenaTensor {
+    const tensor = this.tensor(name, this.capacity * perToken * (halves ? 2 : 4));
+    return halves ? { ...tensor, halves } : tensor;
+  }
+
   /** Keeps a tensor's bytes to the end of the plan, so that it can be read back. */
   keep(tensor: ArenaTensor): void {
     this.#kept.add(tensor);
@@ -95,9 +102,12 @@ export class PlanBuilder {
     options: DispatchOptions<B, P>,
   ): void {
     const views = Object.keys(kernel.bindings).map((name) => asView(options.bindings[name]));
-    for (const v of views) {
+    const types = Object.values(kernel.bindings).map(({ type }) => type);
+    for (const [i, v] of views.entries()) {
       if (v.offset % ALIGNMENT !== 0)
         throw new Error(`${kernel.name}: ${v.tensor.name} bound at ${v.offset}, not a multiple of 256`);
+      if (inHalves(v) !== isHalves(types[i]))
+        throw new Error(`${kernel.name} takes ${v.tensor.name} for ${types[i]}, which it is not`);
     }
     this.#dispatches.push({
       kernel,

@@ -8,6 +8,8 @@ export interface ArenaTensor {
   /** At the plan's token capacity. */
   readonly bytes: number;
   readonly category: MemoryCategory;
+  /** It holds floats in 16 bits. */
+  readonly halves?: boolean;
 }
 
 /** Memory that outlives the plan: weights, parameters, inputs. */
@@ -17,6 +19,8 @@ export interface BufferTensor {
   readonly buffer: GPUBuffer;
   readonly offset: number;
   readonly bytes: number;
+  /** It holds floats in 16 bits. */
+  readonly halves?: boolean;
 }
 
 export type Tensor = ArenaTensor | BufferTensor;
@@ -34,6 +38,9 @@ export const view = (tensor: Tensor, offset = 0, bytes = tensor.bytes - offset):
   offset,
   bytes,
 });
+
+/** Whether it holds floats in 16 bits. */
+export const inHalves = (x: Tensor | TensorView): boolean => ('kind' in x ? x : x.tensor).halves === true;
 
 /** WebGPU's default minStorageBufferOffsetAlignment: every tensor starts at a multiple of it. */
 export const ALIGNMENT = 256;

@@ -1,6 +1,6 @@
 /**
- * Whether f16 is good enough for a model on this device: the same micro-batch's loss and gradients in f32 and in f16,
- * before a run. A model whose activations or gradients leave f16's range, and a driver that multiplies matrices wrongly,
+ * Whether f16 is good enough for a model on this device: the same micro-batch's loss and gradients in f32 and in f16, both
+ * of matrices and of activations in memory, before a run. A model whose activations or gradients leave f16's range, and a driver that multiplies matrices wrongly,
  * both show here.
  */
 import type { Gpu } from '../device/gpu.ts';
@@ -52,7 +52,7 @@ export function compareWithF32(f32: LossAndGradients, f16: LossAndGradients): Pr
  */
 export async function choosePrecision(
   gpu: Gpu,
-  options: Omit<TrainerOptions, 'precision' | 'keepLayers' | 'tune' | 'capacity'>,
+  options: Omit<TrainerOptions, 'precision' | 'stored' | 'keepLayers' | 'tune' | 'capacity'>,
   batch: TokenBatch,
 ): Promise<PrecisionChoice> {
   if (!hasMatrices(gpu.capabilities)) return { precision: 'f32', errors: null };
@@ -63,6 +63,8 @@ export async function choosePrecision(
       ...options,
       adapter,
       precision,
+      // Both or neither: what a matrix rounds costs no more when it was stored so.
+      stored: precision,
       capacity,
       keepLayers: KEEP_NONE,
       tune: null,

@@ -36,6 +36,7 @@ interface Case {
   readonly device?: () => Gpu;
   readonly tablesInBytes?: boolean;
   readonly moments?: MomentsOptions;
+  readonly stored?: 'f16';
   /** Linears of a checkpoint in 4 bits that are not. */
   readonly floats?: readonly string[];
 }
@@ -59,6 +60,7 @@ test.each<[string, Case]>([
   ['DoRA and LoRA+', { lora: { ...LORA, use_dora: true }, loraPlusRatio: 4 }],
   ['all layers recomputed', { spec: tinySpec({ layers: 5 }), keep: KEEP_NONE }],
   ['all that the device may hold', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { totalBytes: 4_000_000 } }],
+  ['activations in 16 bits', { stored: 'f16', lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
   ['moments in 8 bits', { moments: { bits: 8, paging: null } }],
   [
     'moments in pages that pass through host memory',
@@ -92,7 +94,7 @@ test.each<[string, Case]>([
   const device = one.device?.() ?? gpu;
   const run = {
     lora: { adapters: adaptedLinears(spec, lora), dora: lora.use_dora ?? false, dropout: lora.dropout ?? 0 },
-    ...{ capacity, positions: capacity, precision: 'f32' as const },
+    ...{ capacity, positions: capacity, precision: 'f32' as const, stored: one.stored },
   };
   const floats = paths && { dtype: 'BF16' as const, paths };
   const model = { spec, doubleQuant, floats, tableDtype: tablesInBytes ? ('I8' as const) : ('F32' as const) };

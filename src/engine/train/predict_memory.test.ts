@@ -76,16 +76,27 @@ test.each(Object.entries(MODELS))('%s', (name, model) => {
   const kept = predictMemory(ROOMY, held, { ...run, keep: KEEP_ALL });
   const milliseconds = performance.now() - started;
   const none = predictMemory(ROOMY, held, { ...run, keep: KEEP_NONE });
+  const stored = { ...run, stored: 'f16' as const };
+  const halves = predictMemory(ROOMY, held, { ...stored, keep: KEEP_ALL });
+  const noneHalves = predictMemory(ROOMY, held, { ...stored, keep: KEEP_NONE });
   const [frozen, moments] = [model[9], model[10]];
   // The table counts in millions, and the reference's codes without tables, RoPE and padding.
   expect(kept.bytes.weights / 1e6 / frozen).toBeGreaterThan(0.995);
   expect(kept.bytes.weights / 1e6 / frozen).toBeLessThan(1.03);
   expect(Math.abs(kept.bytes.optimizer / 1e6 - moments)).toBeLessThan(1);
   expect(none.bytes.activations).toBeLessThan(kept.bytes.activations / 2);
+  // What is in 16 bits is most of what is kept; gradients, which are in f32, most of what is not.
+  expect(halves.bytes.activations / kept.bytes.activations).toBeLessThan(0.75);
+  expect(noneHalves.bytes.activations).toBeLessThan(none.bytes.activations);
+  expect({ ...halves.bytes, activations: 0 }).toEqual({ ...kept.bytes, activations: 0 });
   expect(milliseconds).toBeLessThan(5_000);
   const figure = (bytes: number) => (bytes / 1e6).toFixed(0).padStart(6);
-  const { weights, adapter, optimizer, activations, logits } = kept.bytes;
-  const columns = [weights, adapter, optimizer, logits, activations, none.bytes.activations, kept.total, none.total];
+  const { weights, adapter, optimizer, logits } = kept.bytes;
+  const columns = [
+    ...[weights, adapter, optimizer, logits],
+    ...[kept, none, halves, noneHalves].map(({ bytes }) => bytes.activations),
+    ...[kept, none, halves, noneHalves].map(({ total }) => total),
+  ];
   table.push(`${name.padEnd(15)} ${columns.map(figure).join(' ')}  ${milliseconds.toFixed(0)} ms`);
 });
 

@@ -7,13 +7,16 @@ import { reserveGenerator } from '../generate/generator.ts';
 import type { MomentBits } from '../kernels/adamw.ts';
 import type { TableDtype } from '../kernels/float_dtype.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
+import type { Stored } from '../model/decoder.ts';
 import type { LinearFormats } from '../model/layer_layout.ts';
 import { type LoraOptions, loraRuns } from '../model/lora.ts';
+import { layersFromCache, SLAB_HOST_BYTES, SLABS_ON_THE_WAY } from '../model/slabs.ts';
 import { ModelWeights } from '../model/weights.ts';
 import { GENERATIONS_KEPT, type PageStore } from '../page_store.ts';
 import { FlatState } from './flat_state.ts';
 import type { KeepLayers } from './kept_layers.ts';
 import { Moments, type PagingOptions } from './paging/moments.ts';
+import { hostPagesOf } from './paging/pages.ts';
 import { keptLayersWithin, PlanRecorder } from './plan_set.ts';
 import { allocateRun } from './run_buffers.ts';
 
@@ -23,6 +26,8 @@ export interface ModelMemory extends LinearFormats {
   readonly tableDtype: TableDtype;
   /** Bytes of GPU memory for weights; without it all layers are there at once. */
   readonly budget?: number;
+  /** Bytes of host memory for layers that are streamed and lie in a cache too. */
+  readonly hostBudget?: number;
 }
 
 export interface RunMemory {
@@ -31,6 +36,8 @@ export interface RunMemory {
   readonly capacity: number;
   readonly positions: number;
   readonly precision: Precision;
+  /** f32 unless given. */
+  readonly stored?: Stored;
   readonly keep: KeepLayers;
   readonly loraPlusRatio: number;
   /** What is generated between steps: so many texts at a time, of so many tokens, after prompts of so many together. */
@@ -76,7 +83,8 @@ export function predictMemory(capabilities: Capabilities, model: ModelMemory, ru
   const gpu = dryGpu(capabilities);
   const weights = ModelWeights.blank(gpu, model.spec, model, model.tableDtype, model.budget);
   const { count, of } = weights.slots;
-  const layersHostBytes = count < of ? weights.layouts.reduce((sum, { words }) => sum + words * 4, 0) : 0;
+  const slabs = weights.layouts.map(({ words }) => words * 4);
+  const layersHostBytes = count < of ? hostBytesOf(slabs, model.hostBudget) : 0;
   let keptLayers = 0;
   let moments: PredictedMoments | null = null;
   if (run) {
@@ -97,15 +105,22 @@ export function predictMemory(capabilities: Capabilities, model: ModelMemory, ru
   return { bytes: gpu.ledger.byCategory(), total: gpu.ledger.total(), keptLayers, layersHostBytes, moments };
 }
 
+/** Of slabs that stay in host memory, and of those on their way from the cache. */
+function hostBytesOf(slabs: readonly number[], budget = SLAB_HOST_BYTES): number {
+  const cached = layersFromCache(slabs, budget);
+  const kept = slabs.reduce((sum, bytes, i) => sum + (cached.has(i) ? 0 : bytes), 0);
+  return kept + (cached.size > 0 ? SLABS_ON_THE_WAY * Math.max(...slabs) : 0);
+}
+
 function predictMoments({ residency, pageBytes, pageCount }: Moments, state: FlatState): PredictedMoments {
-  const { host, stored, transit } = residency;
-  const storedBytes = stored > 0 ? (stored + transit) * pageBytes : 0;
+  const { stored, inFlight } = residency;
+  const storedBytes = stored > 0 ? (stored + inFlight) * pageBytes : 0;
   const adapterBytes = state.banks.reduce((sum, { elements }) => sum + 4 * elements, 0);
   const checkpointBytes = pageCount * pageBytes + adapterBytes;
   return {
     pages: pageCount,
     pageBytes,
-    hostBytes: (host + 2 * (stored > 0 ? transit : 0)) * pageBytes,
+    hostBytes: hostPagesOf(residency) * pageBytes,
     storedBytes,
     checkpointBytes,
     diskBytes: (GENERATIONS_KEPT + 1) * checkpointBytes + storedBytes,

@@ -4,7 +4,7 @@ import { momentTables } from '../kernels/adamw.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
-import type { Decoder } from '../model/decoder.ts';
+import { type Decoder, fitsHalves, type Stored } from '../model/decoder.ts';
 import { createDoraNorms } from '../model/dora.ts';
 import { isLoraA, type LoraOptions } from '../model/lora.ts';
 import { LengthRope } from '../model/rope_tables.ts';
@@ -26,6 +26,8 @@ export interface RunShape {
   /** The highest position + 1. */
   readonly positions: number;
   readonly precision: Precision;
+  /** f32 unless given; a model that does not fit 16 bits stays in f32. */
+  readonly stored?: Stored;
   /** LoRA+: the learning rate of B is this times A's. */
   readonly loraPlusRatio: number;
 }
@@ -56,7 +58,7 @@ export function allocateInputs(gpu: Gpu, capacity: number): Decoder['inputs'] {
 }
 
 export function allocateRun(gpu: Gpu, state: FlatState, moments: Moments, run: RunShape): RunBuffers {
-  const { model, lora, capacity, positions, precision, loraPlusRatio } = run;
+  const { model, lora, capacity, positions, precision, stored, loraPlusRatio } = run;
   const { spec } = model;
   const buffers: GPUBuffer[] = [];
   const buffer = (label: string, size: number, usage: GPUBufferUsageFlags = GPUBufferUsage.STORAGE) => {
@@ -78,6 +80,7 @@ export function allocateRun(gpu: Gpu, state: FlatState, moments: Moments, run: R
     state,
     lora,
     precision,
+    stored: stored === 'f16' && fitsHalves(spec) ? 'f16' : 'f32',
     doraNorms: createDoraNorms(gpu, lora),
     ropes: spec.ropes.map((rope) => new LengthRope(gpu, rope, positions)),
     inputs: allocateInputs(gpu, capacity),

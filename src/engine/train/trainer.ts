@@ -6,7 +6,7 @@ import { MOMENT_BLOCK, momentPageBytes } from '../kernels/adamw.ts';
 import { LOG_FIELDS } from '../kernels/cross_entropy.ts';
 import { NO_UPDATE, packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernels/kernel.ts';
 import type { Precision } from '../kernels/matmul_tile.ts';
-import type { BoundAdapter, Decoder } from '../model/decoder.ts';
+import type { BoundAdapter, Decoder, Stored } from '../model/decoder.ts';
 import { startDora } from '../model/dora.ts';
 import { initialLora, type LoraInit, type LoraOptions, loraRuns } from '../model/lora.ts';
 import type { ModelWeights } from '../model/weights.ts';
@@ -61,6 +61,8 @@ export interface TrainerOptions {
   readonly keepLayers: KeepLayers;
   /** What matmuls round their operands to; `f16` where the device multiplies matrices (see `gradient_check.ts`). */
   readonly precision: Precision;
+  /** What linears and attention read and write lies in memory as; f32 unless given. */
+  readonly stored?: Stored;
   /** Measures which variants are fastest where that is not known yet; null: they are chosen by rule. */
   readonly tune: TuningHooks | null;
   readonly optimizer: OptimizerOptions;

@@ -183,3 +183,26 @@ export function diskContract(name: string, create: () => Promise<DiskUnderTest>)
     );
   });
 }
+
+/** Of disks that are read after they are closed. */
+export function readerContract(name: string, create: () => Promise<DiskUnderTest>): void {
+  it(`${name}: what was written is read after the disk is closed, beside who has it open, to the end that the file has`, async () => {
+    const under = await create();
+    try {
+      const disk = await under.open();
+      const reader = await disk.reader!();
+      await disk.write(SECTOR_BYTES, bytesOf(3, 5000));
+      await disk.flush();
+      await disk.close();
+      expectBytes(await reader.read(SECTOR_BYTES + 7, 4000), bytesOf(3, 5000).subarray(7, 4007));
+      const again = await under.open();
+      expectBytes(await reader.read(SECTOR_BYTES, 5000), bytesOf(3, 5000));
+      await again.truncate(SECTOR_BYTES + 100);
+      await again.close();
+      expectBytes(await reader.read(SECTOR_BYTES, 5000), bytesOf(3, 100));
+      await reader.close();
+    } finally {
+      await under.remove();
+    }
+  });
+}

@@ -9,13 +9,28 @@ export interface FloatTable {
   readonly values: Float64Array<ArrayBuffer>;
 }
 
-/** IEEE 754 binary16, subnormals included, infinities and NaN not. */
+/** IEEE 754 binary16, subnormals included, infinities NaN too. */
 export function f16Value(half: number): number {
   const exponent = (half >> 10) & 31;
   const fraction = half & 1023;
+  if (exponent === 31) return Number.NaN;
   const magnitude = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
   return half & 0x8000 ? -magnitude : magnitude;
 }
+
+/** The bits of the f16 nearest to a number that f16 can hold. */
+export function f16Bits(x: number): number {
+  if (Number.isNaN(x)) return 0x7e00;
+  const magnitude = Math.abs(x);
+  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude)));
+  // Counted in the last place; a carry into the next exponent is what it should be.
+  const steps = Math.round(magnitude / 2 ** (exponent - 10)) + 1024 * (exponent + 14);
+  return (Object.is(x, -0) || x < 0 ? 0x8000 : 0) | steps;
+}
+
+/** Numbers as they are when stored in 16 bits. */
+export const inF16 = (data: Float32Array): Float32Array<ArrayBuffer> =>
+  Float32Array.from(data, (x) => f16Value(f16Bits(x)));
 
 const floatOfBits = (word: number) => new Float32Array(new Uint32Array([word]).buffer)[0];
 const bitsOfFloat = (x: number) => new Uint32Array(new Float32Array([x]).buffer)[0];

@@ -7,6 +7,7 @@ import { Arena } from '../../plan/arena.ts';
 import { PlanBuilder } from '../../plan/plan.ts';
 import { type BufferTensor, bufferTensor } from '../../plan/tensor.ts';
 import { packUniform, STEP_FIELDS, type StepValues, uniformBytes } from '../kernel.ts';
+import { f16Bits, f16Value } from './float_table.ts';
 
 /** Gradients as small as of a mean over very many tokens, which f16 could not hold. */
 export const TINY = 1e-6;
@@ -35,6 +36,8 @@ export const MATMUL = 2e-5;
 export const EXACT = 0;
 /** Operands rounded to f16, sums in f32; through an exponential, whose argument's error is its result's. */
 export const F16 = 1e-3;
+/** Results in 16 bits, rounded to whichever neighbour. */
+export const HALVES = 2 ** -10;
 export const F16_SOFTMAX = 5e-3;
 
 type Words = Float32Array | Uint32Array | Int32Array;
@@ -45,6 +48,12 @@ const INPUT_POISON = 0x7fc00000;
 export const POISON = 0x7fc0dead;
 /** Around what is both read and written: a number, since NaN + NaN may keep either's bits. 12345.678 as f32. */
 const INOUT_POISON = 0x4640e6b6;
+/** The same three of tensors in 16 bits, twice to a word; the number is 6.25. */
+const HALVES_POISON: ReadonlyMap<number, number> = new Map([
+  [INPUT_POISON, 0x7e017e01],
+  [POISON, 0x7ead7ead],
+  [INOUT_POISON, 0x46404640],
+]);
 /** Words of poison behind each tensor. */
 const GUARD = 64;
 
@@ -82,7 +91,7 @@ export class Bench {
   readonly #tokens: number;
   readonly #step: GPUBuffer;
   readonly #buffers: GPUBuffer[] = [];
-  readonly #poison = new Map<BufferTensor, number>();
+  readonly #poison = new Map<GPUBuffer, number>();
 
   constructor(gpu: Gpu, { tokens = 1, capacity = tokens, step = {} }: BenchOptions) {
     this.#gpu = gpu;
@@ -101,21 +110,22 @@ export class Bench {
 
   /** The rows of a matrix, laid out as `placement` says. */
   inputRows(name: string, data: Float32Array, placement: Placement): BufferTensor {
-    return this.#upload(name, placeRows(data, placement, INPUT_POISON), 0, INPUT_POISON);
+    return this.#uploadRows(name, data, placement, INPUT_POISON);
   }
 
   /** The same for a matrix that the kernel adds to. */
   inoutRows(name: string, data: Float32Array, placement: Placement): BufferTensor {
-    return this.#upload(name, placeRows(data, placement, INOUT_POISON), 0, INOUT_POISON);
+    return this.#uploadRows(name, data, placement, INOUT_POISON);
   }
 
   inout(name: string, data: Words): BufferTensor {
     return this.#upload(name, data, 0, INOUT_POISON);
   }
 
-  /** A buffer of poison. */
-  output(name: string, length: number): BufferTensor {
-    return this.#upload(name, new Uint32Array(0), length, POISON);
+  /** A buffer of poison, for so many numbers. */
+  output(name: string, length: number, halves = false): BufferTensor {
+    if (!halves) return this.#upload(name, new Uint32Array(0), length, POISON);
+    return inSixteenBits(this.#upload(name, new Uint32Array(0), length / 2, HALVES_POISON.get(POISON)!));
   }
 
   /** Runs what was recorded. Throws on any error the device reports. */
@@ -144,13 +154,17 @@ export class Bench {
 
   /** The error of a tensor against its reference; see {@link relativeError}. */
   async error(tensor: BufferTensor, reference: ArrayLike<number>): Promise<number> {
-    return relativeError(await this.words(tensor), reference, this.#poison.get(tensor));
+    const words = await this.words(tensor);
+    const poison = this.#poison.get(tensor.buffer);
+    if (!tensor.halves) return relativeError(words, reference, poison);
+    const halves = new Uint16Array(words.buffer);
+    return relativeErrorOf(halves, Float64Array.from(halves, f16Value), reference, poison && poison & 0xffff);
   }
 
   /** How many words differ from `expected`, poison behind it included. */
   async wrongWords(tensor: BufferTensor, expected: ArrayLike<number>): Promise<number> {
     const words = await this.words(tensor);
-    const poison = this.#poison.get(tensor);
+    const poison = this.#poison.get(tensor.buffer);
     let wrong = 0;
     words.forEach((word, i) => {
       if (word !== (i < expected.length ? expected[i] : poison)) wrong++;
@@ -170,8 +184,14 @@ export class Bench {
     const buffer = this.#create(name, words.byteLength, usage);
     this.#gpu.device.queue.writeBuffer(buffer, 0, words);
     const tensor = bufferTensor(name, buffer);
-    this.#poison.set(tensor, poison);
+    this.#poison.set(buffer, poison);
     return tensor;
+  }
+
+  #uploadRows(name: string, data: Float32Array, placement: Placement, poison: number): BufferTensor {
+    if (!placement.halves) return this.#upload(name, placeRows(data, placement, poison), 0, poison);
+    const own = HALVES_POISON.get(poison)!;
+    return inSixteenBits(this.#upload(name, placeHalves(data, placement, own & 0xffff), 0, own));
   }
 
   #create(label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
@@ -199,12 +219,21 @@ export async function withBench<T>(gpu: Gpu, options: BenchOptions, body: (bench
  * poison; a violation gives Infinity, and a NaN in the result gives NaN.
  */
 export function relativeError(words: Uint32Array<ArrayBuffer>, reference: ArrayLike<number>, poison = POISON): number {
-  const values = new Float32Array(words.buffer);
+  return relativeErrorOf(words, new Float32Array(words.buffer), reference, poison);
+}
+
+/** The same of numbers and the bits that they were. */
+function relativeErrorOf(
+  bits: ArrayLike<number>,
+  values: ArrayLike<number>,
+  reference: ArrayLike<number>,
+  poison = POISON,
+): number {
   let difference = 0;
   let norm = 0;
-  for (let i = 0; i < words.length; i++) {
+  for (let i = 0; i < bits.length; i++) {
     if (i >= reference.length || Number.isNaN(reference[i])) {
-      if (words[i] !== poison) return Number.POSITIVE_INFINITY;
+      if (bits[i] !== poison) return Number.POSITIVE_INFINITY;
       continue;
     }
     difference += (values[i] - reference[i]) ** 2;
@@ -221,6 +250,8 @@ export interface Placement {
   /** Elements from row to row, `width` by default, and the first row's first column. */
   readonly stride?: number;
   readonly at?: number;
+  /** In 16 bits. */
+  readonly halves?: boolean;
 }
 
 /** The words of f32 values laid out so, poison between them. */
@@ -233,6 +264,18 @@ function placeRows(data: Float32Array, placement: Placement, poison: number): Ui
   });
   return words;
 }
+
+/** The words of f16 values laid out so. */
+function placeHalves(data: Float32Array, placement: Placement, poison: number): Uint32Array<ArrayBuffer> {
+  const { width, capacity, stride = width, at = 0 } = placement;
+  const halves = new Uint16Array(capacity * stride).fill(poison);
+  data.forEach((value, i) => {
+    halves[Math.floor(i / width) * stride + at + (i % width)] = f16Bits(value);
+  });
+  return new Uint32Array(halves.buffer);
+}
+
+const inSixteenBits = (tensor: BufferTensor): BufferTensor => ({ ...tensor, halves: true });
 
 /** A reference laid out so, NaN (to be left alone) between its values. */
 export function placeReference(data: Float64Array, placement: Placement): Float64Array<ArrayBuffer> {

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { adaptedLinears } from '../../../formats/lora.ts';
 import { acquireGpu, type Gpu } from '../../device/gpu.ts';
+import { UploadBuffer } from '../../device/host_visible.ts';
 import { GpuMemoryError } from '../../device/ledger.ts';
 import { limitRoom } from '../../device/testing/limited_room.ts';
 import { ModelWeights } from '../../model/weights.ts';
@@ -53,6 +54,9 @@ function options(moments: MomentsOptions, more: Partial<TrainerOptions> = {}): T
   };
 }
 
+/** One that is read, one that waits, one that leaves, one that is written: whatever the budget. */
+const LEAST_HOST_PAGES = 4;
+
 /** GPU and host memory in pages. */
 function paged(bits: 8 | 32, gpuPages: number, hostPages: number, store = new MemoryPageStore()): MomentsOptions {
   const paging = { pageBytes: PAGE[bits], gpuBytes: gpuPages * PAGE[bits], hostBytes: hostPages * PAGE[bits], store };
@@ -79,6 +83,8 @@ async function train(
   between: (trainer: Trainer, step: number) => Promise<unknown> = async () => {},
 ) {
   const trainer = await Trainer.create(gpu, options(moments));
+  const hostBudget = moments.paging && Math.max(moments.paging.hostBytes, LEAST_HOST_PAGES * moments.paging.pageBytes);
+  let [hostMost, ledgerHostMost] = [0, 0];
   try {
     const log: { lossSum: number; gradNorm: number }[] = [];
     for (const [i, window] of windows.entries()) {
@@ -87,7 +93,11 @@ async function train(
       if (i % 2 === 1) log.push(...(await trainer.readLog()));
       const budget = moments.paging?.gpuBytes ?? Number.POSITIVE_INFINITY;
       expect(gpu.ledger.byCategory().optimizer).toBeLessThanOrEqual(budget);
+      hostMost = Math.max(hostMost, trainer.paging?.hostBytes ?? 0);
+      ledgerHostMost = Math.max(ledgerHostMost, gpu.ledger.hostBytes);
     }
+    expect(hostMost).toBeGreaterThanOrEqual(ledgerHostMost);
+    if (hostBudget !== null) expect(hostMost).toBeLessThanOrEqual(hostBudget);
     const outcome: Outcome = {
       losses: log.map(({ lossSum }) => lossSum),
       norms: log.map(({ gradNorm }) => gradNorm),
@@ -217,6 +227,69 @@ test('a trainer that is disposed of leaves no version behind', async () => {
   const { state } = await train(paged(32, 2, 0, store));
   await vi.waitFor(() => {
     expect(store.versions).toBe(state.pages.filter(({ version }) => version).length);
+  });
+});
+
+describe('pages on their way', () => {
+  test('a step waits for a page that has left the GPU and is not back yet; stale bytes would be noticed', async () => {
+    const moments = paged(32, 2, 100);
+    const map = GPUBuffer.prototype.mapAsync;
+    vi.spyOn(GPUBuffer.prototype, 'mapAsync').mockImplementation(async function (this: GPUBuffer, mode, ...rest) {
+      await map.call(this, mode, ...rest);
+      if (mode === GPUMapMode.READ) await new Promise((resolve) => setTimeout(resolve, 40));
+    });
+    expect((await train(moments)).outcome).toEqual(await expected(32));
+    vi.restoreAllMocks();
+    // As if a page's bytes of the step before were taken.
+    const before = new Map<UploadBuffer, Uint8Array>();
+    const fill = UploadBuffer.prototype.fill;
+    vi.spyOn(UploadBuffer.prototype, 'fill').mockImplementation(function (this: UploadBuffer, bytes) {
+      const stale = before.get(this);
+      before.set(this, bytes.slice());
+      return fill.call(this, stale ?? bytes);
+    });
+    const { losses, norms } = (await train(moments)).outcome;
+    const right = await expected(32);
+    expect(losses.slice(0, 2)).toEqual(right.losses.slice(0, 2));
+    expect([losses, norms]).not.toEqual([right.losses, right.norms]);
+  });
+
+  test.each([
+    ['fewer buffers to leave through than pages: the next page waits', 9],
+    ['as many as pages', 100],
+  ])('%s', async (_, hostPages) => {
+    const { outcome, figures } = await train(paged(32, 2, hostPages));
+    expect(outcome).toEqual(await expected(32));
+    const { pages, pageBytes, hostBytes, storedBytes } = figures!;
+    expect(storedBytes).toBe(0);
+    expect(hostBytes / pageBytes).toBe(Math.min(2 * pages, hostPages));
+  });
+
+  test.each([
+    ['as out of memory', 'device'],
+    ['at once', 'browser'],
+  ])('host memory that the GPU cannot copy from, told %s, is done without: the same numbers', async (_, how) => {
+    const create = gpu.device.createBuffer.bind(gpu.device);
+    const pop = gpu.device.popErrorScope.bind(gpu.device);
+    let refused = 0;
+    let pending = 0;
+    vi.spyOn(gpu.device, 'createBuffer').mockImplementation((descriptor) => {
+      // The first two ways out are made before there is a step.
+      if (!/^pages/.test(descriptor.label ?? '') || ++refused <= 2) return create(descriptor);
+      if (how === 'browser') throw new RangeError('injected');
+      pending++;
+      return create(descriptor);
+    });
+    vi.spyOn(gpu.device, 'popErrorScope').mockImplementation(async () => {
+      const injected = pending > 0 ? new GPUOutOfMemoryError('injected') : null;
+      pending = 0;
+      return (await pop()) ?? injected;
+    });
+    const { outcome, figures } = await train(paged(32, 2, 100));
+    expect(refused).toBeGreaterThan(2);
+    expect(outcome).toEqual(await expected(32));
+    const { pages, pageBytes, hostBytes } = figures!;
+    expect(hostBytes).toBe((pages + 2) * pageBytes);
   });
 });
 

@@ -5,13 +5,14 @@
  * for, when it is not there, is a page's bytes. Where a page lives changes no number: the arithmetic is the same.
  */
 import type { Gpu } from '../../device/gpu.ts';
+import { UploadBuffer } from '../../device/host_visible.ts';
 import { IdleClock } from '../../device/idle_clock.ts';
 import { adamw, type MomentBits, type MomentLayout, momentPageBytes } from '../../kernels/adamw.ts';
 import type { PageStore } from '../../page_store.ts';
 import type { PlanBuilder } from '../../plan/plan.ts';
 import { type BufferTensor, bufferTensor, view } from '../../plan/tensor.ts';
 import type { FlatState } from '../flat_state.ts';
-import { type CapturedPage, HostTier } from './host_tier.ts';
+import { type CapturedPage, HostTier, type PageBytes } from './host_tier.ts';
 import {
   LEAST_PAGE_ELEMENTS,
   type MomentPage,
@@ -63,7 +64,7 @@ interface Chunk {
 
 /** What is freed at a time. */
 const CHUNK_BYTES = 64 * 2 ** 20;
-/** Pages on their way out of the GPU. */
+/** Pages on their way out of the GPU where no page leaves it otherwise. */
 const READBACK_BYTES = 32 * 2 ** 20;
 
 export class Moments {
@@ -101,7 +102,7 @@ export class Moments {
     );
     this.#budgets = paging ?? { gpuBytes: Number.POSITIVE_INFINITY, hostBytes: 0 };
     this.#residency = this.#divided(this.#budgets);
-    this.#host = new HostTier(paging?.store ?? null, this.#residency.transit);
+    this.#host = new HostTier(gpu, paging?.store ?? null, this.#pageBytes, this.#residency);
     this.#idle = new IdleClock(gpu.device);
     this.#allocate();
   }
@@ -180,7 +181,7 @@ export class Moments {
       pages: this.#pages.length,
       pageBytes: this.#pageBytes,
       residentBytes: this.#gpuBytes(),
-      hostBytes: this.#host.hostBytes,
+      hostBytes: this.#host.hostBytes + (this.#readback?.hostBytes ?? 0),
       storedBytes: this.#host.storedBytes,
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
@@ -213,7 +214,8 @@ export class Moments {
     this.#residency = residency;
     this.#readback ??= residency.slots > 0 ? this.#makeReadback() : null;
     // Down to the budget of the host too, as pages come in.
-    await this.#host.divide((page) => tierOf(residency, page.index) === 'host', residency.transit);
+    this.#readback?.limit(residency.leaving);
+    await this.#host.divide((page) => tierOf(residency, page.index) === 'host', residency, this.#readback);
     for (const chunk of this.#chunks.slice().reverse()) {
       if (chunk.pages[0].index < pinned) break;
       await this.#evict(chunk);
@@ -258,7 +260,7 @@ export class Moments {
       pinned.push(...(await Promise.all(reads)));
       if (ring !== this.#readback) ring.dispose();
     }
-    return [...pinned, ...this.#host.capture()];
+    return [...pinned, ...(await this.#host.capture(this.#readback))];
   }
 
   /** Pages as {@link capture} gave them, before the first step. Versions must be held for this object, which frees them. */
@@ -293,7 +295,7 @@ export class Moments {
       this.#host.adopt(page, resident, resident ? { bytes: await bytesOf(one), version: null } : one);
     }
     // Stored pages that came as bytes go to the store.
-    await this.#host.divide((page) => tierOf(this.#residency, page.index) === 'host', this.#residency.transit);
+    await this.#host.divide((page) => tierOf(this.#residency, page.index) === 'host', this.#residency, this.#readback);
     this.#host.readAhead();
   }
 
@@ -355,29 +357,32 @@ export class Moments {
   }
 
   #makeReadback(): ReadbackRing {
-    const count = Math.max(2, Math.min(16, Math.floor(READBACK_BYTES / this.#pageBytes)));
-    return new ReadbackRing(this.#gpu, this.#pageBytes, Math.min(count, this.#pages.length));
+    const few = Math.min(16, Math.floor(READBACK_BYTES / this.#pageBytes));
+    return new ReadbackRing(this.#gpu, this.#pageBytes, this.#residency.leaving || Math.max(2, few));
   }
 
   /** A page's bytes into its slot; waits only where they are not there. */
   #arrive(page: MomentPage, slot: GPUBuffer, flush: () => void): Promise<void> | void {
     const bytes = this.#host.fetch(page);
-    if (!(bytes instanceof Promise)) return this.#upload(slot, bytes);
+    if (!(bytes instanceof Promise)) return this.#upload(page, slot, bytes);
     // The GPU is to have something to do meanwhile.
     flush();
-    return this.#idle.during(bytes).then((found) => this.#upload(slot, found));
+    return this.#idle.during(bytes).then((found) => this.#upload(page, slot, found));
   }
 
-  #upload(slot: GPUBuffer, bytes: Uint8Array<ArrayBuffer> | null): void {
+  #upload(page: MomentPage, slot: GPUBuffer, bytes: PageBytes): void {
     const { device } = this.#gpu;
-    if (bytes) {
-      this.#bytesIn += bytes.byteLength;
-      device.queue.writeBuffer(slot, 0, bytes);
-      return;
+    this.#bytesIn += bytes?.byteLength ?? 0;
+    if (bytes instanceof UploadBuffer) {
+      bytes.copyTo(slot);
+      bytes.empty();
+    } else if (bytes) device.queue.writeBuffer(slot, 0, bytes);
+    else {
+      const encoder = device.createCommandEncoder();
+      encoder.clearBuffer(slot);
+      device.queue.submit([encoder.finish()]);
     }
-    const encoder = device.createCommandEncoder();
-    encoder.clearBuffer(slot);
-    device.queue.submit([encoder.finish()]);
+    this.#host.sent(page, bytes);
   }
 
   #leave(page: MomentPage, slot: GPUBuffer, flush: () => void): Promise<void> | void {

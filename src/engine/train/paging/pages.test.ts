@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { momentPageBytes } from '../../kernels/adamw.ts';
-import { momentPages, OptimizerBudgetError, pageElementsWithin, residencyOf, tierOf } from './pages.ts';
+import { hostPagesOf, momentPages, OptimizerBudgetError, pageElementsWithin, residencyOf, tierOf } from './pages.ts';
 
 test('pages cover every bank once, in order, and none lies in two', () => {
   const banks = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 });
@@ -44,12 +44,13 @@ describe('residency', () => {
         natural,
         (n, gpu, host) => {
           const residency = of(n, gpu, host);
-          const { pinned, slots, stored, transit } = residency;
+          const { pinned, slots, stored, leaving } = residency;
           expect(pinned + residency.host + stored).toBe(n);
           expect((pinned + slots) * PAGE).toBeLessThanOrEqual(gpu);
-          // A page each way is the least that moves.
-          const least = stored > 0 ? 2 * PAGE : 0;
-          expect((residency.host + (stored > 0 ? 2 * transit : 0)) * PAGE).toBeLessThanOrEqual(Math.max(least, host));
+          // The least that moves: one that is read, one that waits, one that leaves, one that is written.
+          const least = stored > 0 ? 4 * PAGE : 0;
+          expect(hostPagesOf(residency) * PAGE).toBeLessThanOrEqual(Math.max(least, host));
+          expect(leaving > 0).toBe(slots > 0);
           const tiers = Array.from({ length: n }, (_, i) => tierOf(residency, i));
           expect(tiers).toEqual([
             ...Array(pinned).fill('gpu'),
@@ -62,13 +63,21 @@ describe('residency', () => {
   });
 
   test('what fits stays, without slots', () => {
-    expect(of(5, 5 * PAGE, 0)).toEqual({ pinned: 5, slots: 0, host: 0, stored: 0, transit: 0 });
+    expect(of(5, 5 * PAGE, 0)).toMatchObject({ pinned: 5, slots: 0, host: 0, stored: 0, leaving: 0 });
     expect(of(5, 5 * PAGE - 1, 2 * PAGE)).toMatchObject({ pinned: 2, slots: 2 });
+  });
+
+  test('in host memory every page has a place to leave to where the budget has room for it, and two have at least', () => {
+    const moving = { transit: 0, inFlight: 0, stored: 0 };
+    expect(of(12, 4 * PAGE, Number.POSITIVE_INFINITY)).toMatchObject({ ...moving, host: 10, leaving: 10 });
+    expect(of(12, 4 * PAGE, 15 * PAGE)).toMatchObject({ ...moving, host: 10, leaving: 5 });
+    expect(of(12, 4 * PAGE, 12 * PAGE)).toMatchObject({ ...moving, host: 10, leaving: 2 });
+    expect(of(12, 4 * PAGE, 11 * PAGE).stored).toBeGreaterThan(0);
   });
 
   test('less than two pages, and nowhere to go, are refused with what to do', () => {
     expect(() => of(5, 2 * PAGE - 1, 1e9)).toThrow(OptimizerBudgetError);
-    expect(() => of(5, 2 * PAGE, 4 * PAGE, false)).toThrow(/no disk/);
-    expect(of(5, 2 * PAGE, 5 * PAGE, false)).toMatchObject({ pinned: 0, host: 5 });
+    expect(() => of(5, 2 * PAGE, 6 * PAGE, false)).toThrow(/no disk/);
+    expect(of(5, 2 * PAGE, 7 * PAGE, false)).toMatchObject({ pinned: 0, host: 5 });
   });
 });

@@ -45,7 +45,7 @@ export function pageElementsWithin(bits: MomentBits, pageBytes: number): number 
 export interface TierBudgets {
   /** GPU buffers of moments: the ledger's optimizer category. Two pages at least. */
   readonly gpuBytes: number;
-  /** Pages in host memory, those on their way to and from the store included. */
+  /** Pages in host memory, those on their way to and from the store and out of the GPU included. */
   readonly hostBytes: number;
 }
 
@@ -56,9 +56,16 @@ export interface Residency {
   readonly slots: number;
   readonly host: number;
   readonly stored: number;
-  /** Pages in host memory on their way from the store, at most, and as many on their way to it. */
+  /** Pages that wait in host memory for their turn, having come from the store, at most. */
   readonly transit: number;
+  /** Pages that are being read from the store at a time, and as many that are being written. */
+  readonly inFlight: number;
+  /** Pages in host memory that have left the GPU, at most: they are taken from there while the next step computes. */
+  readonly leaving: number;
 }
+
+/** Pages in host memory at most. */
+export const hostPagesOf = ({ host, transit, inFlight, leaving }: Residency) => host + transit + 2 * inFlight + leaving;
 
 /** A budget that not even paging can keep to. */
 export class OptimizerBudgetError extends Error {
@@ -66,6 +73,8 @@ export class OptimizerBudgetError extends Error {
 }
 
 const SLOTS = 2;
+/** While one is taken to where it stays, the next one leaves. */
+const LEAST_LEAVING = 2;
 /** More in flight does not make a disk faster. */
 const MOST_TRANSIT_BYTES = 32 * 2 ** 20;
 
@@ -77,7 +86,8 @@ export function residencyOf(
   hasStore: boolean,
 ): Residency {
   const onGpu = Math.floor(gpuBytes / pageBytes);
-  if (onGpu >= pages) return { pinned: pages, slots: 0, host: 0, stored: 0, transit: 0 };
+  const none = { slots: 0, host: 0, stored: 0, transit: 0, inFlight: 0, leaving: 0 };
+  if (onGpu >= pages) return { ...none, pinned: pages };
   if (onGpu < SLOTS) {
     throw new OptimizerBudgetError(
       `The optimizer's GPU memory is limited to ${readable(gpuBytes)}, but two pages of ${readable(pageBytes)} must fit. ` +
@@ -87,17 +97,24 @@ export function residencyOf(
   const pinned = onGpu - SLOTS;
   const streamed = pages - pinned;
   const inHost = Math.floor(hostBytes / pageBytes);
-  if (inHost >= streamed) return { pinned, slots: SLOTS, host: streamed, stored: 0, transit: 0 };
+  const leastLeaving = Math.min(LEAST_LEAVING, streamed);
+  if (inHost >= streamed + leastLeaving) {
+    // With as many as there are pages none waits for another.
+    const leaving = Math.min(streamed, inHost - streamed);
+    return { ...none, pinned, slots: SLOTS, host: streamed, leaving };
+  }
   if (!hasStore) {
     throw new OptimizerBudgetError(
-      `The optimizer's moments need ${readable(streamed * pageBytes)} of host memory beside the GPU, the limit is ` +
-        `${readable(hostBytes)}, and there is no disk to page them to. Raise optimizer_host_memory_budget, or lower r.`,
+      `The optimizer's moments need ${readable((streamed + leastLeaving) * pageBytes)} of host memory beside the GPU, the ` +
+        `limit is ${readable(hostBytes)}, and there is no disk to page them to. Raise optimizer_host_memory_budget, or lower r.`,
     );
   }
-  const most = Math.max(1, Math.floor(MOST_TRANSIT_BYTES / pageBytes));
-  const transit = Math.min(most, Math.max(1, Math.floor(inHost / 2)));
-  const host = Math.max(0, inHost - 2 * transit);
-  return { pinned, slots: SLOTS, host, stored: streamed - host, transit };
+  let transit = Math.max(1, Math.floor(MOST_TRANSIT_BYTES / pageBytes));
+  const moving = (count: number) => ({ transit: count, inFlight: Math.ceil(count / 2), leaving: count });
+  while (transit > 1 && hostPagesOf({ ...none, pinned, ...moving(transit) }) > inHost) transit--;
+  const least = { ...none, pinned, slots: SLOTS, ...moving(transit) };
+  const host = Math.max(0, inHost - hostPagesOf(least));
+  return { ...least, host, stored: streamed - host };
 }
 
 /** Where a page lives. */

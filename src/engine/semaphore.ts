@@ -7,6 +7,10 @@ export class Semaphore {
     this.#free = count;
   }
 
+  get free(): number {
+    return this.#free;
+  }
+
   /** Null where one is free. */
   take(): Promise<void> | null {
     if (this.#free > 0) {
