@@ -153,14 +153,6 @@ const SHOTS: readonly Shot[] = [
   { name: 'try-empty', screen: 'try' },
   { name: 'runs', screen: 'runs', play: comparing },
   {
-    name: 'runs-evicted',
-    play: async (page) => {
-      await loadModel(page, 'HuggingFaceTB/SmolLM2-360M-Instruct');
-      await page.getByText('Room was made on the disk').first().waitFor();
-      await go(page, 'runs');
-    },
-  },
-  {
     name: 'model-evicted',
     play: async (page) => {
       await loadModel(page, 'HuggingFaceTB/SmolLM2-360M-Instruct');
