@@ -1,7 +1,7 @@
 /** Buffers of random data for timing: made once a name, filled by repeating one block, since only speed matters. */
 import type { Gpu } from '../device/gpu.ts';
 import { type BufferTensor, bufferTensor } from '../plan/tensor.ts';
-import type { VariantChoice } from './kernel_bench.ts';
+import type { VariantChoice } from './variant_choice.ts';
 
 const BLOCK_WORDS = 2 ** 20;
 

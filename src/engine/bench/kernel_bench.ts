@@ -1,12 +1,10 @@
 /** What `<op>.bench.ts` says of a kernel: at which shapes it is timed, and what those cost at least. */
 import type { PlanBuilder } from '../plan/plan.ts';
 import type { BenchBuffers } from './buffers.ts';
+import type { VariantChoice } from './variant_choice.ts';
 
 /** `small` shapes end in seconds where a CPU plays the GPU; `full` ones are those of real models on a GPU. */
 export type BenchSize = 'small' | 'full';
-
-/** What `--variant key=value,…` asks of kernels; each takes the keys it knows. */
-export type VariantChoice = Readonly<Record<string, string>>;
 
 export interface KernelBench {
   /** The op, then the shape: `matmul_nf4 512×1536×576`, M×N×K where it multiplies. `--only` looks into it. */

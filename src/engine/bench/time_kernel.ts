@@ -5,8 +5,9 @@ import { Arena } from '../plan/arena.ts';
 import type { Plan } from '../plan/execution.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import { BenchBuffers } from './buffers.ts';
-import type { KernelBench, VariantChoice } from './kernel_bench.ts';
+import type { KernelBench } from './kernel_bench.ts';
 import { type Summary, summarize } from './statistics.ts';
+import type { VariantChoice } from './variant_choice.ts';
 
 export interface KernelTiming {
   /** Of one op, however many dispatches that is. */

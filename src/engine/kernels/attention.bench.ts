@@ -1,5 +1,6 @@
 import type { BenchBuffers } from '../bench/buffers.ts';
-import type { BenchSize, KernelBench, VariantChoice } from '../bench/kernel_bench.ts';
+import type { BenchSize, KernelBench } from '../bench/kernel_bench.ts';
+import type { VariantChoice } from '../bench/variant_choice.ts';
 import { type AttentionShape, attentionBackward, attentionForward } from './attention.ts';
 
 interface Heads {

@@ -102,8 +102,8 @@ const STARTING: Readonly<Record<PreparingStage | 'made', string>> = {
 function told({ precision, errors }: PrecisionChoice): string {
   const percent = errors ? `${(100 * errors.gradient).toFixed(2)} %` : '';
   return precision === 'f16'
-    ? `Half-precision matrices: on a first row its gradients were within ${percent} of full precision.`
-    : 'Full precision: with half-precision matrices this model’s gradients were too far off on this GPU.';
+    ? `Half-precision matrices and activations: on a first row its gradients were within ${percent} of full precision.`
+    : 'Full precision: in half precision this model’s gradients were too far off on this GPU.';
 }
 
 /** Told at every tenth of the run, not at every step. */

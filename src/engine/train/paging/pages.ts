@@ -109,7 +109,7 @@ export function residencyOf(
         `limit is ${readable(hostBytes)}, and there is no disk to page them to. Raise optimizer_host_memory_budget, or lower r.`,
     );
   }
-  let transit = Math.max(1, Math.floor(MOST_TRANSIT_BYTES / pageBytes));
+  let transit = Math.max(1, Math.min(inHost, Math.floor(MOST_TRANSIT_BYTES / pageBytes)));
   const moving = (count: number) => ({ transit: count, inFlight: Math.ceil(count / 2), leaving: count });
   while (transit > 1 && hostPagesOf({ ...none, pinned, ...moving(transit) }) > inHost) transit--;
   const least = { ...none, pinned, slots: SLOTS, ...moving(transit) };
