@@ -37,6 +37,11 @@ const finished = async (page: Page) => {
   await page.getByText('Trained', { exact: true }).waitFor();
 };
 
+const comparing = async (page: Page) => {
+  for (const number of [1, 2]) await page.getByLabel(`Compare support-replies-${number}`).check();
+  await page.getByRole('img', { name: /^Loss by step of support-replies-1, support-replies-2/ }).waitFor();
+};
+
 const SHOTS: readonly Shot[] = [
   { name: 'model', play: (page) => page.getByText('apple metal-3').first().waitFor() },
   {
@@ -146,6 +151,15 @@ const SHOTS: readonly Shot[] = [
     },
   },
   { name: 'try-empty', screen: 'try' },
+  { name: 'runs', screen: 'runs', play: comparing },
+  {
+    name: 'model-evicted',
+    play: async (page) => {
+      await loadModel(page, 'HuggingFaceTB/SmolLM2-360M-Instruct');
+      await page.getByText('Room was made on the disk').first().waitFor();
+      await page.evaluate(() => scrollTo(0, 0));
+    },
+  },
   {
     name: 'no-webgpu',
     before: (page) => page.addInitScript(() => Object.defineProperty(navigator, 'gpu', { value: undefined })),

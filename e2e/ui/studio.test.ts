@@ -137,6 +137,33 @@ it('tries base and tuned side by side, stops, asks again, and evaluates on a fil
   await page.context().close();
 }, 120_000);
 
+it('lays the curves of runs over each other, chosen with the keyboard, and says where their settings differ', async () => {
+  const { page, complaints } = await demo.visit({ screen: 'runs' });
+  await page.getByRole('heading', { name: 'support-replies-1' }).waitFor();
+  // Of one that is being trained there is nothing to choose.
+  expect(await page.getByRole('checkbox').count()).toBe(2);
+  await tabTo(page, /^Compare support-replies-1/);
+  await page.keyboard.press('Space');
+  await page.getByText('Choose another run above').waitFor();
+  await tabTo(page, /^Compare support-replies-2/);
+  await page.keyboard.press('Space');
+  await page.getByRole('img', { name: 'Loss by step of support-replies-1, support-replies-2' }).waitFor();
+  const curves = page.getByRole('list', { name: 'Curves' }).getByRole('listitem');
+  expect(await curves.allTextContents()).toEqual([
+    expect.stringMatching(/^support-replies-1loss 1\.\d{4} at step 40 of 120$/),
+    expect.stringMatching(/^support-replies-2loss 1\.\d{4} at step 60 of 60$/),
+  ]);
+  const rows = page.getByRole('region', { name: 'Settings that differ' }).getByRole('row');
+  expect(await rows.filter({ hasText: 'learning_rate' }).allTextContents()).toEqual(['learning_rate0.000050.0002']);
+  // The control: what is alike is not listed.
+  expect(await rows.filter({ hasText: 'warmup' }).count()).toBe(0);
+  await inspect(page, 'runs compared');
+  await page.getByRole('button', { name: 'Clear' }).click();
+  await expect.poll(() => page.getByRole('list', { name: 'Curves' }).count()).toBe(0);
+  expect(complaints).toEqual([]);
+  await page.context().close();
+});
+
 it('lists the runs that are kept, and deletes one only when asked twice', async () => {
   const { page, complaints } = await demo.visit({ screen: 'runs' });
   const runs = page.getByRole('list', { name: 'Runs' }).getByRole('listitem');

@@ -19,7 +19,14 @@ function fakeRun(number: number, part: Partial<RunSummary>): RunSummary {
 }
 
 export function fakeStorage(deleted: ReadonlySet<string>): StorageFacts {
-  const runs = [fakeRun(1, { state: 'interrupted', checkpointStep: 40 }), fakeRun(2, {}), fakeRun(3, { open: true })];
+  const usual = fakeRun(2, {});
+  const wider = { ...usual.request, lora: { ...usual.request.lora, r: 64, lora_alpha: 128 } };
+  const longer = { ...wider, training: { ...wider.training, learning_rate: 5e-5, max_steps: 120 } };
+  const runs = [
+    fakeRun(1, { state: 'interrupted', checkpointStep: 40, totalSteps: 120, request: longer }),
+    usual,
+    fakeRun(3, { open: true }),
+  ];
   const model = { key: 'model-1', name: FAKE_MODELS[0]!.name, commit: null, used: 0, bytes: 112e6, complete: true };
   const rest = { volatile: null, usedBytes: 640e6, quotaBytes: 180e9, persisted: true };
   return {

@@ -1,7 +1,7 @@
 /**
  * Plays a believable session without a GPU or a network: for tests of the page and for work on its looks. What a
  * scenario needs is asked for by what a person does: Llama is gated until a token is given, gpt2 is not supported, the
- * 360M model loses its connection half way, a learning rate of 0.1 ends in NaN.
+ * 360M model loses its connection half way and needs another's room on the disk, a learning rate of 0.1 ends in NaN.
  */
 import { NF4_CODEBOOK } from '../../engine/kernels/nf4_codebook.ts';
 import type { MemoryCategory } from '../../worker/protocol.ts';
@@ -208,6 +208,10 @@ export class FakeWorker implements StudioWorker {
         files: fileProgress(info, piece / pieces),
         hosts: location.kind === 'hub' ? ['huggingface.co', 'cas-bridge.xethub.hf.co'] : [],
       });
+    }
+    if (info.name.includes('360M')) {
+      const evicted = { name: FAKE_MODELS[0]!.name, bytes: 112e6, runs: ['support-replies-2'] };
+      this.#say({ type: 'evicted', runId, models: [evicted] });
     }
     this.#model = info;
     const layers = { count: info.layers, of: info.layers };

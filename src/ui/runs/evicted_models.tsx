@@ -8,7 +8,7 @@ export function EvictedModels() {
   return evicted.map(({ name, bytes: size, runs }, i) => (
     // biome-ignore lint/suspicious/noArrayIndexKey: a list that only grows
     <Notice key={i} kind="info" title="Room was made on the disk">
-      {name} ({bytes(size)}) was deleted from the cache: it had not been used for longest.
+      {name} ({bytes(size)}) was deleted from the cache: of all models there it had gone unused the longest.
       {runs.length > 0 && ` ${runs.join(', ')} will download it again when resumed.`}
     </Notice>
   ));

@@ -6,6 +6,7 @@ import type { RunSummary } from '../../worker/studio_protocol.ts';
 import { bytes, count, loss } from '../format.ts';
 import { Button } from '../primitives/button.tsx';
 import { Icon } from '../primitives/icon.tsx';
+import { CompareChoice } from './compare_choice.tsx';
 import styles from './runs.module.css';
 import { Sparkline } from './sparkline.tsx';
 
@@ -39,6 +40,7 @@ export function RunRow({ run }: { readonly run: RunSummary }) {
         {losses.length > 0 && <span>loss {loss(losses[losses.length - 1])}</span>}
       </p>
       <div className={styles.actions}>
+        <CompareChoice run={run} />
         {left > 0 && !open && (
           <Button kind="primary" disabled={busy} onClick={() => goOn()}>
             <Icon name="play" /> Resume from step {count(checkpointStep)}

@@ -7,6 +7,7 @@ import { Panel } from '../primitives/panel.tsx';
 import { Screen } from '../primitives/screen.tsx';
 import { StorageUse } from '../start/storage_use.tsx';
 import { CachedModels } from './cached_models.tsx';
+import { CompareRuns } from './compare_runs.tsx';
 import { EvictedModels } from './evicted_models.tsx';
 import { RunRow } from './run_row.tsx';
 import styles from './runs.module.css';
@@ -36,6 +37,7 @@ export function RunsScreen() {
           ))}
         </ul>
       )}
+      {facts && <CompareRuns runs={facts.runs} />}
       {facts && facts.models.length > 0 && <CachedModels models={facts.models} />}
       <Panel title="Storage">
         <StorageUse />

@@ -8,6 +8,9 @@ import { type ChartSeries, LineChart } from './line_chart.tsx';
 import { Readout } from './readout.tsx';
 import { useColourScheme } from './use_colour_scheme.ts';
 
+/** For what shows curves elsewhere: uPlot comes with this script. */
+export { LineChart };
+
 const LOSS: readonly ChartSeries[] = [
   { label: 'loss', colour: '--line-strong', width: 1 },
   { label: 'smoothed', colour: '--accent', width: 2.5 },

@@ -11,6 +11,8 @@ export interface ChartSeries {
   /** 0 draws no line. */
   readonly width: number;
   readonly points?: boolean;
+  /** Lengths of dashes and gaps, pixels; left out for an unbroken line. */
+  readonly dash?: readonly number[];
 }
 
 interface Props {
@@ -127,11 +129,12 @@ function options(element: HTMLElement, width: number, props: Props): uPlot.Optio
     ],
     series: [
       {},
-      ...series.map(({ label, colour: name, width, points = false }) => ({
+      ...series.map(({ label, colour: name, width, points = false, dash = [] }) => ({
         label,
         stroke: colour(name),
         width,
         spanGaps: true,
+        dash: [...dash],
         points: points ? { show: true, size: 9, fill: colour(name), stroke: colour('--surface') } : { show: false },
       })),
     ],
