@@ -7,12 +7,7 @@
 // in 16 bits;
 // LORA_VECTORS: ranks and what is u's and lora's too.
 // SPLIT_K: workgroups along z take split_depth of the depth each, and y [splits, capacity, y_stride] gets partial sums.
-// PLAIN: the weights are decoded already.
-#if PLAIN
-#include "common/plain_weights.wgsl"
-#else
 #include "common/nf4.wgsl"
-#endif
 
 struct Segment { begin: u32, width: u32, nf4: Nf4, bias_at: u32, lora_at: u32, u_at: u32, rank: u32 }
 

@@ -39,7 +39,6 @@ const NF4_ODD = 'matmul_nf4 SOFTWARE 19 of 19, 70+33×65 residual';
 const NF4_ODD_LORA = 'matmul_nf4 SOFTWARE 63 of 65, 33+9×63 double rank 5';
 const NF4_ODD_TURNED = 'matmul_nf4 SOFTWARE 65 of 65, 63×130 transposed rank 20 residual';
 const NF4_PREFETCH = 'matmul_nf4 SMALL 65 of 65, 68+20×36 double rank 3 bias';
-const DEQUANTIZED = 'matmul_nf4 SOFTWARE 37 of 37, 132+20+68×132 double rank 8 residual dequantized columns';
 const FLOATS = 'matmul_nf4 SOFTWARE 7 of 7, 68×36 0 in BF16';
 const FLOATS_WIDE = 'matmul_nf4 SOFTWARE 21 of 21, 24+12×44 1 in F32 bias';
 const FLOATS_MIXED = 'matmul_nf4 SOFTWARE 33 of 33, 40+36+20×68 double 1 in BF16 transposed rank 8 on 1';
@@ -988,20 +987,6 @@ export const mutants: readonly Mutant[] = [
     ['((i >> 6u) & 3u) * 8u', '((i >> 6u) & 1u) * 8u'],
     ['bitcast<f32>(raw.y) + offset', 'bitcast<f32>(raw.y) - offset'],
     ['raw.x >> ((i & 4u) * 4u)', 'raw.x >> ((i & 2u) * 8u)'],
-  ),
-  ...inFile(
-    'nf4_dequantize.wgsl',
-    DEQUANTIZED,
-    ['(w - own.begin) * 8u', 'w * 8u'],
-    ['decode_packed(own.nf4, raw, i + 4u, offset)', 'decode_packed(own.nf4, raw, i, offset)'],
-    ['weights[2u * w + 1u]', 'weights[2u * w]'],
-    ['min(first + WORDS, params.words)', 'min(first + THREADS, params.words)'],
-  ),
-  ...inFile(
-    'common/plain_weights.wgsl',
-    DEQUANTIZED,
-    ['slab[(tensor.codes_at + i) >> 2u]', 'slab[i >> 2u]'],
-    ['{ return raw; }', '{ return raw.yxzw; }'],
   ),
   ...inFile('common/nf4.wgsl', MATVEC, ['(v % 2u) * 16u', '0u']),
   ...inFile(

@@ -7,15 +7,13 @@ export type ForcedVariant = Readonly<Record<string, string>>;
 const tiles = Object.entries(ALL_TILES).filter(([, tile]) => !isMatrix(tile));
 
 /**
- * Each tile, whole and with its depth split; weights decoded before; each attention variant, whole and with its queries split; what the rules give
+ * Each tile, whole and with its depth split; each attention variant, whole and with its queries split; what the rules give
  * on a GPU, and on one with WebGPU's default limits; dispatches in parts; layers computed twice; activations in 16 bits
  * (within the limits of f16). The first forces nothing.
  */
 export const PARITY_SIBLINGS: readonly ForcedVariant[] = [
   {},
   ...tiles.flatMap(([tile]): ForcedVariant[] => [{ tile }, { tile, splits: '3' }]),
-  { tile: 'SOFTWARE', dequantize: '1' },
-  { tile: 'MEDIUM', splits: '3', dequantize: '1' },
   ...Object.keys(ATTENTION_VARIANTS).flatMap((attention): ForcedVariant[] => [
     { attention },
     { attention, attention_parts: '2' },

@@ -38,8 +38,6 @@ interface Shape {
   readonly bias?: boolean;
   readonly residual?: boolean;
   readonly splits?: number;
-  /** The weights are decoded first. */
-  readonly dequantized?: boolean;
   /** Columns around x and y in their rows: before and after. */
   readonly margins?: readonly [number, number];
   /** In 16 bits: x, or x and y. */
@@ -86,7 +84,6 @@ const nf4Case = (shape: Shape): KernelCase => {
     shape.bias ? 'bias' : '',
     shape.residual ? 'residual' : '',
     splits > 1 ? `split ${splits}` : '',
-    shape.dequantized ? 'dequantized' : '',
     shape.margins ? 'columns' : '',
     shape.halves ? `${shape.halves} halves` : '',
   ].filter(Boolean);
@@ -97,9 +94,6 @@ const nf4Case = (shape: Shape): KernelCase => {
       'matmul_nf4.wgsl',
       'common/matmul_left.wgsl',
       'common/nf4.wgsl',
-      ...(shape.dequantized && !shape.bias && inFeatures % 4 === 0
-        ? ['nf4_dequantize.wgsl', 'common/plain_weights.wgsl', 'common/indexing.wgsl']
-        : []),
       ...(shape.floats ? ['common/float_dtypes.wgsl'] : []),
       ...(isMatrix(tile) ? ['common/matmul_matrix_tile.wgsl', 'common/matrices.wgsl'] : ['common/matmul_tile.wgsl']),
       ...(splits > 1 ? ['matmul_reduce.wgsl'] : []),
@@ -142,7 +136,7 @@ const nf4Case = (shape: Shape): KernelCase => {
                 }
               : undefined,
           residual: residual && bench.inputRows('residual', residual, { width, capacity }),
-          shape: { tile, splits, dequantized: shape.dequantized },
+          shape: { tile, splits },
         });
         await bench.run();
         // A reference multiplies by B [width, rank], or when transposed by A [rank, width].
@@ -189,20 +183,6 @@ export const cases: KernelCase[] = (
     { tile: SOFTWARE, tokens: 63, inFeatures: 132, outFeatures: [132], lora: 8, residual: true },
     { tile: SOFTWARE, tokens: 65, inFeatures: 36, outFeatures: [68], lora: 3, transposed: true },
     { tile: SOFTWARE, tokens: 33, inFeatures: 64, outFeatures: [40], margins: [4, 8], capacity: 40, bias: true },
-    // Decoded before: plain, of several linears with an adapter, along the outputs, in parts of the depth; prefetched.
-    { tile: SOFTWARE, tokens: 33, inFeatures: 68, outFeatures: [40], dequantized: true },
-    {
-      ...{ tile: SOFTWARE, tokens: 37, inFeatures: 132, outFeatures: [132, 20, 68], doubleQuant: true, lora: 8 },
-      ...{ residual: true, margins: [4, 8], dequantized: true },
-    },
-    {
-      ...{ tile: SOFTWARE, tokens: 19, inFeatures: 100, outFeatures: [48, 20], doubleQuant: true, lora: 8 },
-      ...{ transposed: true, splits: 2, dequantized: true },
-    },
-    { tile: SMALL, tokens: 65, inFeatures: 68, outFeatures: [36, 8], doubleQuant: true, dequantized: true },
-    // What cannot be: not in groups of four, or with biases. The fused kernel does it.
-    { tile: SOFTWARE, tokens: 9, inFeatures: 33, outFeatures: [7], dequantized: true },
-    { tile: SOFTWARE, tokens: 9, inFeatures: 36, outFeatures: [8], bias: true, dequantized: true },
     // More than 256 blocks: a second block of double quantization.
     { tile: SOFTWARE, tokens: 5, inFeatures: 260, outFeatures: [152], doubleQuant: true },
     // Several linears, some without an adapter or a bias.

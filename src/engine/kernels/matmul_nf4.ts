@@ -14,7 +14,6 @@ import {
   tileConstants,
   tileRequirements,
 } from './matmul_tile.ts';
-import { nf4Dequantize } from './nf4_dequantize.ts';
 
 /** A linear inside a layer's slab, in 4 bits or not: word offsets (shaders/common/nf4.wgsl). */
 export interface QuantizedLinear {
@@ -76,8 +75,6 @@ export interface MatmulNf4Variant {
   readonly transposed: boolean;
   readonly aligned: boolean;
   readonly splitK: boolean;
-  /** The weights were decoded before: nf4_dequantize.ts. */
-  readonly plain: boolean;
   readonly lora: boolean;
   /** Everything about the low-rank product comes in groups of four. */
   readonly loraVectors: boolean;
@@ -116,12 +113,11 @@ type SegmentValues = Record<(typeof SEGMENT_FIELDS)[number], number>;
 export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities) {
   const run = runOf(v.floats);
   const left = leftOperand(v.tile, v.aligned, v.xHalves);
-  const slab = v.plain ? 'vec4<f32>' : isMatrix(v.tile) ? 'vec4<u32>' : 'u32';
   const floats = numbers(v.aligned);
   const lowRank = numbers(v.loraVectors);
   const bindings: Record<string, Binding> = {
     x: input(left.type),
-    slab: input(slab),
+    slab: input(isMatrix(v.tile) ? 'vec4<u32>' : 'u32'),
     y: output(numbers(v.aligned, v.yHalves)),
     ...(v.lora ? { u: input(lowRank), lora: input(lowRank) } : {}),
     ...(v.residual ? { residual: input(floats) } : {}),
@@ -149,7 +145,6 @@ export function matmulNf4Kernel(v: MatmulNf4Variant, capabilities: Capabilities)
       ...floatsConstants(v.floats),
       ...(isMatrix(v.tile) ? { RUN_EIGHTS: run / 8 } : {}),
       SLAB_VECTORS: isMatrix(v.tile),
-      PLAIN: v.plain,
       SEGMENTS: v.segments,
       DOUBLE_QUANT: v.doubleQuant,
       TRANSPOSED: v.transposed,
@@ -186,8 +181,7 @@ const inVectors = ({ columns, aAt, parts }: GroupAdapter) =>
 const wholeGroups = (...sizes: number[]) => sizes.every((size) => size % 4 === 0);
 
 export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
-  const { x, y, transposed, lora, residual } = options;
-  let { group } = options;
+  const { x, y, group, transposed, lora, residual } = options;
   const depth = transposed ? group.outFeatures : group.inFeatures;
   const width = transposed ? group.inFeatures : group.outFeatures;
   const widths = transposed ? [width] : group.linears.map(({ outFeatures }) => outFeatures);
@@ -205,8 +199,6 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
   const shape = options.shape ?? plan.matmulShape({ op, rows: plan.capacity, widths, depth, precision });
   const { tile, splits } = shape;
   const split = splits > 1;
-  const plain = shape.dequantized === true && aligned && !bias && group.floats === null && !isMatrix(tile);
-  if (plain) group = dequantizedGroup(plan, group, transposed);
   const segments = segmentValues(group, transposed, tile, lora?.adapter);
   const tiles = widths.reduce((sum, w) => sum + Math.ceil(w / tile.TILE_N), 0);
   const kernel = matmulNf4Kernel(
@@ -218,7 +210,6 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
       transposed,
       aligned,
       splitK: split,
-      plain,
       lora: lora !== undefined,
       loraVectors: aligned && lora !== undefined && inVectors(lora.adapter),
       bias: bias && !split,
@@ -271,20 +262,6 @@ export function matmulNf4(plan: PlanBuilder, options: MatmulNf4Options): void {
       aligned,
     });
   }
-}
-
-/** The same weights in f32, in memory of the plan that this product alone uses. */
-function dequantizedGroup(plan: PlanBuilder, group: LinearGroup, transposed: boolean): LinearGroup {
-  const { inFeatures, outFeatures } = group;
-  const slab = plan.tensor('dequantized weights', inFeatures * outFeatures * 4);
-  nf4Dequantize(plan, group, slab, transposed);
-  let codesAt = 0;
-  const linears = group.linears.map((linear) => {
-    const at = codesAt;
-    codesAt += inFeatures * linear.outFeatures;
-    return { ...linear, codesAt: at, absmaxAt: null, nestedAt: 0 };
-  });
-  return { ...group, slab, linears };
 }
 
 /** What the shader knows of each linear. Transposed, the first one's low-rank fields stand for the whole group. */

@@ -159,8 +159,6 @@ export function leftOperand(tile: Tile, aligned: boolean, halves: boolean) {
 export interface MatmulShape {
   readonly tile: Tile;
   readonly splits: number;
-  /** Weights in 4 bits are decoded first, all at once, into memory of the plan: chosen where it was measured. */
-  readonly dequantized?: boolean;
 }
 
 /** Quantization tables beside the tiles. */

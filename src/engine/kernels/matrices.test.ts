@@ -59,7 +59,6 @@ describe.each(tiles)('%s', (_, tile) => {
               transposed,
               aligned: true,
               splitK,
-              plain: false,
               lora,
               loraVectors: lora,
               xHalves: false,

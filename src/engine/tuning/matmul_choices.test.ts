@@ -63,10 +63,6 @@ test('what was kept comes back; what this version does not know is measured agai
   const later = new MatmulChoices();
   later.restore({ ...kept, 'matmul_dense 1×1×1': ['GONE', 1], 'matmul_dense 2×2×2': ['LARGE', 0] });
   expect(later.kept()).toEqual(kept);
-  const decoded: MatmulProblem = { ...PROBLEM, rows: 2048 };
-  choices.set(decoded, { tile: MEDIUM, splits: 1, dequantized: true });
-  later.restore(choices.kept());
-  expect(later.choose(decoded, GPU)).toEqual({ tile: MEDIUM, splits: 1, dequantized: true });
   expect(later.choose(PROBLEM, GPU)).toEqual({ tile: MEDIUM, splits: 4 });
 });
 
@@ -89,20 +85,8 @@ test('candidates fit the device, waste little and are never software’s', () =>
   expect(few.length).toBeLessThan(30);
 });
 
-test('decoding first is measured for many rows in f32 alone, where its weights are no burden', () => {
-  const some = (problem: Partial<MatmulProblem>) =>
-    candidates({ ...PROBLEM, rows: 2048, ...problem }, 49152).some(({ dequantized }) => dequantized);
-  expect(some({})).toBe(true);
-  expect(some({ op: 'matmul_nf4_dx' })).toBe(true);
-  expect(some({ rows: 512 })).toBe(false);
-  expect(some({ precision: 'f16' })).toBe(false);
-  expect(some({ op: 'matmul_dense' })).toBe(false);
-  expect(some({ widths: [16384], depth: 2048 })).toBe(false);
-});
-
 test('forced by name', () => {
   expect(forcedShape({ tile: 'LARGE', splits: '2' })).toEqual({ tile: LARGE, splits: 2 });
-  expect(forcedShape({ tile: 'LARGE', dequantize: '1' })).toEqual({ tile: LARGE, splits: 1, dequantized: true });
   expect(forcedShape({ other: '1' })).toBe(null);
   expect(() => forcedShape({ tile: 'HUGE' })).toThrow(/tile is one of/);
 });

@@ -25,9 +25,6 @@ export interface MatmulProblem extends TunedProblem {
 const TILES: Readonly<Record<string, Tile>> = ALL_TILES;
 const tileName = (tile: Tile) => Object.entries(TILES).find(([, known]) => known === tile)?.[0] ?? '';
 
-/** Behind a tile's name. */
-const DEQUANTIZED = ' dequantized';
-
 export class MatmulChoices extends MeasuredChoices<MatmulProblem, MatmulShape> {
   override key({ op, rows, widths, depth, precision }: MatmulProblem): string {
     return `${op} ${rows}×${widths.join('+')}×${depth}${precision === 'f32' ? '' : ` ${precision}`}`;
@@ -41,27 +38,24 @@ export class MatmulChoices extends MeasuredChoices<MatmulProblem, MatmulShape> {
     return precision === 'f16' || !isMatrix(tile);
   }
 
-  protected override write({ tile, splits, dequantized }: MatmulShape): KeptChoices[string] {
-    return [tileName(tile) + (dequantized ? DEQUANTIZED : ''), splits];
+  protected override write({ tile, splits }: MatmulShape): KeptChoices[string] {
+    return [tileName(tile), splits];
   }
 
   protected override read([name, splits]: KeptChoices[string]): MatmulShape | null {
-    const [of, first] = name.split(/(?= )/);
-    const tile: Tile | undefined = TILES[of];
-    if (!tile || !Number.isInteger(splits) || splits < 1 || (first !== undefined && first !== DEQUANTIZED)) return null;
-    return first ? { tile, splits, dequantized: true } : { tile, splits };
+    const tile: Tile | undefined = TILES[name];
+    return tile && Number.isInteger(splits) && splits >= 1 ? { tile, splits } : null;
   }
 }
 
 /**
- * What `--variant tile=LARGE,splits=2,dequantize=1` forces; null when it names no tile.
+ * What `--variant tile=LARGE,splits=2` forces; null when it names no tile.
  *
  * @throws RangeError when there is no such tile.
  */
-export function forcedShape(values: Readonly<Record<string, string>>): MatmulShape | null {
-  const { tile, splits = '1', dequantize } = values;
+export function forcedShape({ tile, splits = '1' }: Readonly<Record<string, string>>): MatmulShape | null {
   if (tile === undefined) return null;
   const found: Tile | undefined = TILES[tile];
   if (!found) throw new RangeError(`tile is one of ${Object.keys(TILES).join(', ')}, not ${tile}`);
-  return { tile: found, splits: Number(splits), ...(dequantize === '1' && { dequantized: true }) };
+  return { tile: found, splits: Number(splits) };
 }

@@ -37,23 +37,8 @@ export function candidates(problem: MatmulProblem, storageBytes: number): Matmul
       if (workgroups >= 48 || splits === 1) shapes.push({ tile, splits });
     }
   }
-  return decodesOnce(problem) ? [...shapes, ...whole(shapes)] : shapes;
+  return shapes;
 }
-
-const whole = (shapes: readonly MatmulShape[]) =>
-  shapes.filter(({ splits }) => splits === 1).map((shape) => ({ ...shape, dequantized: true }));
-
-/** Fewer rows are multiplied in less time than the weights are decoded in. */
-const LEAST_DECODED_ROWS = 1024;
-/** Bytes in f32 that a plan may take for them. */
-const MOST_DECODED_BYTES = 64 * 2 ** 20;
-
-/** By matrices it never wins: there the decoding hides behind them (docs/performance.md). */
-const decodesOnce = (problem: MatmulProblem) =>
-  problem.op.startsWith('matmul_nf4') &&
-  problem.precision === 'f32' &&
-  problem.rows >= LEAST_DECODED_ROWS &&
-  problem.depth * widthOf(problem) * 4 <= MOST_DECODED_BYTES;
 
 /** Linears of a slab of zeros, laid out as a layer's. */
 function blankGroup(slab: Tensor, outputs: readonly number[], inFeatures: number): LinearGroup {
@@ -70,10 +55,7 @@ function blankGroup(slab: Tensor, outputs: readonly number[], inFeatures: number
 export const matmulTuning: Tuning<MatmulProblem, MatmulShape> = {
   choices: (gpu) => gpu.matmulChoices,
   cost: (problem) => problem.rows * problem.depth * widthOf(problem),
-  scratchBytes: (problem) =>
-    problem.rows * (problem.depth + 4 * widthOf(problem)) * 4 +
-    weightBytes(problem) +
-    (decodesOnce(problem) ? problem.depth * widthOf(problem) * 4 : 0),
+  scratchBytes: (problem) => problem.rows * (problem.depth + 4 * widthOf(problem)) * 4 + weightBytes(problem),
   candidates: (problem, { capabilities }) => candidates(problem, capabilities.workgroupStorageBytes),
   record(plan, problem, shape, scratch) {
     const { op, rows, widths, depth } = problem;
