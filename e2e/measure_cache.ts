@@ -9,6 +9,8 @@
  *
  * `--page` is a page that was built with NIBBLE_HUB naming the two PORTS below, for a machine that cannot build.
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright';
@@ -41,8 +43,13 @@ const hub = await startHub({ repositories: [{ id: ID, directory, synthetic, shar
 const origins = [hub.apiUrl, hub.cdnUrl];
 const studio = values.page ? await serveBuilt(values.page, origins) : await serveStudio(...origins);
 const args = chromiumFlags(values.adapter as Adapter);
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args });
-const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+// With a profile, as a person's browser has it: without one the private file system lies in another process's memory.
+const profile = mkdtempSync(path.join(tmpdir(), 'nibble-profile-'));
+const context = await chromium.launchPersistentContext(profile, {
+  executablePath: process.env.CHROMIUM,
+  args,
+  viewport: { width: 1280, height: 900 },
+});
 const problems: string[] = [];
 const seconds = (from: number) => Math.round((performance.now() - from) / 10) / 100;
 
@@ -53,15 +60,19 @@ async function open(screen: string): Promise<Page> {
   return page;
 }
 
-/** Seconds for a plain fetch of the weights, one file after the other, looked at by nobody. */
+/** Seconds for a plain fetch of the weights, one file after the other in ranges of 64 MiB, looked at by nobody. */
 async function plainFetch(page: Page): Promise<number> {
   return page.evaluate(
     async ([api, id]) => {
-      const tree: { path: string }[] = await (await fetch(`${api}/api/models/${id}/tree/main`)).json();
+      const tree: { path: string; size: number }[] = await (await fetch(`${api}/api/models/${id}/tree/main`)).json();
       const start = performance.now();
-      for (const { path } of tree.filter((file) => file.path.endsWith('.safetensors'))) {
-        const { body } = await fetch(`${api}/${id}/resolve/main/${path}`);
-        for (const reader = body!.getReader(); !(await reader.read()).done; );
+      for (const { path, size } of tree.filter((file) => file.path.endsWith('.safetensors'))) {
+        for (let at = 0; at < size; at += 2 ** 26) {
+          const range = `bytes=${at}-${Math.min(size, at + 2 ** 26) - 1}`;
+          const response = await fetch(`${api}/${id}/resolve/main/${path}`, { headers: { range } });
+          if (!response.ok) throw new Error(`${path}: ${response.status}`);
+          for (const reader = response.body!.getReader(); !(await reader.read()).done; );
+        }
       }
       return (performance.now() - start) / 1000;
     },
@@ -184,5 +195,6 @@ console.log(
     1,
   ),
 );
-await browser.close();
+await context.close();
+rmSync(profile, { recursive: true, force: true });
 await studio.close();

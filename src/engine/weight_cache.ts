@@ -4,8 +4,8 @@
  */
 
 export interface WeightCache {
-  /** A section's bytes; null where it is not there, or not what was written. */
-  read(section: string): Promise<Uint8Array<ArrayBuffer> | null>;
+  /** A section's bytes, perhaps in `into`, which has room for them; null where it is not there, or not what was written. */
+  read(section: string, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | null>;
   /** Keeps a section. Never rejects: a cache that cannot be written costs a second download, not the first. */
   write(section: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** For layers that are streamed; null, or absent, where sections can be read only while the cache is open. */

@@ -52,8 +52,8 @@ class BrowserDisk implements PageDisk {
     this.#file = file;
   }
 
-  async read(at: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(byteLength);
+  async read(at: number, byteLength: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = into?.subarray(0, byteLength) ?? new Uint8Array(byteLength);
     const read = this.#file.read(bytes, { at });
     return read === byteLength ? bytes : bytes.slice(0, read);
   }

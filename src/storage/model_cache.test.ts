@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { pageHash } from '../engine/page_store.ts';
 import { NewerStorageError } from './errors.ts';
 import { MemoryDisk } from './memory_disk.ts';
 import { ModelCache } from './model_cache.ts';
@@ -88,10 +89,32 @@ it('a byte that changed is noticed; cleared, it is loaded anew', async () => {
   expect(await load(await ModelCache.open<string>(disk))).toEqual([]);
 });
 
+it.each([0, 512 * 1024 - 1, 512 * 1024, 1_300_000])('of a section in pieces, byte %i', async (at) => {
+  const disk = new MemoryDisk();
+  const bytes = bytesOf(7, 1_300_001);
+  const cache = await ModelCache.open<string>(disk);
+  await cache.write('layer/0', bytes);
+  expectBytes((await cache.read('layer/0', new Uint8Array(2_000_000)))!, bytes);
+  await disk.write(at, Uint8Array.of(bytes[at] ^ 1));
+  expect(await cache.read('layer/0')).toBeNull();
+});
+
+it('sections of the first format keep their hashes', async () => {
+  const disk = new MemoryDisk();
+  const bytes = bytesOf(3, 700_000);
+  await disk.write(0, bytes);
+  const record = { format: 1, at: 0, byteLength: bytes.byteLength, hash: await pageHash(bytes) };
+  await disk.putRecords([['section/layer%2F0', JSON.stringify(record)]]);
+  const cache = await ModelCache.open<string>(disk);
+  expectBytes((await cache.read('layer/0'))!, bytes);
+  await disk.write(650_000, Uint8Array.of(bytes[650_000] ^ 1));
+  expect(await cache.read('layer/0')).toBeNull();
+});
+
 it('leaves what a newer version wrote alone', async () => {
   const disk = new MemoryDisk();
   await load(await ModelCache.open<string>(disk));
-  await disk.putRecords([['section/new', JSON.stringify({ format: 2 })]]);
+  await disk.putRecords([['section/new', JSON.stringify({ format: 3 })]]);
   await expect(ModelCache.open(disk)).rejects.toThrow(NewerStorageError);
   await disk.deleteRecords(['section/new']);
   expect((await ModelCache.open(disk)).complete).toBe('all of it');

@@ -9,12 +9,16 @@ import { NewerStorageError } from './errors.ts';
 import type { PageDisk } from './page_disk.ts';
 import { SECTOR_BYTES } from './page_space.ts';
 
-/** Goes up when sections change so that an older program would misread them. */
-const FORMAT = 1;
+/** Goes up when sections change so that an older program would misread them. 1: a section's hash is SHA-256 of all of it. */
+const FORMAT = 2;
 const SECTION = 'section/';
 const COMPLETE = 'complete/1';
 
+/** Browsers copy what they hash: larger pieces take new memory each time, and twice as long (docs/performance.md). */
+const PIECE_BYTES = 512 * 1024;
+
 interface Section {
+  readonly format: number;
   readonly at: number;
   readonly byteLength: number;
   readonly hash: string;
@@ -40,8 +44,8 @@ export class ModelCache<Details = unknown> implements WeightCache {
     const sections = new Map<string, Section>();
     let complete: Details | null = null;
     for (const [name, text] of await disk.records()) {
-      const { format, ...record } = JSON.parse(text);
-      if (format > FORMAT) throw new NewerStorageError('This cached model');
+      const record = JSON.parse(text);
+      if (record.format > FORMAT) throw new NewerStorageError('This cached model');
       if (name === COMPLETE) complete = record.details;
       else if (name.startsWith(SECTION))
         sections.set(decodeURIComponent(name.slice(SECTION.length)), record as Section);
@@ -68,11 +72,13 @@ export class ModelCache<Details = unknown> implements WeightCache {
     return this.#sections.has(section);
   }
 
-  async read(section: string): Promise<Uint8Array<ArrayBuffer> | null> {
+  async read(section: string, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | null> {
     const found = this.#sections.get(section);
     if (!found) return null;
-    const bytes = await this.#disk.read(found.at, found.byteLength);
-    return bytes.byteLength === found.byteLength && (await pageHash(bytes)) === found.hash ? bytes : null;
+    const bytes = await this.#disk.read(found.at, found.byteLength, into);
+    if (bytes.byteLength !== found.byteLength) return null;
+    const hash = await (found.format === 1 ? pageHash(bytes) : sectionHash(bytes));
+    return hash === found.hash ? bytes : null;
   }
 
   async write(section: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -80,9 +86,9 @@ export class ModelCache<Details = unknown> implements WeightCache {
     const at = Math.ceil(this.#end / SECTOR_BYTES) * SECTOR_BYTES;
     this.#end = at + bytes.byteLength;
     try {
-      const [hash] = await Promise.all([pageHash(bytes), this.#disk.write(at, bytes)]);
-      const stored: Section = { at, byteLength: bytes.byteLength, hash };
-      await this.#disk.putRecords([[nameOf(section), JSON.stringify({ format: FORMAT, ...stored })]]);
+      const [hash] = await Promise.all([sectionHash(bytes), this.#disk.write(at, bytes)]);
+      const stored: Section = { format: FORMAT, at, byteLength: bytes.byteLength, hash };
+      await this.#disk.putRecords([[nameOf(section), JSON.stringify(stored)]]);
       this.#sections.set(section, stored);
     } catch (error) {
       this.#failure = error as Error;
@@ -129,6 +135,18 @@ export class ModelCache<Details = unknown> implements WeightCache {
   close(): Promise<void> {
     return this.#disk.close();
   }
+}
+
+/** SHA-256 of the SHA-256 of each piece. */
+async function sectionHash(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const hashes: Uint8Array[] = [];
+  for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES) {
+    const piece = bytes.subarray(at, at + PIECE_BYTES);
+    hashes.push(new Uint8Array(await crypto.subtle.digest('SHA-256', piece)));
+  }
+  const all = new Uint8Array(32 * hashes.length);
+  for (const [i, hash] of hashes.entries()) all.set(hash, 32 * i);
+  return pageHash(all);
 }
 
 /** Records have one slash, and names of tensors or files may have any character. */

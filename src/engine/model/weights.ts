@@ -32,6 +32,8 @@ import { storedFormats } from './stored_formats.ts';
 
 /** Sections of a cache that are read and checked at a time: their hashes are computed beside each other. */
 const READ_AHEAD = 6;
+/** Bytes of them, but for one. */
+const READ_AHEAD_BYTES = 96 * 2 ** 20;
 
 export interface LoadingProgress {
   readonly loadedBytes: number;
@@ -261,9 +263,17 @@ export class ModelWeights {
       let loadedBytes = 0;
       // The next ones are read and checked while one is uploaded.
       const reading: Promise<Uint8Array<ArrayBuffer> | null>[] = [];
+      let bytesAhead = 0;
+      /** Of sections that are uploaded: to read others into. */
+      const used: Uint8Array<ArrayBuffer>[] = [];
       for (const [i, { section, buffer, offset, bytes, layer }] of sections.entries()) {
         for (let ahead = reading.length; ahead < Math.min(sections.length, i + READ_AHEAD); ahead++) {
-          reading.push(cache.read(sections[ahead].section));
+          const next = sections[ahead];
+          if (ahead > i && bytesAhead + next.bytes > READ_AHEAD_BYTES) break;
+          bytesAhead += next.bytes;
+          const at = used.findIndex((memory) => memory.buffer.byteLength >= next.bytes);
+          const [into] = at < 0 ? [] : used.splice(at, 1);
+          reading.push(cache.read(next.section, into && new Uint8Array(into.buffer, 0, next.bytes)));
           reading[ahead].catch(() => undefined);
         }
         options.signal?.throwIfAborted();
@@ -271,7 +281,10 @@ export class ModelWeights {
         if (read?.byteLength !== bytes) throw new WeightCacheError(section);
         writePadded(gpu, buffer, offset, read);
         if (streams && layer !== null) await kept.keep(layer, read);
+        // What streams may be kept as it is.
+        else if (used.length < READ_AHEAD) used.push(read);
         reading[i] = Promise.resolve(null);
+        bytesAhead -= bytes;
         if (i % READ_AHEAD === 0) await gpu.device.queue.onSubmittedWorkDone();
         loadedBytes += bytes;
         options.onLoading?.({ loadedBytes, totalBytes, tensor: section });
