@@ -27,10 +27,7 @@ const scratch = mkdtempSync(path.join(os.tmpdir(), 'nibble-test-'));
  * The golden cases of a quick run: what data and training can do, and of the architectures those that have most of their own.
  * qwen2-chat is trained in the page by e2e/studio_journey.test.ts.
  */
-const QUICK_CASES = [
-  ...['llama-text', 'qwen2-template', 'gemma3-window', 'phi3-partial', 'llama-int8-tables'],
-  'llama-bnb-mixed',
-];
+const QUICK_CASES = ['llama-text', 'qwen2-template', 'gemma3-window', 'phi3-partial', 'llama-bnb-mixed'];
 
 /** These are trained with every sibling of the kernels forced. */
 const SIBLING_CASES = ['llama-text', 'qwen2-template', 'gemma3-window'];

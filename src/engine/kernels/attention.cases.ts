@@ -289,8 +289,14 @@ export const cases: KernelCase[] = [
   ...SHAPES.map(backwardCase),
   forwardCase({ tokens: 1000, heads: 1, kvHeads: 1, headDim: 8, documents: 4 }),
   backwardCase({ tokens: 300, heads: 1, kvHeads: 1, headDim: 8 }),
-  ...VARIANTS.map((variant) => forwardCase({ ...acrossTiles, variant, prefetch: variant === 'WIDE' })),
-  ...VARIANTS.map((variant) => backwardCase({ ...acrossTiles, variant, prefetch: variant === 'SMALL' })),
+  ...VARIANTS.map((variant) => ({
+    ...forwardCase({ ...acrossTiles, variant, prefetch: variant === 'WIDE' }),
+    long: !['WIDE', 'NARROW'].includes(variant),
+  })),
+  ...VARIANTS.map((variant) => ({
+    ...backwardCase({ ...acrossTiles, variant, prefetch: variant === 'SMALL' }),
+    long: !['LARGE', 'SMALL'].includes(variant),
+  })),
   ...MATRIX_SHAPES.map((shape) => forwardCase({ ...shape, variant: ATTENTION_MATRIX })),
   ...MATRIX_SHAPES.map((shape) => backwardCase({ ...shape, variant: ATTENTION_MATRIX })),
   backwardCase({ ...acrossTiles, variant: ATTENTION_MATRIX, parts: 3, rotary: 16 }),

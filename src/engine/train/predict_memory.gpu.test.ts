@@ -48,6 +48,7 @@ const LONG: [string, Case][] = [
     { lora: { ...LORA, target_modules: ['q_proj', 'down_proj'], rank_pattern: { q_proj: 9 } } },
   ],
   ['DoRA with dropout', { lora: { ...LORA, use_dora: true, dropout: 0.1 } }],
+  ['a large vocabulary at default limits', { spec: tinySpec({ vocabSize: 50_000 }), device: () => weak }],
   ['what fits a budget', { spec: tinySpec({ layers: 6 }), capacity: 512, keep: { bytes: 3_000_000 } }],
 ];
 
@@ -72,7 +73,6 @@ test.each<[string, Case]>([
       },
     },
   ],
-  ['a large vocabulary at default limits', { spec: tinySpec({ vocabSize: 50_000 }), device: () => weak }],
   ['tables in 8 bits', { spec: tinySpec({ tiedHead: false }), tablesInBytes: true }],
   [
     'some linears in 16 bits',

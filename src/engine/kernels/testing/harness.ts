@@ -27,6 +27,8 @@ export interface KernelCase {
   readonly workgroupBytes?: number;
   /** It multiplies matrices by subgroups, in f16: only some devices do. */
   readonly matrices?: boolean;
+  /** Long to compile, and like others but for its tile: left to the full run. */
+  readonly long?: boolean;
   run(gpu: Gpu, seed: number): Promise<CaseResult>;
 }
 

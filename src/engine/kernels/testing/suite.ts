@@ -22,6 +22,7 @@ export function testKernel(title: string, cases: readonly KernelCase[], options:
     test.concurrent.for(cases)('$name', async (kernelCase, { skip }) => {
       skip((kernelCase.workgroupBytes ?? 0) > gpu.capabilities.workgroupStorageBytes, 'too little workgroup memory');
       skip(kernelCase.matrices === true && !hasMatrices(gpu.capabilities), 'no subgroup matrices');
+      skip(kernelCase.long === true && !import.meta.env.NIBBLE_FULL, 'in npm run test:full');
       const seed = Math.floor(Math.random() * 2 ** 32);
       const { error, tolerance } = await kernelCase.run(gpu, seed);
       expect(error, `relative error with seed ${seed}`).toBeLessThanOrEqual(tolerance);
