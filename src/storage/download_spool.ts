@@ -1,6 +1,6 @@
 /**
  * Bytes of a download that are in no section of the cache yet, in pieces on a page disk: a record for each with its place and
- * hash. What a kill costs is the piece that each connection had begun.
+ * hash. What a kill costs is the piece that each connection had begun, and those that came while records were written.
  */
 import { pageHash } from '../engine/page_store.ts';
 import type { PageDisk } from './page_disk.ts';
@@ -38,8 +38,9 @@ export class DownloadSpool {
   readonly #space: PageSpace;
   #pieces: Piece[];
   #begun: Begun[] = [];
-  /** Pieces whose record is to be written with the next ones. */
+  /** Pieces that are on the disk and whose records are not. */
   #unwritten: Piece[] = [];
+  #recording: Promise<void> | null = null;
   #writing: Promise<void> = Promise.resolve();
   #failed = false;
 
@@ -101,6 +102,7 @@ export class DownloadSpool {
 
   async close(): Promise<void> {
     await this.#writing;
+    await this.#record();
     await this.#disk.close();
   }
 
@@ -112,16 +114,35 @@ export class DownloadSpool {
     this.#do(async () => {
       const [hash] = await Promise.all([pageHash(bytes), this.#disk.write(at, bytes)]);
       this.#unwritten.push({ path, begin, end: begin + filled, etag, at, hash });
+      // Not waited for: a record takes as long to be safe as many pieces to be written.
+      void this.#record();
     });
-    this.#do(() => this.#record());
   }
 
-  /** The records of all pieces that were written meanwhile, at once. */
+  /** Writes records until there is one for each piece: all that are there at once, then those that came meanwhile. */
   async #record(): Promise<void> {
-    const pieces = this.#unwritten.splice(0);
-    if (pieces.length === 0) return;
-    await this.#disk.putRecords(pieces.map((piece) => [nameOf(piece), JSON.stringify(piece)]));
-    this.#pieces.push(...pieces);
+    if (!this.#recording && this.#unwritten.length > 0) this.#recording = this.#recordAll();
+    await this.#recording;
+  }
+
+  async #recordAll(): Promise<void> {
+    try {
+      while (this.#unwritten.length > 0 && !this.#failed) {
+        const pieces = this.#unwritten.splice(0);
+        await this.#disk.putRecords(pieces.map((piece) => [nameOf(piece), JSON.stringify(piece)]));
+        this.#pieces.push(...pieces);
+      }
+    } catch {
+      this.#fail();
+    }
+    // In the same turn as the last look at what is unwritten: whoever comes next begins anew.
+    this.#recording = null;
+  }
+
+  #fail(): void {
+    this.#failed = true;
+    this.#begun = [];
+    this.#unwritten = [];
   }
 
   #remove(which: (piece: Piece) => boolean): Promise<void> {
@@ -139,10 +160,7 @@ export class DownloadSpool {
   #do(work: () => Promise<void>): Promise<void> {
     this.#writing = this.#writing.then(async () => {
       if (this.#failed) return;
-      await work().catch(() => {
-        this.#failed = true;
-        this.#begun = [];
-      });
+      await work().catch(() => this.#fail());
     });
     return this.#writing;
   }
