@@ -8,8 +8,8 @@ export interface WeightCache {
   read(section: string, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | null>;
   /** Keeps a section. Never rejects: a cache that cannot be written costs a second download, not the first. */
   write(section: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** For layers that are streamed; null, or absent, where sections can be read only while the cache is open. */
-  reader?(): Promise<SectionReader | null>;
+  /** For layers that are streamed; null where sections can be read only while the cache is open. */
+  reader(): Promise<SectionReader | null>;
 }
 
 /**

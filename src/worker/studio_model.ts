@@ -274,7 +274,8 @@ async function openSpool(key: string, hub: HubFolder, { store }: ModelPorts): Pr
 
 /** The cache; what was downloaded for a section is let go of once the section is there. */
 const releasing = (cache: ModelCache<CachedDetails>, spool: DownloadSpool, hub: HubFolder): WeightCache => ({
-  read: (section) => cache.read(section),
+  read: (section, into) => cache.read(section, into),
+  reader: () => cache.reader(),
   async write(section, bytes) {
     await cache.write(section, bytes);
     if (!cache.failure) await spool.release((path, begin, end) => hub.wasRead(path, begin, end));

@@ -19,6 +19,10 @@ class MapCache implements WeightCache {
   async write(section: string, bytes: Uint8Array<ArrayBuffer>) {
     this.sections.set(section, bytes.slice());
   }
+
+  async reader(): Promise<null> {
+    return null;
+  }
 }
 
 let gpu: Gpu;

@@ -163,7 +163,7 @@ export class ModelWeights {
       const slots = await withRoom(gpu, spec, (most) => allocateSlots(gpu, layouts, options.budget, most));
       const held: (number | null)[] = slots.map(() => null);
       const streams = slots.length < spec.layers.length;
-      sections = (streams && (await cache?.reader?.())) || null;
+      sections = (streams && (await cache?.reader())) || null;
       const kept = new KeptSlabs(gpu, layouts, sections, options.hostBudget);
       // What the checkpoint has in 4 bits is read from it when it is needed, unless a cache is to have all of it.
       const stored = quantized && !cache ? quantized : null;
@@ -257,7 +257,7 @@ export class ModelWeights {
         ...spec.layers.map((_, i) => place(layerSection(i), slots[i % slots.length], layouts[i].words * 4, i)),
       ];
       const streams = slots.length < spec.layers.length;
-      file = (streams && (await cache.reader?.())) || null;
+      file = (streams && (await cache.reader())) || null;
       const kept = new KeptSlabs(gpu, layouts, file, hostBudget);
       const totalBytes = sections.reduce((sum, { bytes }) => sum + bytes, 0);
       let loadedBytes = 0;

@@ -1,21 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Capabilities } from '../device/capabilities.ts';
+import { GPU } from '../device/testing/capabilities.ts';
 import { ATTENTION_MATRIX, ATTENTION_VARIANTS, chooseAttentionParts } from '../kernels/attention_variant.ts';
 import { AttentionChoices, type AttentionProblem, forcedAttention } from './attention_choices.ts';
 import { attentionCandidates, tunedDocuments } from './attention_tuning.ts';
 
-const GPU: Capabilities = {
-  name: 'test',
-  features: [],
-  enabled: [],
-  subgroupMatrixConfigs: [],
-  software: false,
-  subgroupSize: 32,
-  workgroupStorageBytes: 32768,
-  maxBindingBytes: 2 ** 30,
-  maxBufferBytes: 2 ** 30,
-};
 const { LARGE, MEDIUM, SMALL } = ATTENTION_VARIANTS;
 const PROBLEM: AttentionProblem = {
   ...{ pass: 'backward_key_value', rows: 512, heads: 9, kvHeads: 3, headDim: 64 },

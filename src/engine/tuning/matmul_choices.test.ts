@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Capabilities } from '../device/capabilities.ts';
+import { GPU } from '../device/testing/capabilities.ts';
 import {
   chooseShape,
   isMatrix,
@@ -16,17 +16,6 @@ import { forcedShape, MatmulChoices, type MatmulProblem } from './matmul_choices
 import { candidates } from './matmul_tuning.ts';
 import { roundRows } from './measured_choices.ts';
 
-const GPU: Capabilities = {
-  name: 'test',
-  features: [],
-  enabled: [],
-  subgroupMatrixConfigs: [],
-  software: false,
-  subgroupSize: 32,
-  workgroupStorageBytes: 32768,
-  maxBindingBytes: 2 ** 30,
-  maxBufferBytes: 2 ** 30,
-};
 const PROBLEM: MatmulProblem = { op: 'matmul_nf4', rows: 512, widths: [576, 192, 192], depth: 576, precision: 'f32' };
 
 test('by rule first, as measured afterwards, as forced whatever was measured', () => {
