@@ -4,19 +4,14 @@ import { packUniform, STEP_FIELDS, uniformBytes } from '../kernels/kernel.ts';
 import { Arena } from '../plan/arena.ts';
 import { PlanBuilder } from '../plan/plan.ts';
 import { attentionTuning } from './attention_tuning.ts';
+import { fastest } from './fastest.ts';
 import { matmulTuning } from './matmul_tuning.ts';
 import type { TunedProblem } from './measured_choices.ts';
 import { Scratch } from './scratch.ts';
 import type { Tuning } from './tuning.ts';
 
-/** Milliseconds a sample should take, and the measurements of all problems together: what they leave stays by rule. */
-const SAMPLE_MS = 3;
+/** Milliseconds for the measurements of all problems together: what they leave stays by rule. */
 const BUDGET_MS = 3000;
-
-/** How much slower than the fastest a variant may seem that is measured again; how many are, and how often. */
-const NEAR = 1.15;
-const FINALISTS = 3;
-const ROUNDS = 2;
 
 /** Bytes of operands and partial sums that may be allocated for measuring; they are freed before a plan's own. */
 const MOST_SCRATCH_BYTES = 256 * 2 ** 20;
@@ -89,9 +84,6 @@ function tasksOf<P extends TunedProblem, C>(gpu: Gpu, tuning: Tuning<P, C>): Tas
     }));
 }
 
-/** Of one that takes so many milliseconds. */
-const repeatsFor = (ms: number) => Math.max(1, Math.min(32, Math.round(SAMPLE_MS / Math.max(ms, 0.01))));
-
 type Record = (plan: PlanBuilder) => void;
 
 class TuningBench {
@@ -114,45 +106,13 @@ class TuningBench {
   async fastest(rows: number, recorders: readonly Record[], expired: () => boolean): Promise<number | null> {
     // All pipelines at once: drivers compile in parallel.
     await Promise.all(recorders.map((record) => this.#builder(rows, record, 1).compile()));
-    const times: number[] = [];
-    for (const record of recorders) {
-      if (expired()) return null;
-      times.push(await this.#time(rows, record, Math.min(...times)));
-    }
-    const order = recorders.map((_, i) => i).sort((i, j) => times[i] - times[j]);
-    const near = order.filter((i) => times[i] <= NEAR * times[order[0]]).slice(0, FINALISTS);
-    if (near.length === 1) return near[0];
-    return this.#final(rows, near, recorders, times[order[0]], expired);
-  }
-
-  /**
-   * Those that were nearly as fast as the fastest, again, in turns: a GPU that comes out of its idle clock speeds up for a
-   * while, and whoever was measured later looked better.
-   */
-  async #final(
-    rows: number,
-    near: readonly number[],
-    recorders: readonly Record[],
-    best: number,
-    expired: () => boolean,
-  ): Promise<number> {
-    const repeats = repeatsFor(best);
-    const sums = near.map(() => 0);
-    for (let round = 0; round < ROUNDS && !expired(); round++) {
-      for (const [i, index] of near.entries()) sums[i] += await this.#sample(rows, recorders[index], repeats);
-    }
-    return near[sums.indexOf(Math.min(...sums))];
+    const sample = (i: number, repeats: number) => this.#sample(rows, recorders[i], repeats);
+    return fastest(recorders.length, sample, expired);
   }
 
   dispose(): void {
     this.scratch.dispose();
     this.#gpu.ledger.destroy(this.#step);
-  }
-
-  /** Milliseconds; what is clearly slower than the best so far is measured once only. */
-  async #time(rows: number, record: Record, best: number): Promise<number> {
-    const one = await this.#sample(rows, record, 1);
-    return one > 1.6 * best ? one : this.#sample(rows, record, repeatsFor(one));
   }
 
   async #sample(rows: number, record: Record, repeats: number): Promise<number> {
